@@ -1,0 +1,78 @@
+# minirun: every command there is.  `make demo` and `make test` set up what they need.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+SITE = $(shell $(BIN)/python -c 'import site; print(site.getsitepackages()[0])')
+PREFIX ?= /usr/local
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+DEBS := python3 python3-venv python3-dev gcc libc6-dev linux-libc-dev libcap-dev make busybox-static procps
+TEST_DEBS := runc clang clang-format libclang-rt-14-dev
+
+.PHONY: help setup demo test lint format bench install uninstall clean deb-setup fuzz
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(BIN)/minirun ## packages of the distribution, .venv, native parts, .venv/bin/minirun
+
+# A package is asked for by trying what it brings: apt is slow, and needs a network.
+deb-setup:
+	@missing=""; for p in $(DEBS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
+	  ( $(SUDO) apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 \
+	    || ( $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null ) ); fi
+
+$(VENV)/.stamp: pyproject.toml | deb-setup
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "setuptools>=66" wheel "cffi>=1.15" "click>=8.1" "pyroute2>=0.7" \
+	  "pytest>=7" "hypothesis>=6" "ruff>=0.4" "mypy>=1.8"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --use-pep517 "python-prctl>=1.8" \
+	  || echo "minirun: python-prctl could not be built; supervisors will have no name of their own (minirun doctor says more)"
+	@touch $@
+
+# The package is installed for import; the command is our own short script (native/entry.py says why).
+$(BIN)/minirun: $(VENV)/.stamp FORCE
+	@$(BIN)/python native/build.py
+	@[ -e $(SITE)/minirun.pth ] || echo "$(CURDIR)" > $(SITE)/minirun.pth
+	@$(BIN)/python native/entry.py $@ "$(CURDIR)" "$(SITE)"
+	@$(BIN)/python native/bundle.py > /dev/null
+
+FORCE:
+
+demo: setup ## what minirun does, in one minute
+	@$(SUDO) rootfs/demo.sh
+
+test-setup: setup
+	@missing=""; for p in $(TEST_DEBS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	[ -z "$$missing" ] || $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 \
+	  || echo "minirun: some of$$missing cannot be installed; the tests that need them say so"
+
+test: test-setup ## all tests (as root, or with sudo)
+	@$(SUDO) $(BIN)/python -m pytest -q $(ARGS); code=$$?; \
+	if [ $$code = 5 ]; then echo "0 passed, 1 failed"; echo "minirun: no test was run"; exit 1; fi; exit $$code
+
+lint: test-setup ## ruff, mypy, clang-format, compiler warnings
+	@$(BIN)/python -m pytest -q tests/house
+
+format: setup ## let the formatters write
+	@$(BIN)/ruff format minirun native tests
+	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/fuzz/*.c tests/probe/*.[ch]
+
+bench: test-setup ## side by side with runc and crun; writes docs/performance.md
+	@$(SUDO) $(PYTHON) tests/bench/run.py --write docs/performance.md $(ARGS)
+
+fuzz: test-setup ## libFuzzer on the plan decoder, one minute
+	@mkdir -p .cache/fuzz && $(BIN)/python native/build.py fuzz .cache/fuzz
+	@$(BIN)/python native/fuzz/corpus.py .cache/fuzz/corpus && .cache/fuzz/fuzz-plan -max_total_time=60 .cache/fuzz/corpus
+
+install: setup ## into PREFIX (/usr/local), with man pages and completions
+	@$(BIN)/python native/install.py "$(PREFIX)"
+
+uninstall: ## take it away again
+	@$(BIN)/python native/install.py --remove "$(PREFIX)"
+
+clean: ## everything that was built
+	rm -rf $(VENV) .cache build dist *.egg-info minirun/minirun-init minirun/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

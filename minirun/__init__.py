@@ -1,0 +1,3 @@
+"""minirun: one bundle, on the shared kernel or behind hardware virtualization.  Start reading at ``minirun.cli.main``."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,193 @@
+"""A cgroup's directory and its life (cgroups(7), Documentation/admin-guide/cgroup-v2.rst).
+
+Everything here takes paths below the cgroup2 mount.  Directories are made one by one, and those that were made
+are remembered: removing takes away just these.
+"""
+
+from __future__ import annotations
+
+import posix
+import select
+import time
+from errno import EBUSY, ENOENT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+RACES = 20  # another runtime may remove the empty parent between our two mkdirs
+
+
+def make(root: str, path: str, controllers: Iterable[str]) -> str:
+    """mkdir -p; enable ``controllers`` in every directory above the last. Returns the topmost one made, or "".
+
+    Raises OSError: EACCES, EROFS, EBUSY ("no internal processes": a directory on the way has processes of its own).
+    """
+    for attempt in range(RACES):
+        try:
+            return make_once(root, path, tuple(controllers))
+        except FileNotFoundError:
+            if attempt == RACES - 1:
+                raise
+    return ""
+
+
+def make_once(root: str, path: str, controllers: tuple[str, ...]) -> str:
+    first = ""
+    at = ""
+    for part in path.strip("/").split("/"):
+        for controller in controllers:
+            enable(root + at, controller)
+        at += "/" + part
+        try:
+            posix.mkdir(root + at, 0o755)
+        except FileExistsError:
+            continue
+        first = first or at
+    return first
+
+
+def enable(directory: str, controller: str) -> None:
+    """+controller in cgroup.subtree_control, unless it is there."""
+    if controller not in read(directory + "/cgroup.subtree_control").split():
+        write(directory + "/cgroup.subtree_control", "+" + controller)
+
+
+def write(path: str, value: str) -> None:
+    """One write(2), as the kernel's files want it; OSError carries the path."""
+    fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
+    try:
+        posix.write(fd, value.encode())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+    finally:
+        posix.close(fd)
+
+
+def read(path: str) -> str:
+    """A file's text; OSError if it is not there."""
+    fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        parts = []
+        while chunk := posix.read(fd, 65536):
+            parts.append(chunk)
+    finally:
+        posix.close(fd)
+    return b"".join(parts).decode("utf-8", "replace")
+
+
+def exists(directory: str) -> bool:
+    return posix.access(directory, posix.F_OK)
+
+
+def populated(directory: str) -> bool:
+    """Has any process, here or below (cgroup.events)."""
+    try:
+        return "populated 1" in read(directory + "/cgroup.events")
+    except OSError:
+        return False
+
+
+def processes(directory: str) -> list[int]:
+    """Every process here and below, sorted."""
+    found: list[int] = []
+    for inner in subtree(directory):
+        try:
+            found += [int(line) for line in read(inner + "/cgroup.procs").split()]
+        except OSError:  # removed meanwhile, or threaded: its processes are listed above
+            continue
+    return sorted(set(found))
+
+
+def subtree(directory: str) -> list[str]:
+    """The directory and all below it, parents first."""
+    found = [directory]
+    for inner in found:
+        try:
+            with posix.scandir(inner) as entries:
+                found += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+    return found
+
+
+def kill(directory: str) -> None:
+    """SIGKILL to all, at once and without a race (cgroup.kill, Linux 5.14). Gone already is fine."""
+    try:
+        write(directory + "/cgroup.kill", "1")
+    except OSError as error:
+        if error.errno not in (ENOENT, 19):  # ENODEV: removed between open and write
+            raise
+
+
+def freeze(directory: str, frozen: bool, seconds: float = 10) -> bool:
+    """Write cgroup.freeze and wait until cgroup.events agrees; False when it does not in time."""
+    write(directory + "/cgroup.freeze", "1" if frozen else "0")
+    return wait_event(directory, "frozen 1" if frozen else "frozen 0", seconds)
+
+
+def is_frozen(directory: str) -> bool:
+    try:
+        return read(directory + "/cgroup.freeze").strip() == "1"
+    except OSError:
+        return False
+
+
+def wait_event(directory: str, line: str, seconds: float) -> bool:
+    """Until cgroup.events has ``line``: the kernel wakes its pollers (POLLPRI) on every change."""
+    try:
+        fd = posix.open(directory + "/cgroup.events", posix.O_RDONLY | posix.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    end = time.monotonic() + seconds
+    poller = select.poll()
+    poller.register(fd, select.POLLPRI)
+    try:
+        while True:
+            posix.lseek(fd, 0, 0)
+            if line in posix.read(fd, 4096).decode():
+                return True
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            poller.poll(left * 1000)
+    except OSError:  # ENODEV: the cgroup is gone
+        return True
+    finally:
+        posix.close(fd)
+
+
+def remove(root: str, path: str, first: str, seconds: float = 10) -> None:
+    """Kill what is left, rmdir the tree below ``path``, then upwards what we made (``first``), while it is empty.
+
+    Raises OSError EBUSY if processes stay (in D state, say).
+    """
+    directory = root + path
+    if exists(directory):
+        if populated(directory):
+            kill(directory)
+            wait_event(directory, "populated 0", seconds)
+        for inner in reversed(subtree(directory)):
+            rmdir(inner, seconds)
+    at = path
+    while first and at != first and len(at) > len(first):
+        at = at.rpartition("/")[0]
+        try:
+            posix.rmdir(root + at)
+        except OSError:  # another container's, by now
+            return
+
+
+def rmdir(directory: str, seconds: float) -> None:
+    """rmdir(2); the last dying process can make the kernel say EBUSY for a moment after populated is 0."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            posix.rmdir(directory)
+            return
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != EBUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.002)

@@ -1,0 +1,141 @@
+"""Where ``minirun`` begins: global options, then the verb.
+
+The OCI verbs are called cold, once per step of a container's life, by containerd and podman; so this path imports
+next to nothing (tests/house/test_imports.py holds it to a list), leaves garbage alone, and ends by ``_exit``.
+``main`` keeps no process globals: argv, environment, and working directory come in as arguments, so that a warm
+process can call it one day.
+"""
+
+from __future__ import annotations
+
+import posix
+import sys
+
+from minirun.cli import options
+from minirun.cli.log import Log
+from minirun.cli.parse import Values, arguments, parse, usage
+from minirun.errors import FAILED, MinirunError
+from minirun.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Call(Record):
+    """One invocation: what a verb gets."""
+
+    glob: Values
+    values: Values
+    words: list[str]
+    env: dict[str, str]
+    cwd: str
+    log: Log
+
+
+def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
+    """The exit code.  Every failure ends in one MinirunError and its face."""
+    log = Log()
+    try:
+        glob, words = parse(argv, options.GLOBAL, limit=1)
+        if glob.on("version"):
+            return show_version()
+        if glob.on("help") or not words:
+            return human(argv)
+        log = open_log(glob)
+        verb = options.BY_NAME.get(words[0])
+        rest = words[1:]
+        if verb is None or "--help" in rest[: rest.index("--") if "--" in rest else None] or rest == ["-h"]:
+            return human(argv)
+        check_global(glob)
+        limit = len(verb.arguments) if verb.rest else None
+        values, found = parse(rest, verb.options, limit=limit)
+        call = Call(glob=glob, values=values, words=arguments(verb, found), env=env, cwd=cwd, log=log)
+        return handler(verb.name)(call)
+    except MinirunError as error:
+        log.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 141
+    except Exception as error:  # the last line of defence: a defect of ours must still look like an error
+        log.error(defect(error))
+        if log.debugging:
+            raise
+        return FAILED
+
+
+def defect(error: Exception) -> MinirunError:
+    """An exception nobody expected, as an error with the place where it arose."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else "?"
+    reason = f"{error.__class__.__name__} at {place}: {error}"
+    return MinirunError("minirun met a case it does not know", reason=reason, hint="please report it; --debug shows more")
+
+
+def handler(name: str) -> Callable[[Call], int]:
+    """The verb's function; a verb's module is imported when it is called."""
+    path = f"minirun.cli.oci_{MODULES[name]}"
+    __import__(path)  # importlib.import_module would import warnings first
+    module = sys.modules[path]
+    function: Callable[[Call], int] = getattr(module, name.replace("-", "_"))
+    return function
+
+
+MODULES = {
+    "create": "run", "run": "run", "start": "start", "exec": "exec", "state": "state", "kill": "kill",
+    "delete": "kill", "pause": "kill", "resume": "kill", "list": "list", "ps": "list", "update": "update",
+    "events": "events", "spec": "spec", "features": "spec", "checkpoint": "spec", "restore": "spec",
+}  # fmt: skip
+
+
+def open_log(glob: Values) -> Log:
+    form = glob.text("log_format")
+    if form not in ("text", "json"):
+        raise usage(f"--log-format must be text or json, not {form!r}")
+    level = glob.text("log_level")
+    return Log(glob.text("log"), form, glob.on("debug") or level == "debug")
+
+
+def check_global(glob: Values) -> None:
+    if glob.text("rootless") not in ("true", "false", "auto"):
+        raise usage(f"--rootless must be true, false or auto, not {glob.text('rootless')!r}")
+    if glob.text("cgroup_manager") != "cgroupfs":
+        raise usage(f"--cgroup-manager {glob.text('cgroup_manager')} is not supported", "cgroupfs is")
+
+
+def human(argv: list[str]) -> int:
+    """Human verbs and every help text: click, which may take its time."""
+    from minirun.cli.human import run
+
+    return run(argv)
+
+
+def show_version() -> int:
+    from minirun import __version__
+    from minirun.runtime.store import OCI_VERSION
+
+    posix.write(1, f"minirun version {__version__}\nspec: {OCI_VERSION}\n".encode())
+    return 0
+
+
+def entry() -> None:
+    """The command.  No garbage collection, no atexit, no teardown of modules: the process is about to be gone."""
+    import gc
+
+    gc.disable()
+    env = {key.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape") for key, value in posix.environ.items()}
+    try:
+        cwd = posix.getcwd()
+    except OSError:
+        cwd = "/"
+    code = main(sys.argv[1:], env, cwd)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+    posix._exit(code)

@@ -1,0 +1,78 @@
+"""events: numbers and out-of-memory events of a container, a JSON object a line."""
+
+from __future__ import annotations
+
+from minirun.cli.parse import usage
+from minirun.cli.stores import store_of, write_out
+from minirun.errors import MinirunError
+from minirun.runtime import status
+from minirun.spec.decode import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.cli.main import Call
+    from minirun.runtime.store import State
+
+UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def seconds(word: str) -> float:
+    """A duration as Go writes it: 500ms, 5s, 1m."""
+    for unit, factor in UNITS.items():
+        digits = word.removesuffix(unit)
+        if digits != word and digits.replace(".", "", 1).isdigit() and float(digits) > 0:
+            return float(digits) * factor
+    raise usage(f"--interval wants a duration such as 5s, not {word!r}")
+
+
+def line(state: State, kind: str) -> str:
+    from minirun.cgroups.stats import stats
+
+    row: dict[str, object] = {"type": kind, "id": state.id}
+    if kind == "stats":
+        row["data"] = stats(state.cgroupRoot + state.cgroup)
+    return encode(row) + "\n"
+
+
+def events(call: Call) -> int:
+    interval = seconds(call.values.text("interval"))
+    entry = store_of(call).open(call.words[0])
+    state = entry.load()
+    if status.status(entry, state) == status.STOPPED:
+        raise MinirunError(f"cannot read events of container {state.id}", reason="container not running")
+    if not state.cgroup:
+        raise MinirunError(f"cannot read events of container {state.id}", reason="it has no cgroup of its own")
+    if call.values.on("stats"):
+        write_out(line(state, "stats"))
+        return 0
+    return follow(state, interval)
+
+
+def follow(state: State, interval: float) -> int:
+    """Until the container ends: a line every interval, and one for every out-of-memory kill."""
+    import select
+    import time
+
+    from minirun.cgroups.stats import table
+    from minirun.linux.prctl import settle
+    from minirun.runtime.lifecycle import open_pidfd
+
+    settle(f"events:{state.id}")
+    directory = state.cgroupRoot + state.cgroup
+    pidfd = open_pidfd(state)
+    poller = select.poll()
+    if pidfd >= 0:
+        poller.register(pidfd, select.POLLIN)
+    kills = table(directory, "memory.events").get("oom_kill", 0)
+    due = time.monotonic() + interval
+    while pidfd >= 0:
+        ended = poller.poll(max(due - time.monotonic(), 0) * 1000)
+        now = table(directory, "memory.events").get("oom_kill", 0)
+        if now > kills:
+            write_out(line(state, "oom"))
+            kills = now
+        if ended:
+            return 0
+        write_out(line(state, "stats"))
+        due += interval
+    return 0

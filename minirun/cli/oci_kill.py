@@ -1,0 +1,57 @@
+"""kill, delete, pause, resume."""
+
+from __future__ import annotations
+
+from minirun.cli.parse import usage
+from minirun.cli.stores import store_of
+from minirun.runtime import lifecycle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.cli.main import Call
+
+# signal(7), x86 and ARM
+SIGNALS = {
+    "HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "TRAP": 5, "ABRT": 6, "IOT": 6, "BUS": 7, "FPE": 8, "KILL": 9, "USR1": 10,
+    "SEGV": 11, "USR2": 12, "PIPE": 13, "ALRM": 14, "TERM": 15, "STKFLT": 16, "CHLD": 17, "CONT": 18, "STOP": 19,
+    "TSTP": 20, "TTIN": 21, "TTOU": 22, "URG": 23, "XCPU": 24, "XFSZ": 25, "VTALRM": 26, "PROF": 27, "WINCH": 28,
+    "IO": 29, "POLL": 29, "PWR": 30, "SYS": 31, "RTMIN": 34, "RTMAX": 64,
+}  # fmt: skip
+
+
+def signal_number(word: str) -> int:
+    """TERM, SIGTERM, sigterm, 15, RTMIN+3."""
+    if word.isascii() and word.isdigit() and len(word) < 3:
+        if 1 <= int(word) <= 64:
+            return int(word)
+    else:
+        name, sign, offset = word.upper().removeprefix("SIG").replace("-", "+-").partition("+")
+        number = SIGNALS.get(name, 0)
+        if number and sign and offset.lstrip("-").isdigit() and name in ("RTMIN", "RTMAX"):
+            number += int(offset)
+        elif sign:
+            number = 0
+        if 1 <= number <= 64:
+            return number
+    raise usage(f"unknown signal {word!r}", "a name as TERM or SIGTERM, or a number from 1 to 64")
+
+
+def kill(call: Call) -> int:
+    word = call.words[1] if len(call.words) > 1 else "TERM"
+    lifecycle.kill(store_of(call), call.words[0], signal_number(word), everyone=call.values.on("all"))
+    return 0
+
+
+def delete(call: Call) -> int:
+    lifecycle.delete(store_of(call), call.words[0], call.values.on("force"), call.log.warn)
+    return 0
+
+
+def pause(call: Call) -> int:
+    lifecycle.freeze(store_of(call), call.words[0], True)
+    return 0
+
+
+def resume(call: Call) -> int:
+    lifecycle.freeze(store_of(call), call.words[0], False)
+    return 0

@@ -1,0 +1,95 @@
+"""create and run."""
+
+from __future__ import annotations
+
+import posix
+
+from minirun.cli.parse import usage
+from minirun.cli.stores import absolute, store_of
+from minirun.plan.container import Options
+from minirun.runtime.create import Request, create as create_container, detach
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.cli.main import Call
+
+
+def request_of(call: Call) -> Request:
+    """Paths become absolute here: nothing later depends on the working directory."""
+    values = call.values
+    listen = call.env.get("LISTEN_FDS", "")
+    activated = int(listen) if listen.isascii() and listen.isdigit() and len(listen) < 4 else 0
+    paths = {
+        name: absolute(values.text(name), call.cwd) if values.text(name) else ""
+        for name in ("pid_file", "console_socket", "pidfd_socket", "config")
+    }
+    return Request(
+        container_id=call.words[0],
+        bundle=absolute(values.text("bundle") or ".", call.cwd),
+        options=Options(
+            no_pivot=values.on("no_pivot"),
+            no_new_keyring=values.on("no_new_keyring"),
+            preserve_fds=values.number("preserve_fds") + activated,
+            listen_fds=activated,
+        ),
+        trace=values.on("trace"),
+        warn=call.log.warn,
+        **paths,
+    )
+
+
+def create(call: Call) -> int:
+    request = request_of(call)
+    if call.values.text("explain"):
+        return explain(call, request)
+    created = create_container(store_of(call), request)
+    detach(created)
+    trace(request, created)
+    return 0
+
+
+def run(call: Call) -> int:
+    from minirun.runtime.run import run as run_container
+
+    request = request_of(call)
+    detached = call.values.on("detach")
+    request.foreground = not detached
+    request.same_process = True
+    if call.values.text("explain"):
+        return explain(call, request)
+    created, code = run_container(store_of(call), request, detach=detached, keep=call.values.on("keep"))
+    trace(request, created)
+    return code
+
+
+def trace(request: Request, created: object) -> None:
+    if request.trace:
+        from minirun.runtime.trace import show
+
+        show(created.site)  # type: ignore[attr-defined]
+
+
+def explain(call: Call, request: Request) -> int:
+    """--explain: plan, print, stop."""
+    from minirun import facts
+    from minirun.runtime.create import load, make_plan
+    from minirun.runtime.store import check_id
+
+    check_id(request.container_id)
+    spec, _, name = load(request.bundle, request.config)
+    plan = make_plan(request, spec, facts.probe(), name)
+    for warning in plan.warnings:
+        call.log.warn(warning)
+    return print_plan(call, plan.ops)
+
+
+def print_plan(call: Call, ops: object) -> int:
+    from minirun.plan.explain import rows, table
+    from minirun.spec.decode import encode
+
+    form = call.values.text("explain")
+    if form not in ("table", "json"):
+        raise usage(f"--explain must be table or json, not {form!r}")
+    text = encode(rows(ops), "  ") if form == "json" else table(ops)  # type: ignore[arg-type]
+    posix.write(1, text.encode("utf-8", "replace") + b"\n")
+    return 0

@@ -1,0 +1,68 @@
+"""update: other limits for a running container, from a resources document or from flags."""
+
+from __future__ import annotations
+
+import sys
+
+from minirun.cli.parse import usage
+from minirun.cli.stores import store_of
+from minirun.errors import MinirunError
+from minirun.runtime.update import update as update_container
+from minirun.spec import check
+from minirun.spec.decode import decode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from minirun.cli.main import Call
+
+# option -> (section, member of the resources document, smallest value)
+NUMBERS = {
+    "blkio_weight": ("blockIO", "weight", 0),
+    "cpu_period": ("cpu", "period", 0),
+    "cpu_quota": ("cpu", "quota", -1),
+    "cpu_burst": ("cpu", "burst", 0),
+    "cpu_share": ("cpu", "shares", 0),
+    "cpu_idle": ("cpu", "idle", 0),
+    "memory": ("memory", "limit", -1),
+    "memory_reservation": ("memory", "reservation", -1),
+    "memory_swap": ("memory", "swap", -1),
+    "pids_limit": ("pids", "limit", -1),
+}
+WORDS = {"cpuset_cpus": ("cpu", "cpus"), "cpuset_mems": ("cpu", "mems")}
+
+
+def whole(word: str, option: str, least: int) -> int:
+    digits = word.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 19 or int(word) < least:
+        raise usage(f"--{option.replace('_', '-')} wants a number of at least {least}, not {word!r}")
+    return int(word)
+
+
+def resources_of(call: Call) -> Any:
+    """The document, then what the flags change in it."""
+    source = call.values.text("resources")
+    document: dict[str, Any] = {}
+    if source:
+        try:
+            if source == "-":
+                data = sys.stdin.buffer.read()
+            else:
+                with open(source, "rb") as file:
+                    data = file.read()
+        except OSError as error:
+            raise MinirunError("cannot read the resources", reason=f"{source}: {error.strerror}") from error
+        document = dict(check.resources(decode(data, source), source))
+    for option, (section, member, least) in NUMBERS.items():
+        if option in call.values:
+            document.setdefault(section, {})[member] = whole(call.values.text(option), option, least)
+    for option, (section, member) in WORDS.items():
+        if option in call.values:
+            document.setdefault(section, {})[member] = call.values.text(option)
+    return check.resources(document, source or "the command line")
+
+
+def update(call: Call) -> int:
+    update_container(store_of(call), call.words[0], resources_of(call), call.values.text("resources") or "the command line")
+    return 0

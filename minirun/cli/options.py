@@ -1,0 +1,151 @@
+"""Every OCI verb and its options, declared once.
+
+The lean parser (``parse``) works from this table because click alone costs 20 ms; click's help, the man pages and
+the shell completions are made from it too.  An option that minirun does not carry out yet has ``later``: using it
+is an error that names it, never silence.
+"""
+
+from __future__ import annotations
+
+from minirun.record import Record
+
+
+class Option(Record):
+    """``--long``/``-s``; ``value`` is the placeholder's name, "" for a switch."""
+
+    long: str
+    help: str
+    short: str = ""
+    value: str = ""
+    default: str = ""
+    many: bool = False
+    later: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.long.replace("-", "_")
+
+
+class Verb(Record):
+    """A verb: ``arguments`` as in usage, ``rest`` takes everything after them."""
+
+    name: str
+    help: str
+    arguments: tuple[str, ...] = ("ID",)
+    options: tuple[Option, ...] = ()
+    rest: str = ""
+    at_least: int | None = None
+
+
+BUNDLE = Option(long="bundle", short="b", value="DIR", help="the bundle, a directory with config.json (default: here)")
+CONFIG = Option(long="config", short="f", value="FILE", help="another file than the bundle's config.json")
+CONSOLE = Option(long="console-socket", value="PATH", help="AF_UNIX socket that takes the terminal's master side")
+PID_FILE = Option(long="pid-file", value="FILE", help="write the process's id to this file")
+PIDFD = Option(long="pidfd-socket", value="PATH", help="AF_UNIX socket that takes a pidfd of the process")
+PRESERVE = Option(long="preserve-fds", value="N", default="0", help="descriptors after stdio that the container keeps")
+NO_PIVOT = Option(long="no-pivot", help="MS_MOVE and chroot instead of pivot_root, for a rootfs on a ramdisk")
+NO_KEYRING = Option(long="no-new-keyring", help="keep the caller's session keyring")
+EXPLAIN = Option(long="explain", value="?FORMAT", help="print the plan (table or json) and do nothing; needs no root")
+TRACE = Option(long="trace", help="run, then print the plan with the time of every step")
+DETACH = Option(long="detach", short="d", help="do not wait for the process")
+FORMAT = Option(long="format", short="f", value="FORMAT", default="table", help="table or json")
+
+GLOBAL = (
+    Option(long="root", value="DIR", help="where containers are kept (default /run/minirun, $XDG_RUNTIME_DIR/minirun)"),
+    Option(long="log", value="FILE", help="write messages to this file instead of standard error"),
+    Option(long="log-format", value="FORMAT", default="text", help="text or json"),
+    Option(long="log-level", value="LEVEL", default="", help="debug, warning or error"),
+    Option(long="debug", help="more messages"),
+    Option(long="systemd-cgroup", help="make cgroups through systemd", later="cgroups are made directly so far"),
+    Option(long="cgroup-manager", value="NAME", default="cgroupfs", help="cgroupfs; systemd and disabled are for later"),
+    Option(long="rootless", value="true|false|auto", default="auto", help="accepted; what is possible is always found out"),
+    Option(long="criu", value="PATH", help="accepted and ignored, as in runc"),
+    Option(long="version", short="v", help="print the version"),
+    Option(long="help", short="h", help="print this"),
+)
+
+BUILD = (BUNDLE, CONFIG, CONSOLE, PID_FILE, PIDFD, PRESERVE, NO_PIVOT, NO_KEYRING, EXPLAIN, TRACE)
+CRIU = "checkpoint and restore need CRIU, which minirun does not use yet"
+LIMITS = (
+    ("blkio-weight", "weight of block IO, 10 to 1000"),
+    ("cpu-period", "CPU period in microseconds"),
+    ("cpu-quota", "CPU time per period in microseconds"),
+    ("cpu-burst", "unused quota that may be saved up, in microseconds"),
+    ("cpu-share", "relative weight of the CPU, 2 to 262144"),
+    ("cpu-idle", "1: run only when nobody else wants the CPU"),
+    ("cpuset-cpus", "CPUs, as 0-3,7"),
+    ("cpuset-mems", "memory nodes, as 0,1"),
+    ("memory", "memory limit in bytes"),
+    ("memory-reservation", "memory protected from reclaim, in bytes"),
+    ("memory-swap", "memory plus swap, in bytes; -1 for unlimited"),
+    ("pids-limit", "number of processes; -1 for unlimited"),
+)
+LATER_LIMITS = ("cpu-rt-period", "cpu-rt-runtime", "kernel-memory", "kernel-memory-tcp", "l3-cache-schema", "mem-bw-schema")
+
+VERBS = (
+    Verb(name="create", help="make a container from a bundle; its program waits for start", options=BUILD),
+    Verb(name="start", help="let the program of a created container run"),
+    Verb(
+        name="run", help="create and start; wait and delete unless --detach",
+        options=(*BUILD, DETACH, Option(long="keep", help="do not delete the container when it ends"),
+                 Option(long="no-subreaper", help="accepted: minirun becomes a subreaper only while it waits")),
+    ),
+    Verb(
+        name="exec", help="run one more program in a container", rest="COMMAND",
+        options=(
+            CONSOLE, PID_FILE, PIDFD, PRESERVE, DETACH, EXPLAIN, TRACE,
+            Option(long="process", short="p", value="FILE", help="a process document instead of COMMAND"),
+            Option(long="cwd", value="DIR", help="working directory"),
+            Option(long="env", short="e", value="NAME=VALUE", many=True, help="add to the environment"),
+            Option(long="tty", short="t", help="with a terminal"),
+            Option(long="user", short="u", value="UID[:GID]", help="as this user"),
+            Option(long="additional-gids", short="g", value="GID", many=True, help="supplementary group"),
+            Option(long="cap", short="c", value="CAP", many=True, help="a capability more"),
+            Option(long="no-new-privs", help="set no_new_privs"),
+            Option(long="cgroup", value="PATH", help="a cgroup below the container's"),
+            Option(long="ignore-paused", help="also when the container is paused (it will wait)"),
+            Option(long="process-label", value="LABEL", help="SELinux label", later="SELinux labels are not applied yet"),
+            Option(long="apparmor", value="PROFILE", help="AppArmor profile", later="AppArmor profiles are not applied yet"),
+        ),
+    ),
+    Verb(name="state", help="print a container's state as JSON"),
+    Verb(
+        name="kill", help="send a signal (default TERM) to a container", arguments=("ID", "SIGNAL"), at_least=1,
+        options=(Option(long="all", short="a", help="to every process, not only the first"),
+                 Option(long="regex", short="r", help="as in crun", later="ids are taken literally")),
+    ),
+    Verb(
+        name="delete", help="remove a stopped container",
+        options=(Option(long="force", short="f", help="kill it first; fine if it does not exist"),
+                 Option(long="regex", help="as in crun", later="ids are taken literally")),
+    ),
+    Verb(name="list", help="list containers", arguments=(),
+         options=(FORMAT, Option(long="quiet", short="q", help="ids only"))),
+    Verb(name="ps", help="list a container's processes", options=(FORMAT,), rest="PS_OPTION"),
+    Verb(name="pause", help="freeze all processes of a container"),
+    Verb(name="resume", help="let a paused container go on"),
+    Verb(
+        name="update", help="change a running container's limits",
+        options=(
+            Option(long="resources", short="r", value="FILE|-", help="a resources document (config.json, /linux/resources)"),
+            *[Option(long=name, value="N", help=text) for name, text in LIMITS],
+            *[Option(long=name, value="N", help="as in runc", later="not on cgroup v2, or not yet") for name in LATER_LIMITS],
+        ),
+    ),
+    Verb(
+        name="events", help="print numbers and out-of-memory events as JSON lines",
+        options=(Option(long="stats", help="once, then end"),
+                 Option(long="interval", value="DURATION", default="5s", help="time between two lines, as 500ms, 5s or 1m")),
+    ),
+    Verb(
+        name="spec", help="write a first config.json", arguments=(),
+        options=(Option(long="bundle", short="b", value="DIR", help="where to write it (default: here)"),
+                 Option(long="rootless", help="for an ordinary user, in a user namespace"),
+                 Option(long="force", short="f", help="write over an existing file")),
+    ),
+    Verb(name="features", help="print what minirun can do, as JSON (runtime-spec, features.md)", arguments=()),
+    Verb(name="checkpoint", help="not there yet", options=(Option(long="help", short="h", help="print this"),)),
+    Verb(name="restore", help="not there yet", options=(Option(long="help", short="h", help="print this"),)),
+)  # fmt: skip
+
+BY_NAME = {verb.name: verb for verb in VERBS}

@@ -1,0 +1,29 @@
+"""Paths on the command line, and the store that a call means."""
+
+from __future__ import annotations
+
+import posix
+
+from minirun.runtime.store import Store, default_root
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.cli.main import Call
+
+
+def absolute(path: str, cwd: str) -> str:
+    """Seen from ``cwd``; "." and "//" taken out, ".." left to the kernel."""
+    joined = path if path.startswith("/") else f"{cwd.rstrip('/')}/{path}"
+    return "/" + "/".join(part for part in joined.split("/") if part not in ("", "."))
+
+
+def store_of(call: Call) -> Store:
+    root = call.glob.text("root") or default_root(call.env, posix.geteuid())
+    return Store(absolute(root, call.cwd))
+
+
+def write_out(text: str) -> None:
+    """To standard output, whole."""
+    data = text.encode("utf-8", "surrogateescape")
+    while data:
+        data = data[posix.write(1, data) :]

@@ -1,0 +1,61 @@
+"""Hooks that run on the host: a process each, the state on standard input, within its time."""
+
+from __future__ import annotations
+
+import posix
+import select
+from errno import ECANCELED, ETIMEDOUT
+
+from minirun.linux.memfd import seal_bytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.plan.ops import Hook
+
+SIGNALS = range(1, 65)
+UNTOUCHABLE = (9, 19, 32, 33)  # SIGKILL, SIGSTOP, and the two that glibc keeps
+
+
+def run_hook(hook: Hook, state: bytes) -> None:
+    """Run and wait.  Raises OSError: what execve(2) says, ECANCELED for a status other than 0, ETIMEDOUT.
+
+    The state comes as a memfd at offset 0: a hook that does not read it is no trouble.
+    """
+    document = seal_bytes("minirun-state", state)
+    reader = posix.open(f"/proc/self/fd/{document}", posix.O_RDONLY | posix.O_CLOEXEC)
+    try:
+        pid = posix.posix_spawn(
+            hook.path, hook.args, environment(hook.env), file_actions=[(posix.POSIX_SPAWN_DUP2, reader, 0)],
+            setsigmask=[], setsigdef=[number for number in SIGNALS if number not in UNTOUCHABLE],
+        )  # fmt: skip
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, hook.path) from error
+    finally:
+        posix.close(document)
+        posix.close(reader)
+    status = wait(pid, hook.timeout)
+    if status is None:
+        raise OSError(ETIMEDOUT, f"no end after {hook.timeout} s", hook.path)
+    if status != 0:
+        raise OSError(ECANCELED, "the hook failed", str(status))
+
+
+def environment(entries: list[str]) -> dict[str, str]:
+    pairs = (entry.partition("=") for entry in entries)
+    return {name: value for name, _, value in pairs}
+
+
+def wait(pid: int, seconds: int) -> int | None:
+    """The exit code (128+n for a signal), or None when the time is up and the process was killed."""
+    pidfd = posix.pidfd_open(pid)  # type: ignore[attr-defined]
+    try:
+        poller = select.poll()
+        poller.register(pidfd, select.POLLIN)
+        late = not poller.poll(seconds * 1000 if seconds else None)
+        if late:
+            posix.kill(pid, 9)
+        _, status = posix.waitpid(pid, 0)
+    finally:
+        posix.close(pidfd)
+    code = posix.waitstatus_to_exitcode(status)
+    return None if late else (code if code >= 0 else 128 - code)

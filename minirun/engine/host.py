@@ -1,0 +1,139 @@
+"""The host's operations: one small function each, named as the operation's kind."""
+
+from __future__ import annotations
+
+import posix
+
+from minirun.cgroups import tree
+from minirun.engine.init import Init, sync_pair
+from minirun.errors import MinirunError
+from minirun.linux import clone3, memfd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from minirun.engine.execute import Site
+
+INIT_PROGRAM = __file__.rpartition("/engine/")[0] + "/minirun-init"
+
+
+def make_cgroup(site: Site, op: Any) -> None:
+    directory = site.cgroup_root + op.path
+    if tree.populated(directory):
+        raise OSError(16, "it exists and has processes: another container's?", directory)
+    site.cgroup_made = tree.make(site.cgroup_root, op.path, op.controllers)
+    site.undo.append(lambda: tree.remove(site.cgroup_root, op.path, site.cgroup_made))
+
+
+def write_cgroup(site: Site, op: Any) -> None:
+    try:
+        tree.write(f"{site.cgroup_root}{site.cgroup}/{op.file}", op.value)
+    except FileNotFoundError:
+        if not op.file.endswith(".rsvd.max"):  # hugetlb reservations are accounted since Linux 5.7 only
+            raise
+
+
+def device_rules(site: Site, op: Any) -> None:
+    from minirun.cgroups.device_program import compile_rules
+    from minirun.linux import bpf
+
+    program = bpf.load_device_program(compile_rules(op.rules))
+    directory = posix.open(site.cgroup_root + site.cgroup, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        bpf.attach_device_program(directory, program)
+    finally:
+        posix.close(directory)
+        posix.close(program)
+
+
+def spawn(site: Site, op: Any) -> None:
+    """clone3 of the sealed init, with the plan in a second memfd."""
+    from minirun.plan.wire import encode
+
+    ours, theirs = sync_pair()
+    opened = []
+    try:
+        program = posix.open(INIT_PROGRAM, posix.O_RDONLY | posix.O_CLOEXEC)
+        opened.append(program)
+        sealed = memfd.seal_file("minirun-init", program)
+        opened.append(sealed)
+        plan = memfd.seal_bytes("minirun-plan", encode(site.ops, trace=site.trace, dumpable=site.dumpable))
+        opened.append(plan)
+        cgroup = -1
+        if op.into_cgroup:
+            cgroup = posix.open(site.cgroup_root + site.cgroup, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+            opened.append(cgroup)
+        pid, pidfd = clone3.spawn(
+            flags=op.flags, init_fd=sealed, sync_fd=theirs.fileno(), plan_fd=plan, cgroup_fd=cgroup,
+            gate_fd=site.gate_fd, target_fd=site.target_fd, preserve=site.preserve, stdio=site.stdio,
+        )  # fmt: skip
+    finally:
+        for fd in opened:
+            posix.close(fd)
+        theirs.close()
+    site.init = init = Init(pid, pidfd, ours)
+    site.undo.append(init.kill)
+    if site.warn is not None:
+        warn = site.warn
+        init.warn = lambda step, text: warn(f"{site.ops[step - 1].pointer}: capability {text} cannot be granted here, left out")
+    if site.spawned is not None:
+        site.spawned(init)
+
+
+def write_task(site: Site, op: Any) -> None:
+    """The whole value in one write(2): the kernel takes id maps in one piece only."""
+    assert site.init is not None
+    path = f"/proc/{site.init.pid}/{op.file}"
+    tree.write(path, op.value)
+
+
+def rlimit(site: Site, op: Any) -> None:
+    import resource
+
+    assert site.init is not None
+    infinity = (1 << 64) - 1
+    soft, hard = (-1 if value == infinity else value for value in (op.soft, op.hard))
+    try:
+        resource.prlimit(site.init.pid, op.resource, (soft, hard))
+    except ValueError as error:
+        raise OSError(1, "Operation not permitted", op.name) from error
+
+
+def take_terminal(site: Site, op: Any) -> None:
+    """Init sent the master before it reached this point."""
+    assert site.init is not None and site.terminal is not None
+    if site.init.terminal < 0:
+        raise MinirunError("cannot take the terminal", reason="init did not send one", pointer=op.pointer)
+    site.terminal(site.init.terminal)
+
+
+def hook(site: Site, op: Any) -> None:
+    from minirun.engine.hooks import run_hook
+
+    assert site.init is not None
+    run_hook(op, site.state_document(site.init.pid))
+
+
+HANDLERS: dict[str, Callable[[Site, Any], None]] = {
+    "make_cgroup": make_cgroup,
+    "write_cgroup": write_cgroup,
+    "device_rules": device_rules,
+    "spawn": spawn,
+    "write_task": write_task,
+    "rlimit": rlimit,
+    "take_terminal": take_terminal,
+    "hook": hook,
+}
+# The system call that an OSError of each comes from, for the report.
+CALLS = {
+    "make_cgroup": "mkdir",
+    "write_cgroup": "write",
+    "device_rules": "bpf",
+    "spawn": "clone3",
+    "write_task": "write",
+    "rlimit": "prlimit",
+    "take_terminal": "sendmsg",
+    "hook": "execve",
+}

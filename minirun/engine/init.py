@@ -1,0 +1,142 @@
+"""The process that becomes the container, as the host sees it: a pid, a pidfd and a socket."""
+
+from __future__ import annotations
+
+import posix
+from _socket import AF_UNIX, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
+from _struct import Struct
+
+from minirun.engine.protocol import FAILED, FORKED, GO, MESSAGE, READY, SYNC, TERMINAL, TRACE, WARNING
+from minirun.errors import MinirunError
+from minirun.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INT = Struct("<i")
+SIGKILL = 9
+
+
+class Failure(Record):
+    """Init's report."""
+
+    step: int
+    errno: int
+    call: str
+    detail: str
+
+
+class InitFailed(Exception):
+    """Init said why it cannot go on; ``execute`` turns it into words."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+class Init:
+    """A spawned ``minirun-init``.  ``pid`` changes once if the plan forks."""
+
+    def __init__(self, pid: int, pidfd: int, sync: socket) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.sync = sync
+        self.terminal = -1
+        self.times: dict[int, int] = {}
+        self.warn: Callable[[int, str], None] = lambda step, text: None
+        self.status: int | None = None
+
+    def expect(self, wanted: int) -> None:
+        """Read messages until ``wanted`` comes.  Raises InitFailed, or MinirunError if init is gone."""
+        while True:
+            data, control, _, _ = self.sync.recvmsg(MESSAGE.size, 64, MSG_CMSG_CLOEXEC)
+            if not data:
+                raise self.died()
+            kind, step, errno, value, took, call, detail = MESSAGE.unpack(data)
+            if kind == wanted:
+                return
+            if kind == TRACE:
+                self.times[step] = took
+            elif kind == FAILED:
+                raise InitFailed(Failure(step=step, errno=errno, call=text(call), detail=text(detail)))
+            elif kind == FORKED:
+                self.forked(value)
+            elif kind == WARNING:
+                self.warn(step, text(detail))
+            elif kind == TERMINAL:
+                self.terminal = INT.unpack(control[0][2][:4])[0]
+            else:
+                raise AssertionError(f"init said {kind} where {wanted} was expected")
+
+    def forked(self, pid: int) -> None:
+        """The child that init left behind (CLONE_PARENT) is ours: it is init from now on."""
+        posix.waitpid(self.pid, 0)
+        posix.close(self.pidfd)
+        self.pid = pid
+        self.pidfd = posix.pidfd_open(pid)  # type: ignore[attr-defined]
+        self.send(GO)
+
+    def send(self, order: bytes, fd: int = -1) -> None:
+        ancillary = [(SOL_SOCKET, SCM_RIGHTS, INT.pack(fd))] if fd >= 0 else []
+        try:
+            self.sync.sendmsg([order], ancillary)
+        except BrokenPipeError as error:
+            raise self.died() from error
+
+    def reach(self) -> None:
+        self.expect(SYNC)
+
+    def ready(self) -> None:
+        self.expect(READY)
+
+    def started(self) -> None:
+        """After START: end of file means that exec succeeded.  Raises InitFailed."""
+        while True:
+            data = self.sync.recv(MESSAGE.size)
+            if not data:
+                return
+            kind, step, errno, _, took, call, detail = MESSAGE.unpack(data)
+            if kind == TRACE:
+                self.times[step] = took
+            elif kind == FAILED:
+                raise InitFailed(Failure(step=step, errno=errno, call=text(call), detail=text(detail)))
+
+    def died(self) -> MinirunError:
+        status = self.wait()
+        if status > 128:
+            return MinirunError(
+                "cannot go on", reason=f"init was killed by signal {status - 128}",
+                hint="a memory limit below what the set-up needs, or somebody's kill" if status == 137 else "",
+            )  # fmt: skip
+        return MinirunError("cannot go on", reason=f"init ended with status {status} and said nothing")
+
+    def wait(self) -> int:
+        """Reap it; its exit code, or 128+n for signal n."""
+        if self.status is None:
+            _, raw = posix.waitpid(self.pid, 0)
+            code = posix.waitstatus_to_exitcode(raw)
+            self.status = code if code >= 0 else 128 - code
+        return self.status
+
+    def kill(self) -> None:
+        """End it and leave no zombie."""
+        if self.status is not None:
+            return
+        from _signal import pidfd_send_signal  # type: ignore[attr-defined]
+
+        try:
+            pidfd_send_signal(self.pidfd, SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.wait()
+
+
+def text(field: bytes) -> str:
+    return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+
+
+def sync_pair() -> tuple[socket, socket]:
+    """Ours and init's end."""
+    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    return ours, theirs

@@ -1,0 +1,94 @@
+"""A read-only look at this host: what a plan may depend on.
+
+Everything that changes the *list* of operations is looked up here, once, before planning: so a plan is a pure
+function of (spec, facts), and ``--explain`` can say why.  No mountinfo is parsed on the way: the cgroup2 mount is
+where statfs(2) says it is (``/sys/fs/cgroup``, or ``unified`` below it on a hybrid host).
+"""
+
+from __future__ import annotations
+
+import posix
+
+from minirun.linux.statfs import CGROUP2_SUPER_MAGIC, filesystem
+from minirun.record import Record
+
+CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
+IDENTITY_MAP = ("0", "0", "4294967295")
+
+
+class Facts(Record):
+    """What was found.
+
+    cgroup_root         the cgroup2 mount, "" if there is none
+    controllers         what its root offers
+    own_cgroup          the runtime's own cgroup, below cgroup_root
+    cgroup_delegated    may we make cgroups below ``cgroup_home``?
+    cgroup_home         where containers go by default
+    userns              do we run in a user namespace other than the first?
+    """
+
+    euid: int
+    egid: int
+    cgroup_root: str
+    controllers: tuple[str, ...]
+    cgroup_home: str
+    cgroup_delegated: bool
+    userns: bool
+
+    @property
+    def rootless(self) -> bool:
+        """Without the rights of the host's root: devices are bound, not made; no eBPF."""
+        return self.euid != 0 or self.userns
+
+
+def read(path: str) -> str:
+    """A small file, or "" if it cannot be read."""
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return posix.read(fd, 65536).decode("utf-8", "replace")
+    finally:
+        posix.close(fd)
+
+
+def find_cgroup_root() -> str:
+    """The cgroup2 mount: one of the two usual places, or else the first that mountinfo has."""
+    for path in CGROUP_MOUNTS:
+        if filesystem(path) == CGROUP2_SUPER_MAGIC:
+            return path
+    for line in read("/proc/self/mountinfo").splitlines():
+        left, _, right = line.partition(" - ")
+        if right.startswith("cgroup2 "):
+            return left.split()[4]
+    return ""
+
+
+def own_cgroup() -> str:
+    """Our cgroup's path in the v2 hierarchy (cgroups(7), /proc/PID/cgroup: the line "0::")."""
+    for line in read("/proc/self/cgroup").splitlines():
+        if line.startswith("0::"):
+            return line[3:]
+    return "/"
+
+
+def probe() -> Facts:
+    """Look; change nothing."""
+    euid = posix.geteuid()
+    root = find_cgroup_root()
+    home = "/minirun"
+    delegated = bool(root) and euid == 0
+    if root and euid != 0:
+        home = own_cgroup().rstrip("/") + "/minirun"
+        parent = root + home.rpartition("/")[0]
+        delegated = posix.access(parent, posix.W_OK) and posix.access(parent + "/cgroup.procs", posix.W_OK)
+    return Facts(
+        euid=euid,
+        egid=posix.getegid(),
+        cgroup_root=root,
+        controllers=tuple(read(root + "/cgroup.controllers").split()) if root else (),
+        cgroup_home=home,
+        cgroup_delegated=delegated,
+        userns=tuple(read("/proc/self/uid_map").split()) != IDENTITY_MAP,
+    )

@@ -1,0 +1,125 @@
+"""Which advice goes with which failure: one table, keyed by operation and errno.
+
+The table is also ``docs/errors.md`` (written by ``python3 -m minirun.hints``), and a test provokes every row.
+``when`` may look at the operation and at init's detail; the first row that fits is the one.
+"""
+
+from __future__ import annotations
+
+from minirun.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minirun.plan.ops import Op
+
+
+class Hint(Record):
+    """``kind`` and ``errno`` name the failure; ``text`` says what to do, ``{detail}`` is init's."""
+
+    name: str
+    kind: str
+    errno: str
+    text: str
+    when: Callable[[Op, str], bool] | None = None
+
+
+def detail_starts(word: str) -> Callable[[Op, str], bool]:
+    return lambda op, detail: detail.startswith(word)
+
+
+HINTS = (
+    Hint(
+        name="script-crlf", kind="exec", errno="ENOENT", when=lambda op, detail: detail.startswith("script") and "\r" in detail,
+        text="the script's first line ends in a carriage return (CRLF): convert it with `sed -i 's/\\r$//'`",
+    ),
+    Hint(
+        name="script-interpreter", kind="exec", errno="ENOENT", when=detail_starts("script"),
+        text="the program is there; its interpreter is not: its first line is #!{detail}",
+    ),
+    Hint(
+        name="elf-loader", kind="exec", errno="ENOENT", when=detail_starts("elf"),
+        text="the program is there; the loader it was linked for is not: {detail}. Copy it and the libraries, or link statically",
+    ),
+    Hint(
+        name="exec-format", kind="exec", errno="ENOEXEC", when=detail_starts("data"),
+        text="neither an ELF program nor a script with #! in its first line",
+    ),
+    Hint(
+        name="exec-architecture", kind="exec", errno="ENOEXEC", when=detail_starts("elf"),
+        text="an ELF program for another architecture than this kernel's",
+    ),
+    Hint(
+        name="exec-noexec", kind="exec", errno="EACCES", when=detail_starts("noexec"),
+        text="it lies on a mount with the option noexec",
+    ),
+    Hint(
+        name="find-not-in-path", kind="find_program", errno="ENOENT", when=detail_starts("not-in-path"),
+        text="no directory of PATH (in /process/env) has it, seen from inside the rootfs",
+    ),
+    Hint(
+        name="find-missing", kind="find_program", errno="ENOENT",
+        text="the path is looked up inside the rootfs, not on the host",
+    ),
+    Hint(
+        name="find-mode", kind="find_program", errno="EACCES", when=detail_starts("no-x-bit"),
+        text="the file has no x bit: chmod +x it in the rootfs",
+    ),
+    Hint(
+        name="find-denied", kind="find_program", errno="EACCES",
+        text="the user of /process/user may not execute it, or a directory above is closed to that user, or noexec",
+    ),
+    Hint(name="find-directory", kind="find_program", errno="EISDIR", text="it is a directory"),
+    Hint(
+        name="proc-userns", kind="mount", errno="EPERM", when=lambda op, detail: op.__dict__.get("fstype") == "proc",
+        text="proc inside a user namespace needs a PID namespace of its own: add {{\"type\": \"pid\"}} to /linux/namespaces",
+    ),
+    Hint(
+        name="sysfs-userns", kind="mount", errno="EPERM", when=lambda op, detail: op.__dict__.get("fstype") == "sysfs",
+        text="sysfs inside a user namespace needs a network namespace of its own; or bind the host's /sys (rbind, ro)",
+    ),
+    Hint(name="filesystem-unknown", kind="mount", errno="ENODEV", text="this kernel has no such file system (/proc/filesystems lists them)"),
+    Hint(name="mount-option", kind="mount", errno="EINVAL", text="the file system does not know the option, or not that value: {detail}"),
+    Hint(name="mount-link", kind="mount", errno="ELOOP", text="{detail} in the rootfs is or has a symbolic link; /proc, /sys and /dev must be directories"),
+    Hint(name="bind-source", kind="bind", errno="ENOENT", text="{detail} is not there"),
+    Hint(name="bind-link", kind="bind", errno="ELOOP", text="{detail} in the rootfs is a dangling symbolic link: minirun does not create what it points to"),
+    Hint(name="target-not-directory", kind="bind", errno="ENOTDIR", text="source and target must both be directories, or both not: {detail}"),
+    Hint(name="rootfs-missing", kind="root", errno="ENOENT", text="/root/path is relative to the bundle; make the directory, or correct the path"),
+    Hint(name="rootfs-not-directory", kind="root", errno="ENOTDIR", text="a root file system is a directory"),
+    Hint(name="rootfs-closed", kind="root", errno="EACCES", text="the user that the container's root is mapped to must be able to cross every directory above the rootfs (chmod o+x)"),
+    Hint(name="root-readonly", kind="mount", errno="EROFS", text="{detail} does not exist and the rootfs is read-only: make the directory in it"),
+    Hint(name="device-exists", kind="node", errno="EEXIST", text="{detail} exists in the rootfs and is something else"),
+    Hint(name="terminal-devpts", kind="console", errno="ENOENT", text="a terminal needs a devpts mount on /dev/pts: add it to /mounts, or set /process/terminal to false"),
+    Hint(name="terminal-not-pty", kind="console", errno="ENXIO", text="{detail} in the container is not the pty multiplexer"),
+    Hint(name="join-type", kind="join", errno="EINVAL", text="the path leads to another kind of namespace than the type says, or to the one we are in"),
+    Hint(name="join-missing", kind="join", errno="ENOENT", text="{detail} is not there: has its container ended?"),
+    Hint(name="rlimit-raise", kind="rlimit", errno="EPERM", text="raising a hard limit needs CAP_SYS_RESOURCE, which the runtime does not have here"),
+    Hint(name="user-unmapped", kind="user", errno="EINVAL", text="the uid or a gid of /process/user is not in /linux/uidMappings or gidMappings"),
+    Hint(name="cwd-missing", kind="chdir", errno="ENOENT", text="/process/cwd is looked up inside the rootfs"),
+    Hint(name="cwd-not-directory", kind="node", errno="ENOTDIR", text="something on the way to {detail} is a file in the rootfs"),
+    Hint(name="sysctl-unknown", kind="write_proc", errno="ENOENT", text="this kernel has no such sysctl, or not in a namespace"),
+    Hint(name="sysctl-value", kind="write_proc", errno="EINVAL", text="the kernel refuses the value"),
+    Hint(name="maps-denied", kind="write_task", errno="EPERM", when=lambda op, detail: op.__dict__.get("file") in ("uid_map", "gid_map"),
+         text="the kernel refuses the mapping: rows must not overlap, and an ordinary user can map only itself (user_namespaces(7))"),
+    Hint(name="maps-invalid", kind="write_task", errno="EINVAL", text="the kernel refuses the value (user_namespaces(7), time_namespaces(7))"),
+    Hint(name="oom-lower", kind="write_task", errno="EACCES", text="lowering oom_score_adj below the runtime's own needs CAP_SYS_RESOURCE"),
+    Hint(name="hook-status", kind="hook", errno="ECANCELED", text="the hook's exit code was {detail}; what it wrote to standard error is above"),
+    Hint(name="hook-timeout", kind="hook", errno="ETIMEDOUT", text="the hook ran longer than its timeout and was killed"),
+    Hint(name="hook-missing", kind="hook", errno="ENOENT", text="hook paths are the host's, except startContainer's, which is looked up inside the rootfs"),
+    Hint(name="limit-value", kind="write_cgroup", errno="EINVAL", text="the kernel refuses the value for this cgroup file"),
+    Hint(name="limit-file", kind="write_cgroup", errno="ENOENT", text="this kernel's controller does not have that file"),
+    Hint(name="cgroup-denied", kind="make_cgroup", errno="EACCES", text="you may not make cgroups there"),
+    Hint(name="spawn-limit", kind="spawn", errno="ENOSPC", text="a limit in /proc/sys/user/max_*_namespaces is reached"),
+    Hint(name="spawn-denied", kind="spawn", errno="EPERM", text="new namespaces need root, or a user namespace; it may be switched off here (sysctl kernel.unprivileged_userns_clone, AppArmor)"),
+    Hint(name="spawn-cgroup", kind="spawn", errno="EBUSY", text="the cgroup has children with controllers and takes no processes itself"),
+)  # fmt: skip
+
+
+def find(op: Op, errno_name: str, detail: str) -> str:
+    """The advice for a failure, or ""."""
+    for hint in HINTS:
+        if hint.kind == op.KIND and hint.errno == errno_name and (hint.when is None or hint.when(op, detail)):
+            word = detail.partition(" ")[2] if detail.startswith(("script ", "elf ")) else detail
+            return hint.text.format(detail=word.replace("\r", "\\r"))
+    return ""

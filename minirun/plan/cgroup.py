@@ -1,0 +1,73 @@
+"""The cgroup, made and limited before the first process exists: no process is ever in it without its limits."""
+
+from __future__ import annotations
+
+from minirun.plan import devices
+from minirun.plan.limits import limits
+from minirun.plan.ops import DeviceRules, MakeCgroup, Op, WriteCgroup
+from minirun.spec.rules import namespace_types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.facts import Facts
+    from minirun.plan.container import Asked, Problems
+    from minirun.plan.limits import Limit
+    from minirun.spec.types import Spec
+
+POINTER = "/linux/cgroupsPath"
+
+
+def path_of(spec: Spec, facts: Facts, container_id: str) -> str:
+    """Below the cgroup2 mount; an absolute cgroupsPath is taken from there, a relative one from our own home.
+
+    "" where an ordinary user was given no cgroup to make it in: then nothing is limited, and nothing may be asked.
+    """
+    if not facts.cgroup_delegated:
+        return ""
+    asked = spec["linux"].get("cgroupsPath", "")
+    parts = [part for part in asked.split("/") if part not in ("", ".")]
+    if asked.startswith("/"):
+        return "/" + "/".join(parts) if parts else f"{facts.cgroup_home}/{container_id}"
+    return "/".join([facts.cgroup_home, *(parts or [container_id])])
+
+
+def before_spawn(asked: Asked, problems: Problems) -> list[Op]:
+    facts = asked.facts
+    resources = asked.spec["linux"].get("resources", {})
+    writes = limits(resources)
+    if not facts.cgroup_root and facts.euid == 0:
+        problems.add(
+            POINTER, "this host has no cgroup2 mount", "mount -t cgroup2 none /sys/fs/cgroup (or .../unified beside v1)"
+        )
+        return []
+    missing = check_controllers(writes, facts, problems)
+    if not asked.cgroup:
+        if writes and not missing:
+            problems.add("/linux/resources", "limits need a cgroup that you may write", "systemd-run --user --scope -p Delegate=yes")
+        return []
+    needed = sorted({write.controller for write in writes} - {"cgroup"})
+    ops: list[Op] = [MakeCgroup(path=asked.cgroup, controllers=needed, pointer=POINTER)]
+    ops += [WriteCgroup(file=write.file, value=write.value, pointer=write.pointer) for write in writes]
+    if not facts.rootless:
+        rules = devices.rules(resources, asked.spec)
+        ops.append(DeviceRules(rules=rules, pointer="/linux/resources/devices"))
+    return ops
+
+
+def check_controllers(writes: list[Limit], facts: Facts, problems: Problems) -> bool:
+    """A limit whose controller is not there is an error that names it; running without the limit would be a lie."""
+    missing = False
+    for write in writes:
+        if write.controller not in facts.controllers and write.controller != "cgroup":
+            missing = True
+            problems.add(
+                write.pointer,
+                f"{write.file} needs the {write.controller} controller, which cgroup v2 does not have on this host",
+                "boot with systemd.unified_cgroup_hierarchy=1, or move the controller off cgroup v1"
+                f" (in {facts.cgroup_root or 'no mount'}: {' '.join(facts.controllers) or 'none'})",
+            )
+    return missing
+
+
+def has_own_namespace(spec: Spec) -> bool:
+    return "cgroup" in namespace_types(spec)

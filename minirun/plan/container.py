@@ -1,0 +1,186 @@
+"""The plan of a container: the column of steps from nothing to exec.
+
+Read this function first.  Each step is one concern's module; the order is the specification's (runtime.md,
+Lifecycle) and the kernel's: limits before the first process, mounts before the pivot, hooks where config.md puts
+them, rights dropped last.
+"""
+
+from __future__ import annotations
+
+from minirun.errors import MinirunError
+from minirun.plan import cgroup, devices, hooks, mounts, namespaces, process
+from minirun.plan.ops import (
+    ATTR_CLONE,
+    ATTR_OPTIONAL,
+    ATTR_RECURSIVE,
+    PIVOT_CHROOT,
+    Attr,
+    Mask,
+    Name,
+    Op,
+    Pivot,
+    Rlimit,
+    Root,
+    Wait,
+    WriteProc,
+)
+from minirun.plan.mountflags import MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, PROPAGATION, RDONLY
+from minirun.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.facts import Facts
+    from minirun.spec.types import Spec
+
+
+class Options(Record):
+    """What the caller's flags add to config.json."""
+
+    no_pivot: bool = False
+    no_new_keyring: bool = False
+    preserve_fds: int = 0
+    listen_fds: int = 0
+
+
+class Problems:
+    """What a plan finds that no look at config.json alone could: ``pointer``, ``message``, ``hint``."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str]] = []
+        self.hint = ""
+        self.warnings: list[str] = []
+
+    def add(self, pointer: str, message: str, hint: str = "") -> None:
+        self.found.append((pointer, message))
+        self.hint = self.hint or hint
+
+    def raise_any(self, name: str) -> None:
+        if not self.found:
+            return
+        what = "this host cannot run the configuration"
+        if len(self.found) == 1:
+            pointer, message = self.found[0]
+            raise MinirunError(what, reason=message, pointer=pointer, config=name, hint=self.hint)
+        raise MinirunError(what, reason=f"{len(self.found)} problems", config=name, problems=self.found, hint=self.hint)
+
+
+class Asked(Record):
+    """Everything a plan is made of; ``cgroup`` and ``rlimits`` are worked out once, for several concerns."""
+
+    spec: Spec
+    facts: Facts
+    bundle: str
+    container_id: str
+    config: str
+    options: Options
+    cgroup: str = ""
+    rlimits: list[Rlimit]
+
+
+class Plan(Record):
+    """The list, and what was said on the way."""
+
+    ops: list[Op]
+    cgroup: str
+    warnings: list[str]
+
+
+def plan(asked: Asked) -> Plan:
+    """spec + facts -> the ordered list.  Raises MinirunError for what this host cannot do."""
+    problems = Problems()
+    spec = asked.spec
+    program = spec["process"]
+    asked.cgroup = cgroup.path_of(spec, asked.facts, asked.container_id)
+    asked.rlimits = process.rlimits(program)
+    ops: list[Op] = []
+    ops += cgroup.before_spawn(asked, problems)
+    ops += namespaces.enter(asked, problems)
+    ops += rootfs(asked)
+    ops += mounts.all_mounts(asked, problems)
+    ops += devices.nodes(asked)
+    ops += process.console(program, "/dev/console")
+    ops += process.working_directory(program)
+    ops += sysctls(spec)
+    ops += names(spec)
+    ops += hooks.before_pivot(spec)
+    ops += protected_paths(spec)
+    ops += leave_old_root(asked)
+    own_limits = [] if any(op.KIND == "rlimit" for op in ops) else asked.rlimits
+    ops += process.become_the_user(program, asked.facts, own_limits, problems)
+    ops.append(Wait(pointer="/process"))
+    ops += hooks.inside(spec, "startContainer")
+    ops += process.execute(program, asked.options.listen_fds)
+    problems.raise_any(asked.config)
+    return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)
+
+
+def absolute(path: str, base: str) -> str:
+    """``path`` seen from the directory ``base``."""
+    return path if path.startswith("/") else f"{base.rstrip('/')}/{path}"
+
+
+def rootfs(asked: Asked) -> list[Op]:
+    """The whole namespace first becomes a slave of the host's: nothing mounted here may appear there."""
+    spec = asked.spec
+    word = spec["linux"].get("rootfsPropagation", "")
+    propagation = MS_SLAVE
+    if word in ("private", "rprivate", "unbindable", "runbindable"):
+        propagation = MS_PRIVATE  # an unbindable rootfs could not be cloned; it becomes so at the end
+    elif word in ("shared", "rshared"):
+        propagation = MS_SHARED
+    path = absolute(spec["root"]["path"], asked.bundle)
+    return [Root(path=path, propagation=propagation | MS_REC, pointer="/root/path")]
+
+
+def sysctls(spec: Spec) -> list[Op]:
+    """Before the pivot, while our own procfs can still be mounted in a user namespace."""
+    return [
+        WriteProc(file="sys/" + sysctl_path(name), value=value, pointer=f"/linux/sysctl/{name.replace('/', '~1')}")
+        for name, value in spec["linux"].get("sysctl", {}).items()
+    ]
+
+
+def sysctl_path(name: str) -> str:
+    """net.ipv4.ip_forward or net/ipv4/conf/eth0.1/forwarding: whichever separator comes first is the one."""
+    if "/" in name and name.find("/") < (name.find(".") if "." in name else len(name)):
+        return name
+    return name.replace("/", "\0").replace(".", "/").replace("\0", ".")
+
+
+def names(spec: Spec) -> list[Op]:
+    given = (("hostname", spec.get("hostname")), ("domainname", spec.get("domainname")))
+    return [Name(what=what, value=value, pointer=f"/{what}") for what, value in given if value]
+
+
+def protected_paths(spec: Spec) -> list[Op]:
+    """Read-only paths, then masked ones: a path in both ends up masked."""
+    linux = spec["linux"]
+    ops: list[Op] = [
+        Attr(
+            target=path, attr_set=RDONLY, attr_clr=0, propagation=0, words=["read-only"],
+            flags=ATTR_CLONE | ATTR_RECURSIVE | ATTR_OPTIONAL, pointer=f"/linux/readonlyPaths/{index}",
+        )
+        for index, path in enumerate(linux.get("readonlyPaths", ()))
+    ]  # fmt: skip
+    ops += [Mask(path=path, pointer=f"/linux/maskedPaths/{i}") for i, path in enumerate(linux.get("maskedPaths", ()))]
+    return ops
+
+
+def leave_old_root(asked: Asked) -> list[Op]:
+    spec = asked.spec
+    ops: list[Op] = []
+    if spec["root"].get("readonly"):
+        ops.append(
+            Attr(target="/", attr_set=RDONLY, attr_clr=0, propagation=0, flags=0, words=["read-only"], pointer="/root/readonly")
+        )
+    ops.append(Pivot(flags=PIVOT_CHROOT if asked.options.no_pivot else 0, pointer="/root/path"))
+    word = spec["linux"].get("rootfsPropagation", "")
+    if word and word not in ("slave", "rslave"):
+        recursive = word.startswith("r")
+        propagation = PROPAGATION.get(word, PROPAGATION.get(word[1:], MS_PRIVATE)) | (MS_REC if recursive else 0)
+        ops.append(
+            Attr(target="/", attr_set=0, attr_clr=0, propagation=propagation, flags=0, words=[word],
+                 pointer="/linux/rootfsPropagation")
+        )  # fmt: skip
+    return ops
+

@@ -1,0 +1,54 @@
+"""The plan of ``exec``: one more process in a container that runs."""
+
+from __future__ import annotations
+
+from minirun.plan import process
+from minirun.plan.container import Plan, Problems
+from minirun.plan.namespaces import CLONE
+from minirun.plan.ops import USER_SETGROUPS, Fork, Join, Op, Session, Spawn, User, Wait, WriteTask
+from minirun.record import Record
+from minirun.spec.rules import namespace_types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.facts import Facts
+    from minirun.spec.types import Process, Spec
+
+
+class ExecAsked(Record):
+    """``spec`` is the container's as it was created, ``process`` the new one; ``cgroup`` is where it goes."""
+
+    spec: Spec
+    process: Process
+    facts: Facts
+    container_id: str
+    config: str
+    cgroup: str
+    preserve_fds: int = 0
+
+
+def plan(asked: ExecAsked) -> Plan:
+    """All namespaces at once, by the pidfd of the container's init; then as a first process, without mounts."""
+    problems = Problems()
+    program = asked.process
+    names = [name for name in CLONE if name in namespace_types(asked.spec)]
+    flags = 0
+    for name in names:
+        flags |= CLONE[name]
+    ops: list[Op] = [Spawn(namespaces=[], flags=0, into_cgroup=asked.cgroup != "", pointer="")]
+    adjustment = program.get("oomScoreAdj")
+    if adjustment is not None:
+        ops.append(WriteTask(file="oom_score_adj", value=str(adjustment), pointer="/process/oomScoreAdj"))
+    ops.append(Join(path="", flags=flags, namespaces=names, pointer="/linux/namespaces"))
+    if "pid" in names:
+        ops.append(Fork(pointer="/linux/namespaces"))
+    if "user" in names:
+        setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
+        ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
+    ops.append(Session(keyring=f"_ses.{asked.container_id}", pointer=""))
+    ops += process.console(program, "")
+    ops += process.become_the_user(program, asked.facts, process.rlimits(program), problems)
+    ops.append(Wait(pointer="/process"))
+    ops += process.execute(program)
+    problems.raise_any(asked.config)
+    return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)

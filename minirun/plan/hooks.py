@@ -1,0 +1,39 @@
+"""Hooks (config.md, POSIX-platform Hooks): which, where, in what order.
+
+    prestart, createRuntime   host   after the namespaces and mounts are there, before the pivot
+    createContainer           init   the same moment, in the container's namespaces, its path still the host's
+    startContainer            init   after start, before the program
+    poststart, poststop       host   plain functions of ``runtime``: no plan where there is no sequence
+"""
+
+from __future__ import annotations
+
+from minirun.plan.ops import HOST, INIT, Hook, Op
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.spec.types import HookName, Spec
+
+
+def ops(spec: Spec, name: HookName, actor: str) -> list[Op]:
+    """The hooks of one kind, in the listed order."""
+    return [
+        Hook(
+            actor=actor,
+            name=name,
+            path=hook["path"],
+            args=hook.get("args") or [hook["path"]],
+            env=hook.get("env", []),
+            timeout=hook.get("timeout", 0),
+            pointer=f"/hooks/{name}/{index}",
+        )
+        for index, hook in enumerate(spec.get("hooks", {}).get(name, ()))
+    ]
+
+
+def before_pivot(spec: Spec) -> list[Op]:
+    return ops(spec, "prestart", HOST) + ops(spec, "createRuntime", HOST) + ops(spec, "createContainer", INIT)
+
+
+def inside(spec: Spec, name: HookName) -> list[Op]:
+    return ops(spec, name, INIT)

@@ -1,0 +1,467 @@
+"""The closed set of operations a plan is made of.
+
+An operation is an *intent* ("mount proc on /proc"), not a system call.  It knows its actor (``host``: Python in
+the runtime's namespaces; ``init``: ``minirun-init`` after clone3), the JSON pointer it came from, and how to say
+itself in words.  It may *look* at the world when carried out, but may not decide which operations exist or in
+what order: what changes the list is probed before (``facts``).
+
+The fields below are the one list of truth: ``native/ops.h`` is generated from them (``python3 native/gen_ops.py``)
+and a test compares the two.  On the wire a field is
+
+    int, bool    one u64                        str          one string offset
+    list[str]    a string offset and a count    list[int]    the same, each number in decimal
+
+Every class names its C function or engine function by its kind: ``Mount`` is ``op_mount`` in ``native/init/``.
+A new operation needs a line in HACKING.md: why not an existing one.
+"""
+
+from __future__ import annotations
+
+from minirun.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
+
+HOST, INIT = "host", "init"
+
+# Flags of single operations; the generator exports every name of this block to C.
+ATTR_CLONE = 1  # put a copy of the target over itself first, so that only this view changes
+ATTR_RECURSIVE = 2
+ATTR_OPTIONAL = 4  # a target that does not exist is fine
+ATTR_HOST = 8  # the target is a path of the mount namespace, not of the rootfs (before the pivot)
+MOUNT_COPY_UP = 1  # tmpcopyup: begin with what the target directory held
+MOUNT_IS_DEV = 2  # later nodes below /dev go into this very tmpfs, by fd
+BIND_RECURSIVE = 1
+BIND_NO_SYMLINK = 2
+NODE_BIND = 1  # bind the host's node: mknod is not allowed in a user namespace
+NODE_IF_PRESENT = 2  # only where the symlink's target or the host's node exists
+USER_SETGROUPS = 1
+PIVOT_CHROOT = 1  # --no-pivot: MS_MOVE and chroot, for a rootfs on ramfs
+CHDIR_TRY = 1  # with the runtime's rights first; EACCES is not final
+EXEC_SET_HOME = 1
+
+
+class Op(Record):
+    """One line of a plan: who does it, where in config.json it comes from."""
+
+    KIND: ClassVar[str] = ""
+    ACTOR: ClassVar[str] = INIT
+
+    actor: str = INIT
+    pointer: str = ""
+
+    def describe(self) -> str:
+        """The line in --explain; after "cannot " it is the first line of an error."""
+        raise AssertionError(self.KIND)
+
+
+OPS: list[type[Op]] = []
+
+
+def op(cls: type[Op]) -> type[Op]:
+    """Enter an operation into the closed set; its place in the list is its number on the wire."""
+    words = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__)
+    cls.KIND = words.lstrip("_")
+    OPS.append(cls)
+    return cls
+
+
+# -- host ---------------------------------------------------------------------------------------------------------
+
+
+class HostOp(Op):
+    """What Python does in the runtime's own namespaces."""
+
+    ACTOR = HOST
+    actor: str = HOST
+
+
+@op
+class MakeCgroup(HostOp):
+    """mkdir(2) below the cgroup2 mount, with ``controllers`` enabled on the way down (cgroup.subtree_control)."""
+
+    path: str
+    controllers: list[str]
+
+    def describe(self) -> str:
+        enabled = f" with {' '.join(self.controllers)}" if self.controllers else ""
+        return f"make cgroup {self.path}{enabled}"
+
+
+@op
+class WriteCgroup(HostOp):
+    """write(2) to a file of the container's cgroup."""
+
+    file: str
+    value: str
+
+    def describe(self) -> str:
+        return f"set {self.file} = {self.value}"
+
+
+@op
+class DeviceRules(HostOp):
+    """bpf(2) BPF_PROG_LOAD and BPF_PROG_ATTACH (BPF_CGROUP_DEVICE): allow and deny device access, in order.
+
+    ``rules`` are "allow c 1:3 rwm" lines, most general first; the last one that speaks of an access decides.
+    """
+
+    rules: list[str]
+
+    def describe(self) -> str:
+        return f"load the device filter ({len(self.rules)} rules)"
+
+
+@op
+class Spawn(HostOp):
+    """clone3(2) with CLONE_PIDFD, into the cgroup, into new namespaces; then execveat(2) of the sealed init."""
+
+    namespaces: list[str]
+    flags: int
+    into_cgroup: bool
+
+    def describe(self) -> str:
+        new = f"in new {' '.join(self.namespaces)}" if self.namespaces else "in the runtime's namespaces"
+        return f"spawn init {new}"
+
+
+@op
+class WriteTask(HostOp):
+    """write(2) to /proc/PID/FILE of init, from outside (uid_map, gid_map, setgroups, oom_score_adj ...)."""
+
+    file: str
+    value: str
+
+    def describe(self) -> str:
+        return f"write {self.file}: {self.value.strip()}"
+
+
+@op
+class TakeTerminal(HostOp):
+    """recvmsg(2) SCM_RIGHTS: take the pty's master from init, hand it to --console-socket or keep it."""
+
+    def describe(self) -> str:
+        return "take the terminal's master side"
+
+
+# -- init: namespaces -----------------------------------------------------------------------------------------------
+
+
+@op
+class Join(Op):
+    """setns(2): a namespace by path, or (exec) all of a process's by pidfd when ``path`` is empty."""
+
+    path: str
+    flags: int
+    namespaces: list[str]
+
+    def describe(self) -> str:
+        where = self.path or "of the container's init"
+        return f"join the {' '.join(self.namespaces)} namespace{'s' * (len(self.namespaces) > 1)} {where}"
+
+
+@op
+class Unshare(Op):
+    """unshare(2): new namespaces that clone3 could not make (they depend on one joined, or on the cgroup)."""
+
+    flags: int
+    namespaces: list[str]
+
+    def describe(self) -> str:
+        return f"new {' '.join(self.namespaces)} namespace{'s' * (len(self.namespaces) > 1)}"
+
+
+@op
+class Fork(Op):
+    """clone(2) with CLONE_PARENT: a pid or time namespace is entered by children only."""
+
+    def describe(self) -> str:
+        return "fork into the pid namespace"
+
+
+@op
+class Session(Op):
+    """setsid(2), and keyctl(2) KEYCTL_JOIN_SESSION_KEYRING unless ``keyring`` is empty."""
+
+    keyring: str
+
+    def describe(self) -> str:
+        return "start a new session" + (f" with keyring {self.keyring}" if self.keyring else "")
+
+
+@op
+class Loopback(Op):
+    """ioctl(2) SIOCSIFFLAGS: bring lo up in the new network namespace."""
+
+    def describe(self) -> str:
+        return "bring up lo"
+
+
+@op
+class Name(Op):
+    """sethostname(2) or setdomainname(2)."""
+
+    what: str
+    value: str
+
+    def describe(self) -> str:
+        return f"set {self.what} {self.value}"
+
+
+# -- init: the file system --------------------------------------------------------------------------------------------
+
+
+@op
+class Root(Op):
+    """open_tree(2) OPEN_TREE_CLONE of the rootfs, attached over itself: the one fd every later path starts from.
+
+    ``propagation`` (an MS_* word) is first given to the whole namespace; the mounts around the rootfs are made
+    private, or pivot_root(2) refuses.
+    """
+
+    path: str
+    propagation: int
+
+    def describe(self) -> str:
+        return f"open the rootfs {self.path}"
+
+
+@op
+class Mount(Op):
+    """fsopen(2), fsconfig(2), fsmount(2), move_mount(2): a new file system on ``target``, attached fd to fd."""
+
+    fstype: str
+    source: str
+    target: str
+    data: list[str]
+    attr_set: int
+    attr_clr: int
+    flags: int
+    words: list[str]
+
+    def describe(self) -> str:
+        options = ",".join(self.words)
+        return f"mount {self.fstype} on {self.target}" + (f" {options}" if options else "")
+
+
+@op
+class Bind(Op):
+    """open_tree(2) OPEN_TREE_CLONE, mount_setattr(2), move_mount(2): a host directory or file on ``target``."""
+
+    source: str
+    target: str
+    attr_set: int
+    attr_clr: int
+    rec_set: int
+    rec_clr: int
+    flags: int
+    words: list[str]
+
+    def describe(self) -> str:
+        options = ",".join(self.words)
+        return f"bind {self.source} on {self.target}" + (f" {options}" if options else "")
+
+
+@op
+class Attr(Op):
+    """mount_setattr(2): read-only paths, remounts and propagation; with ATTR_CLONE on a copy put over itself."""
+
+    target: str
+    attr_set: int
+    attr_clr: int
+    propagation: int
+    flags: int
+    words: list[str]
+
+    def describe(self) -> str:
+        return f"make {self.target} {','.join(self.words)}"
+
+
+@op
+class Mask(Op):
+    """move_mount(2): the null device over a file, one shared empty read-only tmpfs over directories."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"mask {self.path}"
+
+
+@op
+class Node(Op):
+    """mknodat(2), mkdirat(2) or symlinkat(2) in the rootfs, by component; ``type`` is c b p d l (link)."""
+
+    path: str
+    type: str
+    target: str
+    major: int
+    minor: int
+    mode: int
+    uid: int
+    gid: int
+    flags: int
+
+    def describe(self) -> str:
+        if self.type == "l":
+            return f"link {self.path} -> {self.target}"
+        if self.type == "d":
+            return f"make directory {self.path}"
+        if self.flags & NODE_BIND:
+            return f"bind the host's device {self.path}"
+        numbers = f" {self.major}:{self.minor}" if self.type in "cb" else ""
+        return f"make device {self.path} {self.type}{numbers} {self.mode:04o}"
+
+
+@op
+class Console(Op):
+    """open(2) of the container's ptmx, TIOCGPTPEER, TIOCSCTTY: the terminal; its slave is mounted on ``target``."""
+
+    target: str
+    rows: int
+    columns: int
+
+    def describe(self) -> str:
+        return "open a terminal" + (f" and mount it on {self.target}" if self.target else "")
+
+
+@op
+class Pivot(Op):
+    """pivot_root(2) with "." and ".", then umount2(2) MNT_DETACH of the old root."""
+
+    flags: int
+
+    def describe(self) -> str:
+        if self.flags & PIVOT_CHROOT:
+            return "move the rootfs to / and chroot into it"
+        return "pivot into the rootfs, drop the old root"
+
+
+@op
+class WriteProc(Op):
+    """openat2(2) below init's own detached procfs and write(2): sysctls, oom_score_adj. Never the container's /proc."""
+
+    file: str
+    value: str
+
+    def describe(self) -> str:
+        if self.file.startswith("sys/"):
+            return f"set sysctl {self.file[4:].replace('/', '.')} = {self.value}"
+        return f"write /proc/{self.file}: {self.value}"
+
+
+# -- init: the process ---------------------------------------------------------------------------------------------
+
+
+@op
+class Rlimit(Op):
+    """prlimit(2): by init on itself, or by the host on init when a user namespace takes away the right."""
+
+    resource: int
+    soft: int
+    hard: int
+    name: str
+
+    def describe(self) -> str:
+        return f"limit {self.name} to {limit_word(self.soft)}, at most {limit_word(self.hard)}"
+
+
+@op
+class Hook(Op):
+    """Run a hook of config.json with the state on standard input; ``timeout`` in seconds, 0 for none."""
+
+    name: str
+    path: str
+    args: list[str]
+    env: list[str]
+    timeout: int
+
+    def describe(self) -> str:
+        return f"run {self.name} hook {self.path}"
+
+
+@op
+class Bounding(Op):
+    """prctl(2) PR_CAPBSET_DROP: everything but ``bounding`` (a bit per capability) leaves the bounding set."""
+
+    bounding: int
+
+    def describe(self) -> str:
+        return f"keep {self.bounding.bit_count()} capabilities in the bounding set"
+
+
+@op
+class Chdir(Op):
+    """chdir(2), and getcwd(2) must then name a place inside the root (CVE-2024-21626)."""
+
+    path: str
+    flags: int
+
+    def describe(self) -> str:
+        return f"change to {self.path}" + (" (as root, first try)" if self.flags & CHDIR_TRY else "")
+
+
+@op
+class User(Op):
+    """setgroups(2), setresgid(2), setresuid(2) as raw system calls, with PR_SET_KEEPCAPS; then umask(2)."""
+
+    uid: int
+    gid: int
+    groups: list[int]
+    umask: int
+    flags: int
+
+    def describe(self) -> str:
+        groups = f" groups {','.join(map(str, self.groups))}" if self.groups else ""
+        return f"become uid {self.uid} gid {self.gid}{groups}, umask {self.umask:04o}"
+
+
+@op
+class Capabilities(Op):
+    """capset(2) and prctl(2) PR_CAP_AMBIENT; what cannot be granted is a warning (config.md, process.capabilities)."""
+
+    effective: int
+    permitted: int
+    inheritable: int
+    ambient: int
+    no_new_privs: bool
+
+    def describe(self) -> str:
+        more = ", no new privileges" if self.no_new_privs else ""
+        return f"keep {self.effective.bit_count()} capabilities{more}"
+
+
+@op
+class FindProgram(Op):
+    """execvp's search (environ(7), PATH): found at create, so that a missing program is create's error."""
+
+    program: str
+    search: list[str]
+
+    def describe(self) -> str:
+        return f"find {self.program}"
+
+
+@op
+class Wait(Op):
+    """accept(2) on the gate: everything is ready, the container is *created*; ``start`` opens the gate."""
+
+    def describe(self) -> str:
+        return "wait for start"
+
+
+@op
+class Exec(Op):
+    """execve(2) of the program found, every fd but stdio (and --preserve-fds) closed on the way."""
+
+    args: list[str]
+    env: list[str]
+    flags: int
+
+    def describe(self) -> str:
+        return f"exec {' '.join(self.args)}"
+
+
+def limit_word(value: int) -> str:
+    """RLIM_INFINITY in words."""
+    return "unlimited" if value >= (1 << 64) - 1 else str(value)

@@ -1,0 +1,156 @@
+"""The process: terminal, working directory, limits, user, capabilities, program.
+
+The order is the kernel's: the bounding set needs CAP_SETPCAP, changing groups needs CAP_SETGID, so each right is
+given up after its last use; the program is looked for as the user that will run it.
+"""
+
+from __future__ import annotations
+
+from minirun.plan.ops import (
+    CHDIR_TRY,
+    EXEC_SET_HOME,
+    USER_SETGROUPS,
+    Bounding,
+    Capabilities,
+    Chdir,
+    Console,
+    Exec,
+    FindProgram,
+    Node,
+    Op,
+    Rlimit,
+    TakeTerminal,
+    User,
+)
+from minirun.spec.rules import RLIMITS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.facts import Facts
+    from minirun.plan.container import Problems
+    from minirun.spec.types import Process
+
+# linux/capability.h, in the order of their numbers
+CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
+    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
+    "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
+    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
+    "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
+    "CHECKPOINT_RESTORE",
+)  # fmt: skip
+NUMBER = {name: number for number, name in enumerate(CAPABILITIES)}
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_UMASK = 0o022
+INFINITY = (1 << 64) - 1
+
+
+def rlimits(process: Process) -> list[Rlimit]:
+    return [
+        Rlimit(
+            resource=RLIMITS.index(limit["type"][7:]),
+            soft=limit["soft"],
+            hard=limit["hard"],
+            name=limit["type"],
+            pointer=f"/process/rlimits/{index}",
+        )
+        for index, limit in enumerate(process.get("rlimits", ()))
+    ]
+
+
+def console(process: Process, target: str) -> list[Op]:
+    """A terminal and its handing over; ``target`` is where the slave is mounted ("" in exec)."""
+    if not process.get("terminal"):
+        return []
+    size = process.get("consoleSize", {"height": 0, "width": 0})
+    return [
+        Console(target=target, rows=size["height"], columns=size["width"], pointer="/process/terminal"),
+        TakeTerminal(pointer="/process/terminal"),
+    ]
+
+
+def working_directory(process: Process) -> list[Op]:
+    """A missing one is made, as runc and crun do, while the rootfs can still be written."""
+    cwd = process["cwd"]
+    if cwd == "/":
+        return []
+    return [
+        Node(path=cwd, type="d", target="", major=0, minor=0, mode=0o755, uid=0, gid=0, flags=0, pointer="/process/cwd")
+    ]
+
+
+def capability_mask(names: list[str], pointer: str, problems: Problems) -> int:
+    """A bit per capability; a name the kernel does not have is a warning (config.md, process.capabilities)."""
+    mask = 0
+    for index, name in enumerate(names):
+        number = NUMBER.get(name.upper().removeprefix("CAP_"))
+        if number is None:
+            problems.warnings.append(f"{pointer}/{index}: {name} is not a capability of Linux, ignored")
+        else:
+            mask |= 1 << number
+    return mask
+
+
+def become_the_user(process: Process, facts: Facts, limits: list[Rlimit], problems: Problems) -> list[Op]:
+    """From root with everything to the user with what is left."""
+    given = process.get("capabilities", {})
+    sets = {
+        name: capability_mask(given.get(name, []), f"/process/capabilities/{name}", problems)  # type: ignore[call-overload]
+        for name in ("bounding", "effective", "inheritable", "permitted", "ambient")
+    }
+    user = process.get("user", {})
+    groups = user.get("additionalGids", [])
+    can_set_groups = facts.euid == 0
+    if groups and not can_set_groups:
+        problems.add("/process/user/additionalGids", "an ordinary user cannot set groups in a user namespace")
+    ops: list[Op] = [*limits]
+    ops.append(Bounding(bounding=sets["bounding"], pointer="/process/capabilities/bounding"))
+    if user.get("uid", 0) != 0:
+        ops.append(Chdir(path=process["cwd"], flags=CHDIR_TRY, pointer="/process/cwd"))
+    ops.append(
+        User(
+            uid=user.get("uid", 0),
+            gid=user.get("gid", 0),
+            groups=groups,
+            umask=user.get("umask", DEFAULT_UMASK),
+            flags=USER_SETGROUPS if can_set_groups else 0,
+            pointer="/process/user",
+        )
+    )
+    ops.append(Chdir(path=process["cwd"], flags=0, pointer="/process/cwd"))
+    ops.append(
+        Capabilities(
+            effective=sets["effective"],
+            permitted=sets["permitted"],
+            inheritable=sets["inheritable"],
+            ambient=sets["ambient"],
+            no_new_privs=process.get("noNewPrivileges", False),
+            pointer="/process/capabilities",
+        )
+    )
+    program = process["args"][0]
+    ops.append(FindProgram(program=program, search=search_path(process), pointer="/process/args/0"))
+    return ops
+
+
+def search_path(process: Process) -> list[str]:
+    """The directories of PATH in the container's environment, as execvp(3) walks them."""
+    path = DEFAULT_PATH
+    for entry in process.get("env", ()):
+        if entry.startswith("PATH="):
+            path = entry[5:]
+    return [directory or "." for directory in path.split(":")]
+
+
+def environment(process: Process, listen_fds: int) -> list[str]:
+    """A name given twice has its last value; socket activation is passed on (sd_listen_fds(3))."""
+    last = {entry.partition("=")[0]: entry for entry in process.get("env", ())}
+    if listen_fds:
+        last["LISTEN_FDS"] = f"LISTEN_FDS={listen_fds}"
+        last["LISTEN_PID"] = "LISTEN_PID=1"
+    return list(last.values())
+
+
+def execute(process: Process, listen_fds: int = 0) -> list[Op]:
+    env = environment(process, listen_fds)
+    return [Exec(args=process["args"], env=env, flags=EXEC_SET_HOME, pointer="/process/args")]

@@ -1,0 +1,217 @@
+"""create: from a bundle to a process that waits at the gate.  run is this and ``start`` in one process."""
+
+from __future__ import annotations
+
+import posix
+import time
+
+from minirun import facts as host_facts
+from minirun.engine.execute import Site, carry_out, unwind
+from minirun.engine.protocol import DETACH
+from minirun.errors import MinirunError
+from minirun.plan import container
+from minirun.record import Record
+from minirun.runtime import status
+from minirun.runtime.store import State, check_id
+from minirun.spec import check
+from minirun.spec.decode import decode, encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minirun.facts import Facts
+    from minirun.plan.container import Plan
+    from minirun.runtime.store import Entry, Store
+    from minirun.spec.types import Spec
+
+
+class Request(Record):
+    """What the caller's command line says."""
+
+    container_id: str
+    bundle: str  # absolute
+    config: str = ""  # another file than the bundle's config.json (crun's --config)
+    pid_file: str = ""
+    console_socket: str = ""
+    pidfd_socket: str = ""
+    options: container.Options
+    foreground: bool = False  # run without --detach: the terminal, if there is one, is ours
+    same_process: bool = False  # run: no gate, START comes from here
+    trace: bool = False
+    warn: Callable[[str], None]
+
+
+class Created(Record):
+    """What create leaves behind for start, in one process."""
+
+    entry: Entry
+    state: State
+    spec: Spec
+    plan: Plan
+    site: Site
+    request: Request
+
+
+def load(bundle: str, config: str = "") -> tuple[Spec, bytes, str]:
+    """The bundle's configuration, checked; its bytes; and its name for errors."""
+    path = config or f"{bundle}/config.json"
+    try:
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+    except OSError as error:
+        hint = "" if config else "a bundle is a directory with a config.json: -b names it, `minirun spec` makes one"
+        raise MinirunError("cannot read the configuration", reason=f"{path}: {error.strerror}", hint=hint) from error
+    try:
+        data = b""
+        while part := posix.read(fd, 1 << 20):
+            data += part
+    except OSError as error:
+        raise MinirunError("cannot read the configuration", reason=f"{path}: {error.strerror}") from error
+    finally:
+        posix.close(fd)
+    return check.config(decode(data, path), path), data, path
+
+
+def make_plan(request: Request, spec: Spec, facts: Facts, config: str) -> Plan:
+    """The plan of a request: what --explain prints, and what create carries out."""
+    return container.plan(
+        container.Asked(
+            spec=spec, facts=facts, bundle=request.bundle, container_id=request.container_id, config=config,
+            options=request.options, rlimits=[],
+        )
+    )  # fmt: skip
+
+
+def create(store: Store, request: Request) -> Created:
+    """Everything up to *created*; on failure nothing is left. The entry stays locked for the caller."""
+    check_id(request.container_id)
+    spec, data, name = load(request.bundle, request.config)
+    facts = host_facts.probe()
+    plan = make_plan(request, spec, facts, name)
+    check_terminal(spec, request)
+    for warning in plan.warnings:
+        request.warn(warning)
+    entry = store.reserve(request.container_id)
+    state = State(
+        id=request.container_id, bundle=request.bundle, created=now(), owner=facts.euid,
+        rootfs=container.absolute(spec["root"]["path"], request.bundle), annotations=spec.get("annotations", {}),
+        cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root,
+    )  # fmt: skip
+    site = make_site(plan, state, facts, name, request)
+    try:
+        entry.write("config.json", data)
+        entry.save(state)
+        if not request.same_process:
+            open_gate(entry, site)
+        init = carry_out(site)
+        state.pid, state.startTime, state.cgroupMade = init.pid, status.start_time(init.pid), site.cgroup_made
+        state.complete = True
+        entry.save(state)
+        hand_over(request, site, init.pid)
+    except BaseException:
+        unwind(site)
+        run_poststop(spec, state, request.warn, name)
+        entry.remove()
+        raise
+    finally:
+        if site.gate_fd >= 0:
+            posix.close(site.gate_fd)
+    return Created(entry=entry, state=state, spec=spec, plan=plan, site=site, request=request)
+
+
+def make_site(plan: Plan, state: State, facts: Facts, name: str, request: Request) -> Site:
+    def state_document(pid: int) -> bytes:
+        return encode(status.document(state, status.CREATING, pid)).encode()
+
+    return Site(
+        ops=plan.ops, config=name, cgroup_root=facts.cgroup_root, cgroup=plan.cgroup, state_document=state_document,
+        preserve=request.options.preserve_fds, trace=request.trace, dumpable=facts.euid != 0, warn=request.warn,
+        terminal=terminal_taker(request), undo=[], times={},
+    )  # fmt: skip
+
+
+def check_terminal(spec: Spec, request: Request) -> None:
+    """A terminal needs somebody to take it, and a socket needs something to be sent (as runc has it)."""
+    wanted = bool(spec["process"].get("terminal"))
+    if wanted and not request.foreground and not request.console_socket:
+        raise MinirunError(
+            "cannot create the container", reason="a terminal without anybody to take it", pointer="/process/terminal",
+            hint="give --console-socket, run in the foreground, or set /process/terminal to false",
+        )  # fmt: skip
+    if request.console_socket and not wanted:
+        raise MinirunError(
+            "cannot create the container", reason="--console-socket is given, but the process has no terminal",
+            pointer="/process/terminal",
+        )  # fmt: skip
+
+
+def terminal_taker(request: Request) -> Callable[[int], None] | None:
+    if request.console_socket:
+        from minirun.runtime.terminal import send_master
+
+        return lambda master: send_master(request.console_socket, master)
+    return lambda master: None  # the foreground uses init.terminal
+
+
+def open_gate(entry: Entry, site: Site) -> None:
+    """A listening socket in the container's directory, which init inherits."""
+    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket
+
+    gate = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    gate.bind(entry.gate())
+    gate.listen(8)
+    site.gate_fd = gate.detach()
+
+
+def hand_over(request: Request, site: Site, pid: int) -> None:
+    """The pid file is the last thing: whoever waits for it may go on."""
+    if request.pidfd_socket:
+        from minirun.runtime.terminal import send_master
+
+        assert site.init is not None
+        send_master(request.pidfd_socket, site.init.pidfd)
+    if request.pid_file:
+        write_pid_file(request.pid_file, pid)
+
+
+def write_pid_file(path: str, pid: int) -> None:
+    """Atomically: conmon and containerd read it as soon as it is there."""
+    folder, _, name = path.rpartition("/")
+    new = f"{folder}/.{name}" if folder or path.startswith("/") else f".{name}"
+    try:
+        fd = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o644)
+        try:
+            posix.write(fd, str(pid).encode())
+        finally:
+            posix.close(fd)
+        posix.rename(new, path)
+    except OSError as error:
+        raise MinirunError("cannot write the pid file", reason=f"{path}: {error.strerror}") from error
+
+
+def detach(created: Created) -> None:
+    """create's end: init waits at the gate, we go."""
+    assert created.site.init is not None
+    created.site.init.send(DETACH)
+    created.entry.close()
+
+
+def run_poststop(spec: Spec, state: State, warn: Callable[[str], None], config: str) -> None:
+    """After the container is gone; a failure is a warning, and the next one is run (config.md, Poststop)."""
+    if not spec.get("hooks", {}).get("poststop"):
+        return
+    from minirun.engine.hooks import run_hook
+    from minirun.plan.hooks import ops
+    from minirun.plan.ops import HOST
+
+    document = encode(status.document(state, status.STOPPED)).encode()
+    for hook in ops(spec, "poststop", HOST):
+        try:
+            run_hook(hook, document)  # type: ignore[arg-type]
+        except OSError as error:
+            warn(f"{hook.pointer}: {hook.describe()} failed: {error.strerror}")
+
+
+def now() -> str:
+    """RFC 3339 in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

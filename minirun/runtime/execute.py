@@ -1,0 +1,183 @@
+"""exec: one more process in a running container, from the configuration that create saved."""
+
+from __future__ import annotations
+
+import posix
+
+from minirun import facts as host_facts
+from minirun.engine.execute import Site, carry_out, from_init
+from minirun.engine.init import InitFailed
+from minirun.engine.protocol import START
+from minirun.errors import MinirunError
+from minirun.plan import exec as plan_exec
+from minirun.record import Record
+from minirun.runtime import foreground, lifecycle, status
+from minirun.runtime.create import hand_over, terminal_taker
+from minirun.spec import check
+from minirun.spec.decode import decode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.plan.container import Plan
+    from minirun.runtime.create import Request
+    from minirun.runtime.store import State, Store
+    from minirun.spec.types import Process, Spec
+
+
+class ExecRequest(Record):
+    """The command line of exec; ``process_file`` or the words, which change the container's own process."""
+
+    base: Request
+    process_file: str = ""
+    args: list[str]
+    cwd: str = ""
+    env: list[str]
+    user: str = ""
+    additional_gids: list[str]
+    capabilities: list[str]
+    terminal: bool | None = None
+    no_new_privs: bool | None = None
+    cgroup: str = ""
+    ignore_paused: bool = False
+    detach: bool = False
+
+
+def number(word: str, what: str) -> int:
+    """An id, strictly: all digits, below 2^32 - 1 (crun's CVE-2026-30892 was a lenient one)."""
+    if not (word.isascii() and word.isdigit()) or len(word) > 10 or int(word) >= 0xFFFFFFFF:
+        raise MinirunError(f"invalid {what} {word!r}", reason="a decimal number from 0 to 4294967294 is wanted", exit_code=2)
+    return int(word)
+
+
+def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
+    """--process FILE as it stands, or the container's process with what the flags change."""
+    if request.process_file:
+        try:
+            with open(request.process_file, "rb") as file:
+                data = file.read()
+        except OSError as error:
+            raise MinirunError("cannot read the process", reason=f"{request.process_file}: {error.strerror}") from error
+        given = check.process(decode(data, request.process_file), request.process_file)
+        if request.terminal:
+            given["terminal"] = True
+        return given
+    process: Process = {**spec["process"]}  # type: ignore[typeddict-item]
+    process.pop("consoleSize", None)
+    process["args"] = request.args
+    process["terminal"] = bool(request.terminal)
+    process["env"] = [*process.get("env", []), *request.env]
+    if request.cwd:
+        process["cwd"] = request.cwd
+    if request.user:
+        uid, colon, gid = request.user.partition(":")
+        process["user"] = {**process.get("user", {}), "uid": number(uid, "user")}  # type: ignore[typeddict-item]
+        if colon:
+            process["user"]["gid"] = number(gid, "group")
+    if request.additional_gids:
+        user = {**process.get("user", {})}
+        user["additionalGids"] = [number(word, "group") for word in request.additional_gids]
+        process["user"] = user  # type: ignore[typeddict-item]
+    if request.capabilities:
+        process["capabilities"] = with_capabilities(process, request.capabilities)
+    if request.no_new_privs is not None:
+        process["noNewPrivileges"] = request.no_new_privs
+    return check.process(process, config)
+
+
+def with_capabilities(process: Process, names: list[str]) -> dict[str, list[str]]:  # type: ignore[misc]
+    """--cap adds to what the container has; never to the inheritable set (CVE-2022-29162)."""
+    own = process.get("capabilities", {})
+    sets = {name: [*own.get(name, [])] for name in ("bounding", "effective", "permitted", "inheritable", "ambient")}  # type: ignore[call-overload]
+    for name in ("bounding", "effective", "permitted"):
+        sets[name] += [word for word in names if word not in sets[name]]
+    return sets
+
+
+def target_cgroup(state: State, below: str) -> str:
+    """The container's cgroup, or --cgroup PATH below it."""
+    if not below:
+        return state.cgroup
+    path = below.rpartition(":")[2]
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise MinirunError("invalid --cgroup", reason="it must not contain ..", exit_code=2)
+    return "/".join([state.cgroup, *parts])
+
+
+def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, str]:
+    """What exec would do: for --explain too."""
+    entry = store.open(request.base.container_id)
+    state = entry.load()
+    word = status.status(entry, state)
+    if word == status.PAUSED and not request.ignore_paused:
+        raise MinirunError(f"cannot exec in container {state.id}", reason="it is paused", hint="minirun resume, or --ignore-paused")
+    if word not in (status.RUNNING, status.CREATED, status.PAUSED):
+        raise MinirunError(f"cannot exec in container {state.id}", reason="container not running")
+    spec: Spec = entry.config()
+    config = request.process_file or f"{state.bundle}/config.json"
+    process = build_process(request, spec, config)
+    asked = plan_exec.ExecAsked(
+        spec=spec, process=process, facts=host_facts.probe(), container_id=state.id, config=config,
+        cgroup=target_cgroup(state, request.cgroup), preserve_fds=request.base.options.preserve_fds,
+    )  # fmt: skip
+    check_terminal(process, request)
+    entry.close()
+    return state, plan_exec.plan(asked), config
+
+
+def check_terminal(process: Process, request: ExecRequest) -> None:
+    wanted = bool(process.get("terminal"))
+    if wanted and request.detach and not request.base.console_socket:
+        raise MinirunError("cannot exec", reason="a terminal without anybody to take it", hint="give --console-socket")
+    if request.base.console_socket and not wanted:
+        raise MinirunError("cannot exec", reason="--console-socket is given, but the process has no terminal")
+
+
+def execute(store: Store, request: ExecRequest) -> int:
+    """Its exit code (0 when detached)."""
+    state, plan, config = prepare(store, request)
+    base = request.base
+    for warning in plan.warnings:
+        base.warn(warning)
+    signals = -1 if request.detach else foreground.watch_signals()
+    target = lifecycle.open_pidfd(state)
+    if target < 0:
+        raise MinirunError(f"cannot exec in container {state.id}", reason="container not running")
+    site = Site(
+        ops=plan.ops, config=config, cgroup_root=state.cgroupRoot, cgroup=living_cgroup(state, plan.cgroup),
+        state_document=lambda pid: b"", target_fd=target, preserve=base.options.preserve_fds, trace=base.trace,
+        warn=base.warn, terminal=terminal_taker(base), undo=[], times={},
+    )  # fmt: skip
+    init = carry_out(site)
+    posix.close(target)
+    try:
+        hand_over(base, site, init.pid)
+        init.send(START)
+        init.started()
+    except InitFailed as error:
+        init.wait()
+        raise from_init(site, error) from error
+    except BaseException:
+        init.kill()
+        raise
+    if base.trace:
+        show_trace(site)
+    if request.detach:
+        return 0
+    return foreground.wait(init, signals, state.id)
+
+
+def living_cgroup(state: State, cgroup: str) -> str:
+    """Where init is now, if the container moved it: a cgroup with children and controllers takes no processes."""
+    if not cgroup or cgroup != state.cgroup:
+        return cgroup
+    for line in host_facts.read(f"/proc/{state.pid}/cgroup").splitlines():
+        if line.startswith("0::" + cgroup + "/"):
+            return line[3:]
+    return cgroup
+
+
+def show_trace(site: Site) -> None:
+    from minirun.runtime.trace import show
+
+    show(site)

@@ -1,0 +1,38 @@
+"""The features document (runtime-spec, features.md and features-linux.md): only what minirun really carries out."""
+
+from __future__ import annotations
+
+from minirun.plan.mountflags import ABSENT, ATTRIBUTES, PROPAGATION, SUPERBLOCK
+from minirun.plan.process import CAPABILITIES
+from minirun.spec.rules import NAMESPACES
+from minirun.spec.schema import HOOK_NAMES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def features() -> dict[str, Any]:
+    from minirun import __version__
+
+    plain = {*ATTRIBUTES, *PROPAGATION, *SUPERBLOCK, *ABSENT}
+    recursive = {f"r{name}" for name in (*ATTRIBUTES, *PROPAGATION) if name != "defaults"}
+    return {
+        "ociVersionMin": "1.0.0",
+        "ociVersionMax": "1.3.0",
+        "hooks": list(HOOK_NAMES),
+        "mountOptions": sorted(plain | recursive | {"bind", "rbind", "remount", "tmpcopyup"}),
+        "linux": {
+            "namespaces": sorted(NAMESPACES),
+            "capabilities": [f"CAP_{name}" for name in CAPABILITIES],
+            "cgroup": {"v1": False, "v2": True, "systemd": False, "systemdUser": False, "rdma": True},
+            "seccomp": {"enabled": False},
+            "apparmor": {"enabled": False},
+            "selinux": {"enabled": False},
+            "intelRdt": {"enabled": False},
+            "mountExtensions": {"idmap": {"enabled": False}},
+            "netDevices": {"enabled": False},
+        },
+        "annotations": {"io.github.minirun.version": __version__},
+        "potentiallyUnsafeConfigAnnotations": [],
+    }

@@ -1,0 +1,92 @@
+"""Waiting for a container in the foreground: its exit, our signals, and the terminal if it has one.
+
+One poll loop: the container's pidfd, a signalfd for whatever is sent to us (all of it is passed on), and the two
+sides of the terminal.  A container that lives longer than a moment gets a parent with a name that ps shows.
+"""
+
+from __future__ import annotations
+
+import select
+
+from minirun.linux.signalfd import read_signal, signalfd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.engine.init import Init
+
+SIGPIPE, SIGCHLD, SIGURG, SIGWINCH = 13, 17, 23, 28
+# Not passed on: what cannot be caught, what is about ourselves, what glibc keeps.
+OWN = (9, 19, SIGPIPE, SIGCHLD, SIGURG, 32, 33)
+FORWARDED = tuple(number for number in range(1, 65) if number not in OWN)
+SETTLED = 50  # milliseconds
+
+
+def watch_signals() -> int:
+    """Begin to collect signals; to be called before the container starts, so that none is lost."""
+    return signalfd(FORWARDED)
+
+
+def wait(init: Init, signals: int, name: str) -> int:
+    """Until init ends; its exit code, or 128+n."""
+    if init.terminal >= 0:
+        return wait_with_terminal(init, signals, name)
+    poller = select.poll()
+    poller.register(init.pidfd, select.POLLIN)
+    poller.register(signals, select.POLLIN)
+    patience: int | None = SETTLED
+    while True:
+        events = poller.poll(patience)
+        if not events:
+            settle(name)
+            patience = None
+        for fd, _ in events:
+            if fd == init.pidfd:
+                return init.wait()
+            forward(init, signals)
+
+
+def settle(name: str) -> None:
+    from minirun.linux.prctl import settle as set_name
+
+    set_name(f"minirun:{name}")
+
+
+def forward(init: Init, signals: int) -> int:
+    """Pass one signal on; returns its number."""
+    from _signal import pidfd_send_signal  # type: ignore[attr-defined]
+
+    number = read_signal(signals)
+    if number and number != SIGWINCH:
+        try:
+            pidfd_send_signal(init.pidfd, number)
+        except ProcessLookupError:
+            pass
+    return number
+
+
+def wait_with_terminal(init: Init, signals: int, name: str) -> int:
+    from minirun.runtime.terminal import Relay
+
+    relay = Relay(init.terminal)
+    poller = select.poll()
+    for fd in (init.pidfd, signals, init.terminal, 0):
+        poller.register(fd, select.POLLIN)
+    settle(name)
+    try:
+        while True:
+            for fd, _ in poller.poll():
+                if fd == signals:
+                    if forward(init, signals) == SIGWINCH:
+                        relay.resize()
+                elif fd == 0:
+                    if not relay.from_user():
+                        poller.unregister(0)
+                    relay.to_container()
+                elif fd == init.terminal:
+                    if not relay.from_container():
+                        poller.unregister(init.terminal)
+                else:
+                    relay.drain()
+                    return init.wait()
+    finally:
+        relay.restore()

@@ -1,0 +1,164 @@
+"""kill, delete, pause, resume: plain functions, because there is no sequence to plan."""
+
+from __future__ import annotations
+
+import posix
+import select
+import time
+
+from minirun.cgroups import tree
+from minirun.errors import MinirunError
+from minirun.runtime import status
+from minirun.runtime.create import run_poststop
+from minirun.runtime.status import CREATED, PAUSED, RUNNING, STOPPED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minirun.runtime.store import Entry, State, Store
+
+SIGKILL = 9
+DEADLINE = 10.0  # seconds for a killed process to go; longer means D state
+
+
+def open_pidfd(state: State) -> int:
+    """The process itself, not whoever has its number now; -1 if it is gone."""
+    if state.pid <= 0:
+        return -1
+    try:
+        pidfd: int = posix.pidfd_open(state.pid)  # type: ignore[attr-defined]
+    except OSError:
+        return -1
+    if not status.alive(state):  # checked after opening: from here on the number cannot change hands
+        posix.close(pidfd)
+        return -1
+    return pidfd
+
+
+def signal_process(state: State, number: int) -> bool:
+    """Send a signal to the container's init; False if it is gone."""
+    from _signal import pidfd_send_signal  # type: ignore[attr-defined]
+
+    pidfd = open_pidfd(state)
+    if pidfd < 0:
+        return False
+    try:
+        pidfd_send_signal(pidfd, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        posix.close(pidfd)
+    return True
+
+
+def wait_gone(state: State, seconds: float = DEADLINE) -> bool:
+    """Until init has ended (it may stay a zombie of its parent's)."""
+    pidfd = open_pidfd(state)
+    if pidfd < 0:
+        return True
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    try:
+        return bool(poller.poll(seconds * 1000))
+    finally:
+        posix.close(pidfd)
+
+
+def kill(store: Store, container_id: str, number: int, everyone: bool = False) -> None:
+    """Send a signal to init, or (--all) to every process of the container."""
+    entry = store.open(container_id)
+    state = entry.load()
+    word = status.status(entry, state)
+    if everyone and state.cgroup:
+        kill_all(state, number)
+        if word == STOPPED:
+            return
+    if word not in (CREATED, RUNNING, PAUSED):
+        # "container not running" is what containerd looks for.
+        raise MinirunError(f"cannot kill container {container_id}", reason="container not running")
+    if everyone and state.cgroup:
+        return
+    if not signal_process(state, number):
+        raise MinirunError(f"cannot kill container {container_id}", reason="container not running")
+
+
+def kill_all(state: State, number: int) -> None:
+    directory = state.cgroupRoot + state.cgroup
+    if number == SIGKILL:
+        tree.kill(directory)
+        return
+    for pid in tree.processes(directory):
+        try:
+            posix.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def delete(store: Store, container_id: str, force: bool, warn: Callable[[str], None]) -> None:
+    """Undo what create did.  --force kills first, and is content when there is nothing."""
+    try:
+        entry = store.open(container_id, lock=True)
+    except MinirunError:
+        if force:
+            return
+        raise
+    state = entry.load()
+    word = status.status(entry, state, locked=True)
+    if word != STOPPED and not force:
+        raise MinirunError(
+            f"cannot delete container {container_id}", reason=f"it is {word}, not stopped",
+            hint=f"minirun kill {container_id} KILL first, or delete --force",
+        )  # fmt: skip
+    destroy(entry, state, warn)
+
+
+def destroy(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
+    """End every process, remove the cgroup, run poststop hooks, forget."""
+    if state.cgroup and state.pid == 0:
+        state.cgroupMade = state.cgroupMade or state.cgroup
+    if status.alive(state):
+        if state.cgroup:
+            tree.kill(state.cgroupRoot + state.cgroup)
+        signal_process(state, SIGKILL)
+        if not wait_gone(state):
+            raise MinirunError(f"cannot delete container {state.id}", reason=f"process {state.pid} does not end (D state?)")
+    if state.cgroup:
+        try:
+            tree.remove(state.cgroupRoot, state.cgroup, state.cgroupMade)
+        except OSError as error:
+            raise MinirunError(f"cannot delete container {state.id}", reason=f"{error.filename}: {error.strerror}") from error
+    try:
+        spec = entry.config()
+    except FileNotFoundError:
+        spec = {}
+    if state.complete:
+        run_poststop(spec, state, warn, f"{state.bundle}/config.json")
+    entry.remove()
+
+
+def freeze(store: Store, container_id: str, frozen: bool) -> None:
+    """pause and resume: cgroup.freeze, and wait until the kernel says it is so."""
+    verb = "pause" if frozen else "resume"
+    entry = store.open(container_id, lock=True)
+    state = entry.load()
+    word = status.status(entry, state, locked=True)
+    allowed = (RUNNING, CREATED) if frozen else (PAUSED,)
+    if word not in allowed:
+        raise MinirunError(f"cannot {verb} container {container_id}", reason=f"it is {word}, not {allowed[0]}")
+    if not state.cgroup:
+        raise MinirunError(f"cannot {verb} container {container_id}", reason="it has no cgroup of its own")
+    if not tree.freeze(state.cgroupRoot + state.cgroup, frozen):
+        tree.freeze(state.cgroupRoot + state.cgroup, False)
+        raise MinirunError(f"cannot {verb} container {container_id}", reason="its processes did not stop in time")
+    entry.close()
+
+
+def wait_stopped(state: State, seconds: float) -> bool:
+    """For callers that killed and want to delete."""
+    end = time.monotonic() + seconds
+    while status.alive(state):
+        if time.monotonic() > end:
+            return False
+        wait_gone(state, end - time.monotonic())
+    return True

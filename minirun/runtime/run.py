@@ -1,0 +1,42 @@
+"""run: create and start in one process, then wait (or not), then delete."""
+
+from __future__ import annotations
+
+from minirun.runtime import foreground, lifecycle
+from minirun.runtime.create import Created, create
+from minirun.runtime.start import start_here
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.runtime.create import Request
+    from minirun.runtime.store import Store
+
+
+def run(store: Store, request: Request, *, detach: bool, keep: bool) -> tuple[Created, int]:
+    """The container's exit code (0 when detached)."""
+    signals = -1 if detach else foreground.watch_signals()
+    created = create(store, request)
+    start_here(created)
+    if detach:
+        created.entry.close()
+        return created, 0
+    init = created.site.init
+    assert init is not None
+    release(created)
+    code = foreground.wait(init, signals, request.container_id)
+    entry = created.entry
+    if not entry.lock():
+        return created, code  # somebody deleted it while we waited
+    if keep:
+        entry.close()
+    else:
+        created.state.pid = 0 if created.state.cgroup == "" else created.state.pid
+        lifecycle.destroy(entry, created.state, request.warn)
+    return created, code
+
+
+def release(created: Created) -> None:
+    """While we wait others may pause, exec or kill: the lock is theirs."""
+    import fcntl
+
+    fcntl.flock(created.entry.fd, fcntl.LOCK_UN)

@@ -1,0 +1,132 @@
+"""start: open the gate.  From another process than create (through the socket), or from the same one (run)."""
+
+from __future__ import annotations
+
+import posix
+
+from minirun.engine.execute import from_init
+from minirun.engine.init import Failure, InitFailed, text
+from minirun.engine.protocol import FAILED, MESSAGE, START
+from minirun.errors import MinirunError
+from minirun.runtime import lifecycle, status
+from minirun.spec.decode import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minirun.runtime.create import Created
+    from minirun.runtime.store import Entry, State, Store
+    from minirun.spec.types import Spec
+
+
+def start_here(created: Created) -> None:
+    """run: the init we made ourselves.  On failure the container is destroyed."""
+    init = created.site.init
+    assert init is not None
+    fd = document_fd(created.spec, created.state)
+    try:
+        init.send(START, fd)
+        init.started()
+        poststart(created.spec, created.state)
+    except InitFailed as error:
+        destroy_failed(created.entry, created.request.warn)
+        raise from_init(created.site, error) from error
+    except BaseException:
+        destroy_failed(created.entry, created.request.warn)
+        raise
+
+
+def document_fd(spec: Spec, state: State) -> int:
+    """The state for startContainer hooks; -1 when there are none."""
+    if not spec.get("hooks", {}).get("startContainer"):
+        return -1
+    from minirun.linux.memfd import seal_bytes
+
+    return seal_bytes("minirun-state", encode(status.document(state, status.CREATED)).encode())
+
+
+def destroy_failed(entry: Entry, warn: Callable[[str], None]) -> None:
+    lifecycle.destroy(entry, entry.load(), warn)
+
+
+def start(store: Store, container_id: str, warn: Callable[[str], None]) -> None:
+    """From another process.  Raises MinirunError: not created, or what exec said."""
+    entry = store.open(container_id, lock=True)
+    state = entry.load()
+    word = status.status(entry, state, locked=True)
+    if word != status.CREATED:
+        raise MinirunError(f"cannot start container {container_id}", reason=f"it is {word}, not created")
+    spec: Spec = entry.config()
+    try:
+        open_gate(entry, state, spec)
+        poststart(spec, state)
+    except InitFailed as error:
+        lifecycle.wait_gone(state)
+        raise in_words(entry, state, error) from error
+    except MinirunError:
+        lifecycle.signal_process(state, 9)
+        lifecycle.wait_gone(state)
+        raise
+
+
+def open_gate(entry: Entry, state: State, spec: Spec) -> None:
+    """Connect, say START, and listen until end of file (exec succeeded) or a report.  Raises InitFailed."""
+    from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socket
+
+    from minirun.engine.init import INT
+
+    gate = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
+    try:
+        gate.connect(entry.gate())
+    except OSError as error:
+        raise MinirunError(f"cannot start container {state.id}", reason=f"nobody waits at the gate: {error.strerror}") from error
+    fd = document_fd(spec, state)
+    gate.sendmsg([START], [(SOL_SOCKET, SCM_RIGHTS, INT.pack(fd))] if fd >= 0 else [])
+    posix.unlink("gate", dir_fd=entry.fd)
+    data = gate.recv(MESSAGE.size)
+    gate.close()
+    if not data:
+        return
+    kind, step, errno, _, _, call, detail = MESSAGE.unpack(data)
+    if kind == FAILED:
+        raise InitFailed(Failure(step=step, errno=errno, call=text(call), detail=text(detail)))
+
+
+def poststart(spec: Spec, state: State) -> None:
+    """Host hooks after exec; a failure fails start (runtime-spec 1.3; runtime.md, step 10)."""
+    if not spec.get("hooks", {}).get("poststart"):
+        return
+    from minirun.engine.hooks import run_hook
+    from minirun.engine.report import operation_failed
+    from minirun.plan.hooks import ops
+    from minirun.plan.ops import HOST
+
+    document = encode(status.document(state, status.RUNNING)).encode()
+    hooks = ops(spec, "poststart", HOST)
+    for step, hook in enumerate(hooks, 1):
+        try:
+            run_hook(hook, document)  # type: ignore[arg-type]
+        except OSError as error:
+            raise operation_failed(
+                hook, step, len(hooks), number=error.errno or 0, call="execve", detail=str(error.filename),
+                config=f"{state.bundle}/config.json", reason=error.strerror or "",
+            ) from error  # fmt: skip
+
+
+def in_words(entry: Entry, state: State, error: InitFailed) -> MinirunError:
+    """Init names a step of the plan that create made: plan again (the same inputs give the same list)."""
+    from minirun import facts
+    from minirun.engine.execute import Site
+    from minirun.plan import container
+
+    spec = entry.config()
+    asked = container.Asked(
+        spec=spec, facts=facts.probe(), bundle=state.bundle, container_id=state.id, config="", options=container.Options(),
+        rlimits=[],
+    )  # fmt: skip
+    ops = container.plan(asked).ops
+    site = Site(
+        ops=ops, config=f"{state.bundle}/config.json", cgroup_root="", cgroup="", state_document=lambda pid: b"", undo=[], times={}
+    )
+    return from_init(site, error)

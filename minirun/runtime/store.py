@@ -1,0 +1,237 @@
+"""What minirun knows of its containers: one directory each, below /run/minirun.
+
+    ID/state.json    pid and its start time, bundle, cgroup ... rewritten by rename(2)
+    ID/config.json   the configuration as it was at create: later edits must have no effect (runtime.md)
+    ID/gate          the socket that ``start`` connects to; gone once the container was started
+
+mkdir(2) of ID reserves it; an flock(2) on that directory is held by whoever changes the container.  Nothing says
+"running" in a file: status is derived from the process itself, so a crash cannot leave a lie behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import posix
+from errno import ENOENT, ENOTDIR, EWOULDBLOCK
+
+from minirun.errors import MinirunError
+from minirun.record import Record
+from minirun.spec.decode import decode, encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+ID_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-")
+ID_REST = ID_FIRST | {"."}
+ID_LONGEST = 1024 // 8  # leaves room for a cgroup's and a file's name (255)
+OCI_VERSION = "1.2.1"
+
+
+class State(Record):
+    """One container, as state.json has it; member names are the document's."""
+
+    id: str
+    bundle: str
+    created: str  # RFC 3339, UTC
+    owner: int
+    rootfs: str
+    annotations: dict[str, str]
+    cgroup: str  # below the cgroup2 mount; "" for none
+    cgroupRoot: str
+    cgroupMade: str = ""  # topmost directory that create made
+    pid: int = 0
+    startTime: int = 0  # field 22 of /proc/PID/stat: with the pid it names one process for ever
+    complete: bool = False  # create got to its end
+
+    FIELDS = ("id", "bundle", "created", "owner", "rootfs", "annotations", "cgroup", "cgroupRoot", "cgroupMade",
+              "pid", "startTime", "complete")  # fmt: skip
+
+
+def check_id(container_id: str) -> str:
+    """The rule that runc and crun share; a name becomes a directory and a cgroup, so it must not be able to climb."""
+    if (
+        not container_id
+        or container_id[0] not in ID_FIRST
+        or any(c not in ID_REST for c in container_id)
+        or ".." in container_id
+    ):
+        raise MinirunError(
+            f"invalid container id {container_id[:64]!r}", reason="letters, digits, _ + - and . (not first, not twice) only"
+        )
+    if len(container_id) > ID_LONGEST:
+        raise MinirunError("invalid container id", reason=f"longer than {ID_LONGEST} characters")
+    return container_id
+
+
+def default_root(env: dict[str, str], euid: int) -> str:
+    """/run/minirun for root, else below $XDG_RUNTIME_DIR."""
+    if euid == 0:
+        return "/run/minirun"
+    base = env.get("XDG_RUNTIME_DIR", "")
+    return f"{base}/minirun" if base.startswith("/") else f"/tmp/minirun-{euid}"
+
+
+class Store:
+    """The directory of all containers."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def prepare(self) -> None:
+        """Make the root, for its owner only; somebody else's directory (in /tmp, say) is refused."""
+        parts = self.root.rstrip("/").split("/")
+        for count in range(2, len(parts) + 1):
+            try:
+                posix.mkdir("/".join(parts[:count]), 0o700)
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise unusable(self.root, error) from error
+        found = posix.lstat(self.root)
+        if found.st_uid != posix.geteuid() or found.st_mode & 0o022:
+            raise MinirunError("cannot use the state directory", reason=f"{self.root} is not ours alone")
+
+    def reserve(self, container_id: str) -> Entry:
+        """A new container's directory, locked."""
+        check_id(container_id)
+        path = f"{self.root}/{container_id}"
+        try:
+            posix.mkdir(path, 0o700)
+        except FileNotFoundError:
+            self.prepare()
+            return self.reserve(container_id)
+        except FileExistsError as error:
+            raise MinirunError(
+                f"container {container_id} exists already", hint=f"minirun delete {container_id} removes it once it is stopped"
+            ) from error
+        except OSError as error:
+            raise unusable(self.root, error) from error
+        entry = Entry(path, container_id)
+        entry.lock()
+        return entry
+
+    def open(self, container_id: str, *, lock: bool = False) -> Entry:
+        """An existing container's directory.  Raises MinirunError if there is none."""
+        check_id(container_id)
+        path = f"{self.root}/{container_id}"
+        while True:
+            try:
+                entry = Entry(path, container_id)
+            except OSError as error:
+                if error.errno not in (ENOENT, ENOTDIR):
+                    raise unusable(path, error) from error
+                raise missing(container_id) from error
+            if not lock or entry.lock():
+                return entry
+            entry.close()  # deleted while we waited; perhaps there is another one by now
+
+    def ids(self) -> list[str]:
+        try:
+            names = posix.listdir(self.root)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise unusable(self.root, error) from error
+        return sorted(name for name in names if name[0] in ID_FIRST)
+
+
+def missing(container_id: str) -> MinirunError:
+    # "does not exist" is what containerd and podman look for in a runtime's message.
+    return MinirunError(f"container {container_id} does not exist")
+
+
+def unusable(path: str, error: OSError) -> MinirunError:
+    return MinirunError("cannot use the state directory", reason=f"{path}: {error.strerror}", hint="minirun --root names another one")
+
+
+class Entry:
+    """One container's directory, held open; everything in it is reached from the descriptor."""
+
+    def __init__(self, path: str, container_id: str) -> None:
+        self.path = path
+        self.id = container_id
+        self.fd = posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            posix.close(self.fd)
+            self.fd = -1
+
+    def lock(self) -> bool:
+        """Wait for the lock; False if the directory was removed meanwhile."""
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        try:
+            now = posix.stat(self.path)
+        except FileNotFoundError:
+            return False
+        return now.st_ino == posix.fstat(self.fd).st_ino
+
+    def busy(self) -> bool:
+        """Does somebody else hold the lock?"""
+        try:
+            fcntl.flock(self.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno == EWOULDBLOCK
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+        return False
+
+    def gate(self) -> str:
+        """The gate's address; through the descriptor, because sockets allow 108 bytes only (unix(7))."""
+        return f"/proc/self/fd/{self.fd}/gate"
+
+    def has_gate(self) -> bool:
+        return posix.access(self.gate(), posix.F_OK)
+
+    def write(self, name: str, data: bytes) -> None:
+        """All or nothing: a reader sees the old file or the new one."""
+        fd = posix.open(
+            f".{name}", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600, dir_fd=self.fd
+        )
+        try:
+            while data:
+                data = data[posix.write(fd, data) :]
+        finally:
+            posix.close(fd)
+        posix.rename(f".{name}", name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+    def read(self, name: str) -> bytes:
+        fd = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC, dir_fd=self.fd)
+        try:
+            parts = []
+            while part := posix.read(fd, 1 << 20):
+                parts.append(part)
+            return b"".join(parts)
+        finally:
+            posix.close(fd)
+
+    def save(self, state: State) -> None:
+        self.write("state.json", encode(dict(zip(State.FIELDS, state.astuple(), strict=True))).encode())
+
+    def load(self) -> State:
+        """The state; a directory without one is a create that was killed at its very beginning."""
+        try:
+            data = self.read("state.json")
+        except FileNotFoundError:
+            return State(
+                id=self.id, bundle="", created="", owner=posix.fstat(self.fd).st_uid, rootfs="", annotations={}, cgroup="",
+                cgroupRoot="",
+            )  # fmt: skip
+        return State(**decode(data, f"{self.path}/state.json"))
+
+    def config(self) -> Any:
+        """The configuration that create saved."""
+        return decode(self.read("config.json"), f"{self.path}/config.json")
+
+    def remove(self) -> None:
+        """The files, then the directory; what is gone already is fine."""
+        for name in posix.listdir(self.fd):
+            try:
+                posix.unlink(name, dir_fd=self.fd)
+            except FileNotFoundError:
+                continue
+        try:
+            posix.rmdir(self.path)
+        except FileNotFoundError:
+            pass
+        self.close()

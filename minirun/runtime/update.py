@@ -1,0 +1,60 @@
+"""update: the same writes that create plans, on a living cgroup."""
+
+from __future__ import annotations
+
+from minirun import facts
+from minirun.cgroups import tree
+from minirun.engine.report import operation_failed
+from minirun.errors import MinirunError
+from minirun.plan.cgroup import check_controllers
+from minirun.plan.container import Problems
+from minirun.plan.limits import limits
+from minirun.plan.ops import WriteCgroup
+from minirun.runtime import status
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.runtime.store import Store
+    from minirun.spec.types import Resources
+
+
+def update(store: Store, container_id: str, resources: Resources, source: str) -> None:
+    """Write every limit that is given; what is not given stays.  Raises MinirunError at the first refusal."""
+    entry = store.open(container_id, lock=True)
+    state = entry.load()
+    word = status.status(entry, state, locked=True)
+    if word == status.STOPPED:
+        raise MinirunError(f"cannot update container {container_id}", reason="container not running")
+    writes = limits(resources)
+    if not writes:
+        return
+    problems = Problems()
+    check_controllers(writes, facts.probe(), problems)
+    problems.raise_any(source)
+    if not state.cgroup:
+        raise MinirunError(f"cannot update container {container_id}", reason="it has no cgroup of its own")
+    enable(state.cgroupRoot, state.cgroup, {write.controller for write in writes} - {"cgroup"})
+    for step, write in enumerate(writes, 1):
+        path = f"{state.cgroupRoot}{state.cgroup}/{write.file}"
+        try:
+            tree.write(path, write.value)
+        except OSError as error:
+            if write.file.endswith(".rsvd.max") and isinstance(error, FileNotFoundError):
+                continue
+            op = WriteCgroup(file=write.file, value=write.value, pointer=write.pointer)
+            raise operation_failed(
+                op, step, len(writes), number=error.errno or 0, call="write", detail=path, config=source
+            ) from error
+    entry.close()
+
+
+def enable(root: str, path: str, controllers: set[str]) -> None:
+    """A controller that create did not need is switched on from the root down now."""
+    at = ""
+    for part in path.strip("/").split("/"):
+        for controller in sorted(controllers):
+            try:
+                tree.enable(root + at, controller)
+            except OSError as error:
+                raise MinirunError(f"cannot enable the {controller} controller", reason=f"{root + at}: {error.strerror}") from error
+        at += "/" + part

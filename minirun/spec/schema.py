@@ -1,0 +1,144 @@
+"""What a member of config.json may be (runtime-spec 1.3: config.md, config-linux.md).
+
+A schema is a word (``"str"``), a tuple of words (one of these), a list of one schema (an array of it), a dict (an
+object; the entry ``""`` names the required members), or ``("map", schema)``.  Members that are not named here
+are ignored, as config.md (Extensibility) demands; members that minirun does not carry out *yet* are named in
+``UNSUPPORTED`` and refused, never run without.
+"""
+
+from __future__ import annotations
+
+MAP = "map"
+ID_MAPPINGS = [{"": ("containerID", "hostID", "size"), "containerID": "uint32", "hostID": "uint32", "size": "uint32"}]
+CAPABILITY_SETS = dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), ["str"])
+HOOK = {"": ("path",), "path": "str", "args": ["str"], "env": ["str"], "timeout": "int64"}
+HOOK_NAMES = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+
+PROCESS = {
+    "": ("cwd",),
+    "terminal": "bool",
+    "consoleSize": {"": ("height", "width"), "height": "uint16", "width": "uint16"},
+    "user": {"uid": "uint32", "gid": "uint32", "umask": "uint32", "additionalGids": ["uint32"], "username": "str"},
+    "args": ["str"],
+    "commandLine": "str",
+    "env": ["str"],
+    "cwd": "str",
+    "capabilities": CAPABILITY_SETS,
+    "rlimits": [{"": ("type", "soft", "hard"), "type": "str", "soft": "uint64", "hard": "uint64"}],
+    "noNewPrivileges": "bool",
+    "apparmorProfile": "str",
+    "selinuxLabel": "str",
+    "oomScoreAdj": "int32",
+}
+
+MEMORY = {
+    "limit": "int64",
+    "reservation": "int64",
+    "swap": "int64",
+    "kernel": "int64",
+    "kernelTCP": "int64",
+    "swappiness": "uint64",
+    "disableOOMKiller": "bool",
+    "useHierarchy": "bool",
+    "checkBeforeUpdate": "bool",
+}
+CPU = {
+    "shares": "uint64",
+    "quota": "int64",
+    "burst": "uint64",
+    "period": "uint64",
+    "realtimeRuntime": "int64",
+    "realtimePeriod": "uint64",
+    "cpus": "str",
+    "mems": "str",
+    "idle": "int64",
+}
+THROTTLE = [{"": ("major", "minor", "rate"), "major": "int64", "minor": "int64", "rate": "uint64"}]
+BLOCK_IO = {
+    "weight": "uint16",
+    "leafWeight": "uint16",
+    "weightDevice": [
+        {"": ("major", "minor"), "major": "int64", "minor": "int64", "weight": "uint16", "leafWeight": "uint16"}
+    ],
+    "throttleReadBpsDevice": THROTTLE,
+    "throttleWriteBpsDevice": THROTTLE,
+    "throttleReadIOPSDevice": THROTTLE,
+    "throttleWriteIOPSDevice": THROTTLE,
+}
+RESOURCES = {
+    "devices": [
+        {"": ("allow",), "allow": "bool", "type": "str", "major": "int64", "minor": "int64", "access": "str"}
+    ],
+    "memory": MEMORY,
+    "cpu": CPU,
+    "pids": {"": ("limit",), "limit": "int64"},
+    "blockIO": BLOCK_IO,
+    "hugepageLimits": [{"": ("pageSize", "limit"), "pageSize": "str", "limit": "uint64"}],
+    "network": {"classID": "uint32", "priorities": [{"name": "str", "priority": "uint32"}]},
+    "rdma": ("map", {"hcaHandles": "uint32", "hcaObjects": "uint32"}),
+    "unified": ("map", "str"),
+}
+
+LINUX = {
+    "namespaces": [{"": ("type",), "type": "str", "path": "str"}],
+    "uidMappings": ID_MAPPINGS,
+    "gidMappings": ID_MAPPINGS,
+    "timeOffsets": ("map", {"secs": "int64", "nanosecs": "uint32"}),
+    "devices": [
+        {
+            "": ("type", "path"),
+            "type": ("c", "b", "u", "p"),
+            "path": "str",
+            "major": "int64",
+            "minor": "int64",
+            "fileMode": "uint32",
+            "uid": "uint32",
+            "gid": "uint32",
+        }
+    ],
+    "cgroupsPath": "str",
+    "resources": RESOURCES,
+    "rootfsPropagation": ("", "shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable"),
+    "maskedPaths": ["str"],
+    "readonlyPaths": ["str"],
+    "mountLabel": "str",
+    "sysctl": ("map", "str"),
+}  # fmt: skip
+
+CONFIG = {
+    "": ("ociVersion",),
+    "ociVersion": "str",
+    "process": PROCESS,
+    "root": {"": ("path",), "path": "str", "readonly": "bool"},
+    "hostname": "str",
+    "domainname": "str",
+    "mounts": [{"": ("destination",), "destination": "str", "source": "str", "type": "str", "options": ["str"]}],
+    "hooks": dict.fromkeys(HOOK_NAMES, [HOOK]),
+    "annotations": ("map", "str"),
+    "linux": LINUX,
+}
+
+# Known members that are refused by name while they hold anything; a pointer may have * for any index.
+UNSUPPORTED = (
+    "/linux/seccomp",
+    "/linux/intelRdt",
+    "/linux/netDevices",
+    "/linux/memoryPolicy",
+    "/linux/personality",
+    "/linux/mountLabel",
+    "/process/apparmorProfile",
+    "/process/selinuxLabel",
+    "/process/scheduler",
+    "/process/ioPriority",
+    "/process/execCPUAffinity",
+    "/process/commandLine",
+    "/mounts/*/uidMappings",
+    "/mounts/*/gidMappings",
+    "/linux/resources/network",
+    "/linux/resources/cpu/realtimeRuntime",
+    "/linux/resources/cpu/realtimePeriod",
+    "/vm",
+    "/solaris",
+    "/windows",
+    "/zos",
+)

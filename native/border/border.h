@@ -1,0 +1,31 @@
+/*
+ * The native border: what Python cannot say by itself.  Thin: each function is one or two system calls, returns
+ * -1 with errno set, and leaves the words to Python.
+ */
+#ifndef MINIRUN_BORDER_H
+#define MINIRUN_BORDER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct spawn_request {
+    uint64_t flags; /* CLONE_NEW* */
+    int cgroup_fd;  /* or -1 */
+    int init_fd;    /* the sealed init */
+    int sync_fd, plan_fd, gate_fd, target_fd; /* -1: none */
+    int stdio[3];   /* -1: as it is */
+    int preserve;
+    int pid, pidfd; /* out */
+    int error;      /* out: why the child could not execute init; valid when its pid is there */
+};
+
+int minirun_spawn(struct spawn_request *request);
+int minirun_seal_file(const char *name, int from);
+int minirun_seal_bytes(const char *name, const void *bytes, size_t size);
+long minirun_filesystem(const char *path);
+int minirun_bpf_load(const void *instructions, size_t count, char *log, size_t log_size);
+int minirun_bpf_attach(int cgroup, int program);
+int minirun_signalfd(uint64_t mask);
+int minirun_signalfd_read(int fd);
+
+#endif

@@ -1,0 +1,129 @@
+/* memfd_create(2) with seals, statfs(2), bpf(2) for device programs, signalfd(2). */
+#define _GNU_SOURCE
+#include "border.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/bpf.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010u /* Linux 6.3 */
+#endif
+#define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+static int close_failed(int fd)
+{
+    int kept = errno;
+    close(fd);
+    errno = kept;
+    return -1;
+}
+
+static int new_memfd(const char *name, unsigned executable)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | executable);
+    if (fd < 0 && errno == EINVAL && executable) /* before Linux 6.3 every memfd is executable */
+        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    return fd;
+}
+
+/* A copy of a file that nobody can change any more, whoever opens it. */
+int minirun_seal_file(const char *name, int from)
+{
+    struct stat is;
+    off_t at = 0;
+    if (fstat(from, &is) < 0)
+        return -1;
+    int fd = new_memfd(name, MFD_EXEC);
+    if (fd < 0)
+        return -1;
+    while (at < is.st_size) {
+        ssize_t n = sendfile(fd, from, &at, (size_t)(is.st_size - at));
+        if (n <= 0) {
+            errno = n == 0 ? EIO : errno;
+            return close_failed(fd);
+        }
+    }
+    if (fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+        return close_failed(fd);
+    return fd;
+}
+
+int minirun_seal_bytes(const char *name, const void *bytes, size_t size)
+{
+    int fd = new_memfd(name, 0);
+    if (fd < 0)
+        return -1;
+    for (size_t done = 0; done < size;) {
+        ssize_t n = write(fd, (const char *)bytes + done, size - done);
+        if (n < 0)
+            return close_failed(fd);
+        done += (size_t)n;
+    }
+    if (fcntl(fd, F_ADD_SEALS, SEALS) < 0)
+        return close_failed(fd);
+    return fd;
+}
+
+/* f_type of the file system that holds `path` (linux/magic.h), or -1. */
+long minirun_filesystem(const char *path)
+{
+    struct statfs is;
+    return statfs(path, &is) < 0 ? -1 : (long)(unsigned)is.f_type;
+}
+
+int minirun_bpf_load(const void *instructions, size_t count, char *log, size_t log_size)
+{
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
+    attr.insns = (uint64_t)(uintptr_t)instructions;
+    attr.insn_cnt = (uint32_t)count;
+    attr.license = (uint64_t)(uintptr_t) "Apache-2.0";
+    if (log_size) {
+        attr.log_buf = (uint64_t)(uintptr_t)log;
+        attr.log_size = (uint32_t)log_size;
+        attr.log_level = 1;
+    }
+    return (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
+}
+
+int minirun_bpf_attach(int cgroup, int program)
+{
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.target_fd = (uint32_t)cgroup;
+    attr.attach_bpf_fd = (uint32_t)program;
+    attr.attach_type = BPF_CGROUP_DEVICE;
+    attr.attach_flags = BPF_F_ALLOW_MULTI;
+    return (int)syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, sizeof attr);
+}
+
+/* A descriptor that tells of the signals in `mask` (bit n-1 for signal n); they are blocked from now on. */
+int minirun_signalfd(uint64_t mask)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (int n = 1; n <= 64; n++)
+        if (mask >> (n - 1) & 1)
+            sigaddset(&set, n);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -1;
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* The next signal's number, or -1 (EAGAIN: none waits). */
+int minirun_signalfd_read(int fd)
+{
+    struct signalfd_siginfo is;
+    return read(fd, &is, sizeof is) == sizeof is ? (int)is.ssi_signo : -1;
+}

@@ -1,0 +1,157 @@
+"""Build what is native: ``minirun/minirun-init`` (static, no libc) and ``minirun/_native`` (cffi, API mode).
+
+    python native/build.py            build both, if a source is newer
+    python native/build.py --force    build both
+    python native/build.py asan DIR   init as an ordinary program with ASan and UBSan, into DIR
+    python native/build.py fuzz DIR   the plan decoder as a libFuzzer target, into DIR
+
+The package's own build (``build_backend``) calls ``main``.  Constants and structs come from the compiler:
+``...`` in the cdef below is filled in by it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+NATIVE = Path(__file__).resolve().parent
+PACKAGE = NATIVE.parent / "minirun"
+INIT = PACKAGE / "minirun-init"
+
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Wshadow"]
+FREESTANDING = [
+    "-std=c11", "-O2", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pie", "-no-pie",
+    "-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns", "-ffunction-sections",
+    "-DMINIRUN_FREESTANDING", "-static", "-nostdlib",
+    "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--gc-sections", "-s",
+]  # fmt: skip
+SANITIZED = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+CDEF = """
+struct spawn_request {
+    uint64_t flags;
+    int cgroup_fd, init_fd, sync_fd, plan_fd, gate_fd, target_fd;
+    int stdio[3];
+    int preserve, pid, pidfd, error;
+    ...;
+};
+int minirun_spawn(struct spawn_request *request);
+int minirun_seal_file(const char *name, int from);
+int minirun_seal_bytes(const char *name, const void *bytes, size_t size);
+long minirun_filesystem(const char *path);
+int minirun_bpf_load(const void *instructions, size_t count, char *log, size_t log_size);
+int minirun_bpf_attach(int cgroup, int program);
+int minirun_signalfd(uint64_t mask);
+int minirun_signalfd_read(int fd);
+"""
+# The numbers that `plan` and `linux` write down as plain integers; a test compares (tests/unit/test_constants.py).
+CONSTANTS = """
+CLONE_NEWNS CLONE_NEWUTS CLONE_NEWIPC CLONE_NEWUSER CLONE_NEWPID CLONE_NEWNET CLONE_NEWCGROUP CLONE_NEWTIME
+MOUNT_ATTR_RDONLY MOUNT_ATTR_NOSUID MOUNT_ATTR_NODEV MOUNT_ATTR_NOEXEC MOUNT_ATTR__ATIME MOUNT_ATTR_NOATIME
+MOUNT_ATTR_STRICTATIME MOUNT_ATTR_NODIRATIME MOUNT_ATTR_NOSYMFOLLOW
+MS_REC MS_PRIVATE MS_SLAVE MS_SHARED MS_UNBINDABLE
+RLIMIT_AS RLIMIT_CORE RLIMIT_CPU RLIMIT_DATA RLIMIT_FSIZE RLIMIT_LOCKS RLIMIT_MEMLOCK RLIMIT_MSGQUEUE RLIMIT_NICE
+RLIMIT_NOFILE RLIMIT_NPROC RLIMIT_RSS RLIMIT_RTPRIO RLIMIT_RTTIME RLIMIT_SIGPENDING RLIMIT_STACK
+CAP_CHOWN CAP_SYS_ADMIN CAP_CHECKPOINT_RESTORE CGROUP2_SUPER_MAGIC PROC_SUPER_MAGIC
+BPF_DEVCG_ACC_MKNOD BPF_DEVCG_ACC_READ BPF_DEVCG_ACC_WRITE BPF_DEVCG_DEV_BLOCK BPF_DEVCG_DEV_CHAR
+"""
+PREAMBLE = """
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <sched.h>
+#include <sys/resource.h>
+#include <linux/bpf.h>
+#include <linux/capability.h>
+#include <linux/magic.h>
+#include <linux/mount.h>
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
+#include "border.h"
+"""
+
+
+def cc() -> str:
+    return os.environ.get("CC", "cc")
+
+
+def run(*command: str | Path) -> None:
+    subprocess.run([str(word) for word in command], check=True)
+
+
+def stale(target: Path, sources: list[Path]) -> bool:
+    return not target.exists() or any(source.stat().st_mtime > target.stat().st_mtime for source in sources)
+
+
+def init_sources() -> list[Path]:
+    return sorted((NATIVE / "init").glob("*.c"))
+
+
+def build_init(target: Path = INIT) -> Path:
+    """The static program that becomes the container's first process."""
+    run(cc(), *WARNINGS, *FREESTANDING, "-o", target, *init_sources())
+    return target
+
+
+def build_asan(folder: Path) -> Path:
+    """The same sources as an ordinary program, watched by the sanitizers."""
+    target = folder / "minirun-init-asan"
+    run(cc(), *WARNINGS, *SANITIZED, "-o", target, *init_sources())
+    return target
+
+
+def build_fuzz(folder: Path) -> Path:
+    """plan_open() under libFuzzer (needs clang and its runtime)."""
+    target = folder / "fuzz-plan"
+    sources = [NATIVE / "fuzz" / "plan.c", NATIVE / "init" / "plan.c", NATIVE / "init" / "text.c"]
+    run("clang", *WARNINGS, "-std=c11", "-O1", "-g", "-fsanitize=fuzzer,address,undefined", "-o", target, *sources)
+    return target
+
+
+def extension_path() -> Path:
+    return PACKAGE / "_native.abi3.so"
+
+
+def build_extension() -> None:
+    """cffi's API mode: a compiled module with the compiler's own idea of every struct and constant."""
+    import cffi
+
+    ffi = cffi.FFI()
+    constants = "\n".join(f"#define {name} ..." for name in CONSTANTS.split())
+    ffi.cdef(CDEF + constants)
+    sources = [str(path) for path in sorted((NATIVE / "border").glob("*.c"))]
+    ffi.set_source(
+        "_native", PREAMBLE, sources=sources, include_dirs=[str(NATIVE / "border")], extra_compile_args=["-O2", *WARNINGS[:2]]
+    )
+    with tempfile.TemporaryDirectory() as work:
+        built = Path(ffi.compile(tmpdir=work))
+        data = built.read_bytes()
+    new = extension_path().with_suffix(".new")
+    new.write_bytes(data)
+    new.chmod(0o755)
+    new.replace(extension_path())
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["asan"]:
+        print(build_asan(Path(arguments[1])))
+        return 0
+    if arguments[:1] == ["fuzz"]:
+        print(build_fuzz(Path(arguments[1])))
+        return 0
+    force = "--force" in arguments
+    headers = list((NATIVE / "init").glob("*.h")) + [NATIVE / "build.py"]
+    if force or stale(INIT, init_sources() + headers):
+        build_init()
+    border = list((NATIVE / "border").iterdir()) + [NATIVE / "build.py"]
+    if force or stale(extension_path(), border):
+        build_extension()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,89 @@
+/* Hooks that run inside (createContainer, startContainer): a child each, the state on its standard input. */
+#include "init.h"
+
+#include <linux/wait.h>
+
+struct pollfd_record {
+    int fd;
+    short events, revents;
+};
+
+/* The child: stdin is the state, nothing else is open, nothing of init's rights beyond what it was given. */
+static void run_hook(struct ctx *c, const struct op *op, int state)
+{
+    const char **args = make_vector(S(op, HOOK_ARGS), N(op, HOOK_ARGS), NULL);
+    const char **env = make_vector(S(op, HOOK_ENV), N(op, HOOK_ENV), NULL);
+    if (!args || !env || sys_dup3(state, 0, 0) < 0 || sc3(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+        sys_exit(126);
+    sc3(execve, P(S(op, HOOK_PATH)), P(args), P(env));
+    sys_exit(last_failure.err == ENOENT ? 127 : 126);
+}
+
+/* The state as a pipe: every hook reads it from its beginning. */
+static int state_pipe(struct ctx *c, int *writer)
+{
+    int ends[2];
+    if (sc2(pipe2, P(ends), O_CLOEXEC) < 0)
+        return -1;
+    *writer = ends[1];
+    (void)c;
+    return ends[0];
+}
+
+static void feed(struct ctx *c, int writer)
+{
+    char buffer[4096];
+    uint64_t at = 0;
+    long n;
+    sc3(fcntl, writer, F_SETFL, O_NONBLOCK); /* a hook that does not read must not stop us */
+    while (c->state_fd >= 0 && (n = sys_pread(c->state_fd, buffer, sizeof buffer, at)) > 0) {
+        if (sys_write(writer, buffer, (size_t)n) < 0)
+            break;
+        at += (uint64_t)n;
+    }
+    sys_close(writer);
+}
+
+/* Wait for the child, at most `seconds` (0: as long as it takes). */
+static int reap(struct ctx *c, int pid, int pidfd, uint64_t seconds)
+{
+    struct pollfd_record watch = {pidfd, 1, 0};
+    struct {
+        int64_t s, ns;
+    } timeout = {(int64_t)seconds, 0};
+    int status = 0;
+    long ready = sc5(ppoll, P(&watch), 1, P(seconds ? &timeout : NULL), 0, 0);
+    if (ready == 0)
+        sc4(pidfd_send_signal, pidfd, 9, 0, 0);
+    while (sc4(wait4, pid, P(&status), 0, 0) < 0 && last_failure.err == EINTR)
+        ;
+    if (ready == 0)
+        return fail(ETIMEDOUT, "hook");
+    if (status == 0)
+        return 0;
+    text_number(c->text, (uint64_t)(status & 0x7f ? 128 + (status & 0x7f) : status >> 8 & 0xff));
+    c->detail = c->text;
+    return fail(ECANCELED, "hook");
+}
+
+int op_hook(struct ctx *c, const struct op *op)
+{
+    int writer = -1;
+    c->detail = S(op, HOOK_PATH);
+    int state = state_pipe(c, &writer);
+    if (state < 0)
+        return -1;
+    int pidfd = -1;
+    long pid = checked("clone", raw_syscall(__NR_clone, CLONE_PIDFD | 17 /* SIGCHLD */, 0, P(&pidfd), 0, 0, 0));
+    if (pid < 0)
+        return -1;
+    if (pid == 0)
+        run_hook(c, op, state);
+    sys_close(state);
+    feed(c, writer);
+    int result = reap(c, (int)pid, pidfd, N(op, HOOK_TIMEOUT));
+    struct failure kept = last_failure;
+    sys_close(pidfd);
+    last_failure = kept;
+    return result;
+}

@@ -1,0 +1,251 @@
+/*
+ * Mounts, attached fd to fd: a file system is made or cloned detached, given its attributes while nobody can see
+ * it, and only then moved onto a target that is held open.  No path is looked up twice.
+ */
+#include "init.h"
+
+#define EVERY_PROPAGATION ((1ul << 17) | (1ul << 18) | (1ul << 19) | (1ul << 20)) /* MS_UNBINDABLE ... MS_SHARED */
+#define MS_REC_FLAG 16384ul
+#define MS_PRIVATE_FLAG (1ul << 18)
+
+/* Make every mount point on the way to `path` private: pivot_root(2) refuses a root below a shared mount. */
+static int privatize_parents(struct ctx *c, const char *path)
+{
+    char part[PATH_SIZE];
+    if (text_join(part, sizeof part, path, "", "") < 0)
+        return -1;
+    for (size_t end = text_length(part); end > 0;) {
+        while (end > 0 && part[--end] != '/')
+            ;
+        part[end ? end : 1] = '\0';
+        struct statx is;
+        c->detail = path;
+        if (sys_statx(AT_FDCWD, part, AT_NO_AUTOMOUNT, STATX_TYPE, &is) < 0)
+            return -1;
+        if (is.stx_attributes & STATX_ATTR_MOUNT_ROOT) /* the nearest one is the parent */
+            return sys_mount(NULL, part, NULL, MS_PRIVATE_FLAG);
+    }
+    return 0;
+}
+
+int op_root(struct ctx *c, const struct op *op)
+{
+    const char *path = S(op, ROOT_PATH);
+    unsigned long propagation = N(op, ROOT_PROPAGATION);
+    c->detail = "/";
+    if (sys_mount(NULL, "/", NULL, propagation) < 0)
+        return -1;
+    c->detail = path;
+    int tree = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE);
+    if (tree < 0)
+        return -1;
+    /* A clone of a shared mount is its peer: what we mount in it would appear on the host. */
+    struct mount_attr private = {.propagation = MS_PRIVATE_FLAG};
+    if (privatize_parents(c, path) < 0 || sys_mount_setattr(tree, 0, &private) < 0)
+        return -1;
+    int target = sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, 0);
+    if (target < 0 || sys_move_mount(tree, target) < 0)
+        return -1;
+    sys_close(target);
+    c->root_fd = tree;
+    return 0;
+}
+
+/* The kernel says in words what it disliked ("e tmpfs: Bad value for 'size'"): keep the last line. */
+static void keep_complaint(struct ctx *c, int fsfd)
+{
+    struct failure kept = last_failure;
+    long n = sys_read(fsfd, c->text, sizeof c->text - 1);
+    if (n > 2) {
+        c->text[c->text[n - 1] == '\n' ? n - 1 : n] = '\0';
+        c->detail = c->text + 2;
+    }
+    last_failure = kept;
+}
+
+static int configure(struct ctx *c, int fsfd, const char *option)
+{
+    const char *equals = text_first(option, '=');
+    if (!equals)
+        return sys_fsconfig(fsfd, FSCONFIG_SET_FLAG, option, NULL);
+    char key[256];
+    size_t n = (size_t)(equals - option);
+    if (n >= sizeof key)
+        return fail(EINVAL, "fsconfig");
+    for (size_t i = 0; i < n; i++)
+        key[i] = option[i];
+    key[n] = '\0';
+    c->detail = option;
+    return sys_fsconfig(fsfd, FSCONFIG_SET_STRING, key, equals + 1);
+}
+
+/* fsopen(2) to fsmount(2): a detached mount of a new file system. */
+static int new_mount(struct ctx *c, const struct op *op, uint64_t attributes)
+{
+    c->detail = S(op, MOUNT_FSTYPE);
+    int fsfd = sys_fsopen(S(op, MOUNT_FSTYPE));
+    if (fsfd < 0)
+        return -1;
+    int result = 0;
+    if (*S(op, MOUNT_SOURCE))
+        result = sys_fsconfig(fsfd, FSCONFIG_SET_STRING, "source", S(op, MOUNT_SOURCE));
+    const char *option = S(op, MOUNT_DATA);
+    for (uint64_t i = 0; result >= 0 && i < N(op, MOUNT_DATA); i++, option = list_next(option))
+        result = configure(c, fsfd, option);
+    if (result >= 0)
+        result = sys_fsconfig(fsfd, FSCONFIG_CMD_CREATE, NULL, NULL);
+    if (result < 0)
+        keep_complaint(c, fsfd);
+    else
+        result = sys_fsmount(fsfd, attributes);
+    sys_close(fsfd);
+    return result;
+}
+
+static int set_attributes(int mount, unsigned flags, uint64_t set, uint64_t clear)
+{
+    struct mount_attr attr = {.attr_set = set, .attr_clr = clear};
+    if (set & MOUNT_ATTR__ATIME)
+        attr.attr_clr |= MOUNT_ATTR__ATIME; /* the access time mode is a field, not a bit */
+    if (!attr.attr_set && !attr.attr_clr)
+        return 0;
+    return sys_mount_setattr(mount, flags, &attr);
+}
+
+int op_mount(struct ctx *c, const struct op *op)
+{
+    const char *target_path = S(op, MOUNT_TARGET);
+    bool plain = !text_equal(S(op, MOUNT_FSTYPE), "proc") && !text_equal(S(op, MOUNT_FSTYPE), "sysfs") &&
+                 !(N(op, MOUNT_FLAGS) & MOUNT_IS_DEV);
+    /* /proc, /sys and /dev decide what is trusted later: a link there is an attack (CVE-2019-19921, CVE-2023-28642). */
+    int target = path_make_directory(c, target_path, plain ? 0 : RESOLVE_NO_SYMLINKS);
+    if (target < 0)
+        return -1;
+    int mount = new_mount(c, op, 0);
+    if (mount < 0)
+        return -1;
+    if ((N(op, MOUNT_FLAGS) & MOUNT_COPY_UP) && copy_up(c, target, mount) < 0)
+        return -1;
+    c->detail = target_path;
+    if (set_attributes(mount, 0, N(op, MOUNT_ATTR_SET), N(op, MOUNT_ATTR_CLR)) < 0 ||
+        sys_move_mount(mount, target) < 0)
+        return -1;
+    sys_close(target);
+    if (!(N(op, MOUNT_FLAGS) & MOUNT_IS_DEV))
+        return sys_close(mount);
+    c->dev_fd = mount;
+    return 0;
+}
+
+int op_bind(struct ctx *c, const struct op *op)
+{
+    c->detail = S(op, BIND_SOURCE);
+    unsigned recursive = N(op, BIND_FLAGS) & BIND_RECURSIVE ? AT_RECURSIVE : 0;
+    unsigned nofollow = N(op, BIND_FLAGS) & BIND_NO_SYMLINK ? AT_SYMLINK_NOFOLLOW : 0;
+    int tree = sys_open_tree(AT_FDCWD, S(op, BIND_SOURCE), OPEN_TREE_CLONE | recursive | nofollow);
+    struct statx is;
+    if (tree < 0)
+        return -1;
+    if (set_attributes(tree, 0, N(op, BIND_ATTR_SET), N(op, BIND_ATTR_CLR)) < 0 ||
+        set_attributes(tree, AT_RECURSIVE, N(op, BIND_REC_SET), N(op, BIND_REC_CLR)) < 0)
+        return -1;
+    int kind = path_kind(tree, &is);
+    int target = kind == 0040000 ? path_make_directory(c, S(op, BIND_TARGET), 0)
+                                 : path_make_file(c, S(op, BIND_TARGET), 0);
+    if (kind < 0 || target < 0)
+        return -1;
+    c->detail = S(op, BIND_TARGET);
+    if (sys_move_mount(tree, target) < 0)
+        return -1;
+    sys_close(target);
+    return sys_close(tree);
+}
+
+/* A path of the rootfs, or (ATTR_HOST) of the mount namespace; -2: not there, and that is fine. */
+static int attr_target(struct ctx *c, const struct op *op)
+{
+    const char *path = S(op, ATTR_TARGET);
+    int fd = N(op, ATTR_FLAGS) & ATTR_HOST ? sys_openat2(AT_FDCWD, path, O_PATH, 0, 0) : path_open(c, path, 0, 0);
+    if (fd < 0 && last_failure.err == ENOENT && (N(op, ATTR_FLAGS) & ATTR_OPTIONAL))
+        return -2;
+    return fd;
+}
+
+int op_attr(struct ctx *c, const struct op *op)
+{
+    int target = attr_target(c, op);
+    if (target < 0)
+        return target == -2 ? 0 : -1;
+    unsigned flags = N(op, ATTR_FLAGS) & ATTR_RECURSIVE ? AT_RECURSIVE : 0;
+    int mount = target;
+    if (N(op, ATTR_FLAGS) & ATTR_CLONE) {
+        mount = sys_open_tree(target, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | AT_RECURSIVE);
+        if (mount < 0)
+            return -1;
+    }
+    c->detail = S(op, ATTR_TARGET);
+    if (set_attributes(mount, flags, N(op, ATTR_ATTR_SET), N(op, ATTR_ATTR_CLR)) < 0)
+        return -1;
+    struct mount_attr propagation = {.propagation = N(op, ATTR_PROPAGATION) & EVERY_PROPAGATION};
+    unsigned all = N(op, ATTR_PROPAGATION) & MS_REC_FLAG ? AT_RECURSIVE : 0;
+    if (propagation.propagation && sys_mount_setattr(mount, all, &propagation) < 0)
+        return -1;
+    if (mount != target) {
+        if (sys_move_mount(mount, target) < 0)
+            return -1;
+        sys_close(mount);
+    }
+    return sys_close(target);
+}
+
+/*
+ * One empty read-only tmpfs serves every masked directory: a super block each would cost a millisecond in all.
+ * The first use attaches it, the next ones clone what was attached (a detached mount cannot be cloned before
+ * Linux 6.15).
+ */
+static int masking_directory(struct ctx *c)
+{
+    if (c->mask_fd >= 0)
+        return sys_open_tree(c->mask_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE);
+    int fsfd = sys_fsopen("tmpfs");
+    if (fsfd < 0)
+        return -1;
+    int mount = -1;
+    if (sys_fsconfig(fsfd, FSCONFIG_SET_STRING, "nr_inodes", "1") >= 0 &&
+        sys_fsconfig(fsfd, FSCONFIG_SET_FLAG, "ro", NULL) >= 0 &&
+        sys_fsconfig(fsfd, FSCONFIG_CMD_CREATE, NULL, NULL) >= 0)
+        mount = sys_fsmount(fsfd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    sys_close(fsfd);
+    return mount;
+}
+
+int op_mask(struct ctx *c, const struct op *op)
+{
+    struct statx is;
+    int target = path_open(c, S(op, MASK_PATH), 0, 0);
+    if (target < 0)
+        return last_failure.err == ENOENT || last_failure.err == ENOTDIR ? 0 : -1;
+    int kind = path_kind(target, &is);
+    if (kind == 0040000) {
+        int mount = masking_directory(c);
+        if (mount < 0 || sys_move_mount(mount, target) < 0)
+            return -1;
+        if (c->mask_fd < 0)
+            c->mask_fd = mount;
+        else
+            sys_close(mount);
+        return sys_close(target);
+    }
+    int null = path_null(c);
+    if (kind < 0 || null < 0)
+        return -1;
+    int mount = sys_open_tree(null, "", AT_EMPTY_PATH | OPEN_TREE_CLONE);
+    sys_close(null);
+    if (mount < 0 || set_attributes(mount, 0, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0) < 0)
+        return -1;
+    c->detail = S(op, MASK_PATH);
+    if (sys_move_mount(mount, target) < 0)
+        return -1;
+    sys_close(mount);
+    return sys_close(target);
+}

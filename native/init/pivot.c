@@ -1,0 +1,30 @@
+/* Leaving the old root: pivot_root(2), or MS_MOVE and chroot(2) where the rootfs is on ramfs (--no-pivot). */
+#include "init.h"
+
+#define MS_MOVE_FLAG 8192ul
+#define MS_SLAVE_REC ((1ul << 19) | 16384ul)
+
+static int move_root(struct ctx *c)
+{
+    (void)c;
+    if (sys_mount(".", "/", NULL, MS_MOVE_FLAG) < 0 || sc1(chroot, P(".")) < 0)
+        return -1;
+    return sys_chdir("/");
+}
+
+int op_pivot(struct ctx *c, const struct op *op)
+{
+    c->detail = "/";
+    if (sys_fchdir(c->root_fd) < 0)
+        return -1;
+    if (N(op, PIVOT_FLAGS) & PIVOT_CHROOT)
+        return move_root(c);
+    int old = sys_openat2(AT_FDCWD, "/", O_DIRECTORY, 0, 0);
+    if (old < 0 || sys_pivot_root(".", ".") < 0)
+        return -1;
+    /* "." and ".": the old root now lies over the new one; slave first, or the detaching would reach the host. */
+    if (sys_fchdir(old) < 0 || sys_mount(NULL, ".", NULL, MS_SLAVE_REC) < 0 || sys_umount2(".", MNT_DETACH) < 0)
+        return -1;
+    sys_close(old);
+    return sys_chdir("/");
+}

@@ -1,0 +1,91 @@
+/* Namespaces, session, names, loopback. */
+#include "init.h"
+
+struct interface_request { /* struct ifreq of netdevice(7), the part for flags */
+    char name[16];
+    short flags;
+    char rest[22];
+};
+#define GET_FLAGS 0x8913 /* SIOCGIFFLAGS */
+#define SET_FLAGS 0x8914 /* SIOCSIFFLAGS */
+#define INTERFACE_UP 1   /* IFF_UP */
+
+/*
+ * exec joins all of the container's namespaces by its init's pidfd, in one call; create joins those that
+ * config.json gives by path.  setns checks the type: a path to another kind is EINVAL.
+ */
+int op_join(struct ctx *c, const struct op *op)
+{
+    const char *path = S(op, JOIN_PATH);
+    c->detail = path;
+    if (*path) {
+        int fd = sys_openat2(AT_FDCWD, path, O_RDONLY, 0, 0);
+        if (fd < 0 || sys_setns(fd, (int)N(op, JOIN_FLAGS)) < 0)
+            return -1;
+        return sys_close(fd);
+    }
+    if (sys_setns(c->target_fd, (int)N(op, JOIN_FLAGS)) < 0)
+        return -1;
+    sys_close(c->target_fd);
+    c->target_fd = -1;
+    return 0;
+}
+
+int op_unshare(struct ctx *c, const struct op *op)
+{
+    c->detail = "";
+    return sys_unshare(N(op, UNSHARE_FLAGS));
+}
+
+/*
+ * Should: leave the host with a child of its own (CLONE_PARENT) that carries on with the plan.
+ * Mustn't: let that child run before the host knows its pid; it waits for GO.
+ */
+int op_fork(struct ctx *c, const struct op *op)
+{
+    (void)op;
+    c->detail = "";
+    long pid = checked("clone", raw_syscall(__NR_clone, CLONE_PARENT | 17 /* SIGCHLD */, 0, 0, 0, 0, 0));
+    if (pid < 0)
+        return -1;
+    if (pid > 0) {
+        sync_simple(c, MSG_FORKED, (int)pid);
+        sys_exit(0);
+    }
+    return sync_wait_go(c);
+}
+
+int op_session(struct ctx *c, const struct op *op)
+{
+    const char *keyring = S(op, SESSION_KEYRING);
+    c->detail = "";
+    if (sc0(setsid) < 0)
+        return -1;
+    /* Without a keyring of its own the container reads the caller's; a kernel without keys has none to read. */
+    if (*keyring && sc2(keyctl, KEYCTL_JOIN_SESSION_KEYRING, P(keyring)) < 0 && last_failure.err != ENOSYS)
+        return -1;
+    return 0;
+}
+
+int op_loopback(struct ctx *c, const struct op *op)
+{
+    (void)op;
+    c->detail = "lo";
+    struct interface_request lo = {.name = "lo"};
+    int fd = (int)sc3(socket, 1 /* AF_UNIX: any socket carries the request */, 2 | O_CLOEXEC, 0);
+    if (fd < 0 || sys_ioctl(fd, GET_FLAGS, P(&lo)) < 0)
+        return -1;
+    lo.flags |= INTERFACE_UP;
+    if (sys_ioctl(fd, SET_FLAGS, P(&lo)) < 0)
+        return -1;
+    return sys_close(fd);
+}
+
+int op_name(struct ctx *c, const struct op *op)
+{
+    const char *value = S(op, NAME_VALUE);
+    c->detail = value;
+    if (text_equal(S(op, NAME_WHAT), "hostname"))
+        return (int)sc2(sethostname, P(value), text_length(value));
+    return (int)sc2(setdomainname, P(value), text_length(value));
+}

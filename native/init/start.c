@@ -1,0 +1,143 @@
+/*
+ * minirun-init: what becomes the container's first process.
+ *
+ * Theory of operation.  The host clone3's a child into the new namespaces and the cgroup; the child executes this
+ * program from a sealed memfd, so that no file of the host is ever /proc/self/exe in a container
+ * (CVE-2019-5736).  The plan lies in a second memfd.  The program does its operations one by one; a SYNC
+ * record means: tell the host, wait for its word.  The first failure is reported as {step, errno, system
+ * call, detail} and ends it.  Python owns the words of every message.
+ *
+ * Descriptors, from the first one that the program does not keep on: sync, plan, gate, target (pidfd, exec only).
+ */
+#include "init.h"
+
+struct failure last_failure;
+
+typedef int handler(struct ctx *c, const struct op *op);
+
+/* One row an operation, in the order of minirun/plan/ops.py; the host's operations never arrive here. */
+static handler *const handlers[OP_COUNT] = {
+    [OP_JOIN] = op_join,
+    [OP_UNSHARE] = op_unshare,
+    [OP_FORK] = op_fork,
+    [OP_SESSION] = op_session,
+    [OP_LOOPBACK] = op_loopback,
+    [OP_NAME] = op_name,
+    [OP_ROOT] = op_root,
+    [OP_MOUNT] = op_mount,
+    [OP_BIND] = op_bind,
+    [OP_ATTR] = op_attr,
+    [OP_MASK] = op_mask,
+    [OP_NODE] = op_node,
+    [OP_CONSOLE] = op_console,
+    [OP_PIVOT] = op_pivot,
+    [OP_WRITE_PROC] = op_write_proc,
+    [OP_RLIMIT] = op_rlimit,
+    [OP_HOOK] = op_hook,
+    [OP_BOUNDING] = op_bounding,
+    [OP_CHDIR] = op_chdir,
+    [OP_USER] = op_user,
+    [OP_CAPABILITIES] = op_capabilities,
+    [OP_FIND_PROGRAM] = op_find_program,
+    [OP_WAIT] = op_wait,
+    [OP_EXEC] = op_exec,
+};
+
+/* Every signal at its default, none blocked: a Python parent ignores SIGPIPE, and ignoring is inherited. */
+static void default_signals(void)
+{
+    uint64_t action[4] = {0}; /* struct kernel_sigaction with SIG_DFL */
+    uint64_t none = 0;
+    for (int signal = 1; signal <= 64; signal++)
+        if (signal != 9 && signal != 19)
+            sc4(rt_sigaction, signal, P(action), 0, 8);
+    sc4(rt_sigprocmask, 2 /* SIG_SETMASK */, P(&none), 0, 8);
+}
+
+static int carry_out(struct ctx *c, const struct op *op)
+{
+    c->step = op->step;
+    c->detail = "";
+    if (op->kind == OP_SYNC)
+        return sync_simple(c, MSG_SYNC, 0) < 0 ? -1 : sync_wait_go(c);
+    if (!handlers[op->kind])
+        return fail(ENOSYS, "plan: an operation of the host's");
+    return handlers[op->kind](c, op);
+}
+
+static int run_plan(struct ctx *c)
+{
+    bool trace = c->plan.header->flags & PLAN_FLAG_TRACE;
+    for (uint32_t i = 0; i < c->plan.header->count; i++) {
+        const struct op *op = &c->plan.ops[i];
+        uint64_t began = trace ? now_nanoseconds() : 0;
+        if (carry_out(c, op) < 0)
+            return -1;
+        if (trace && op->kind != OP_SYNC && c->sync_fd >= 0)
+            sync_trace(c, op->step, now_nanoseconds() - began);
+    }
+    return 0;
+}
+
+/* The plan, mapped: it is read where it lies. */
+static int map_plan(struct ctx *c, int fd)
+{
+    struct statx is;
+    if (sys_statx(fd, "", AT_EMPTY_PATH, STATX_SIZE, &is) < 0)
+        return -1;
+    long at = sc6(mmap, 0, is.stx_size, 1 /* read */, 2 /* private */, fd, 0);
+    if (at < 0 && at > -4096)
+        return -1;
+    sys_close(fd);
+    return plan_open(&c->plan, (const void *)(uintptr_t)at, is.stx_size);
+}
+
+/* Without root's rights the host can write our id maps only while we are dumpable; op_user ends that. */
+static int keep_dumpable(struct ctx *c)
+{
+    if (!(c->plan.header->flags & PLAN_FLAG_DUMPABLE))
+        return 0;
+    return (int)sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+}
+
+int init_main(int argc, char **argv)
+{
+    static struct ctx c = {
+        .root_fd = -1, .dev_fd = -1, .proc_fd = -1, .mask_fd = -1, .state_fd = -1, .target_fd = -1};
+    int64_t base = argc == 2 ? text_parse(argv[1], '\0') : -1;
+    if (base < 3 || base > 1 << 20)
+        return 2;
+    sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* nobody who shares our pid namespace may look into us */
+    c.preserve = (int)base - 3;
+    c.sync_fd = (int)base;
+    c.gate_fd = (int)base + 2;
+    c.target_fd = (int)base + 3;
+    sc3(close_range, base + 4, ~0u, 0); /* whatever leaked into the runtime ends here */
+    default_signals();
+    sc1(umask, 0);
+    if (map_plan(&c, (int)base + 1) < 0 || keep_dumpable(&c) < 0 || run_plan(&c) < 0) {
+        sync_failed(&c);
+        return 1;
+    }
+    return 0;
+}
+
+#ifdef MINIRUN_FREESTANDING
+/* The kernel leaves argc and argv on the stack; nothing else has run before us. */
+__attribute__((used)) _Noreturn static void entry(long *stack)
+{
+    sys_exit(init_main((int)stack[0], (char **)(stack + 1)));
+    __builtin_unreachable();
+}
+
+#ifdef __x86_64__
+__asm__(".globl _start\n_start:\n xor %ebp,%ebp\n mov %rsp,%rdi\n and $-16,%rsp\n call entry\n");
+#else
+__asm__(".globl _start\n_start:\n mov x29,#0\n mov x0,sp\n b entry\n");
+#endif
+#else
+int main(int argc, char **argv)
+{
+    return init_main(argc, argv);
+}
+#endif

@@ -1,0 +1,242 @@
+/* Verbs that do something: wait, die, use up memory and processes, talk to themselves, try to break out. */
+#define _GNU_SOURCE
+#include "probe.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void verb_exit(char **args)
+{
+    exit((int)number(args[0]) & 0xff);
+}
+
+static void verb_sleep(char **args)
+{
+    char *end;
+    double seconds = strtod(args[0], &end);
+    if (end == args[0] || *end || !(seconds >= 0 && seconds < 1e9))
+        die_because(args[0], "not a number of seconds");
+    struct timespec left = {.tv_sec = (time_t)seconds};
+    left.tv_nsec = (long)((seconds - (double)left.tv_sec) * 1e9);
+    while (nanosleep(&left, &left))
+        if (errno != EINTR)
+            die(args[0]);
+}
+
+static void reap(void)
+{
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+}
+
+/* Signals are blocked, then fetched: the kernel drops those that PID 1 neither handles nor blocks. */
+static void block(const sigset_t *set)
+{
+    if (sigprocmask(SIG_BLOCK, set, NULL))
+        die(NULL);
+}
+
+/* An interrupted wait (a debugger, a freezer) is no answer. */
+static int next_signal(const sigset_t *set)
+{
+    int number;
+    while ((number = sigwaitinfo(set, NULL)) < 0)
+        if (errno != EINTR)
+            die(NULL);
+    return number;
+}
+
+static void verb_pause(char **args)
+{
+    (void)args;
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGCHLD);
+    block(&set);
+    do
+        reap(); /* also those that ended before we blocked SIGCHLD */
+    while (next_signal(&set) != SIGTERM);
+    exit(0);
+}
+
+static void print_signal(int number)
+{
+    const char *name = sigabbrev_np(number);
+    if (name)
+        printf("SIG%s %d\n", name, number);
+    else
+        printf("SIGRTMIN+%d %d\n", number - SIGRTMIN, number);
+    if (fflush(stdout))
+        die("stdout");
+}
+
+static void verb_trap(char **args)
+{
+    (void)args;
+    int number;
+    sigset_t set;
+    sigfillset(&set);
+    block(&set);
+    puts("ready");
+    if (fflush(stdout))
+        die("stdout");
+    do {
+        number = next_signal(&set);
+        print_signal(number);
+        reap();
+    } while (number != SIGTERM);
+    exit(0);
+}
+
+/* The memory stays: chain `pause` to look at it from outside. */
+static void verb_memhog(char **args)
+{
+    size_t size = (size_t)number(args[0]), page = (size_t)sysconf(_SC_PAGESIZE);
+    volatile char *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        die(args[0]);
+    for (size_t at = 0; at < size; at += page)
+        memory[at] = 1;
+    puts("touched");
+}
+
+/* The children stay as well, until the probe ends. */
+static void verb_forkbomb(char **args)
+{
+    unsigned long long wanted = number(args[0]), made = 0;
+    pid_t parent = getpid();
+    while (made < wanted) {
+        pid_t child = fork();
+        if (child < 0)
+            break;
+        if (child == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            while (getppid() == parent) /* it may have ended before prctl */
+                pause();
+            _exit(0);
+        }
+        made++;
+    }
+    printf("%llu\n", made);
+}
+
+static void verb_sethostname(char **args)
+{
+    if (sethostname(args[0], strlen(args[0])))
+        die(args[0]);
+}
+
+/* Listen on 127.0.0.1, connect to it; 0, or -1 with errno. */
+static int connect_to_self(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(address);
+    const struct timeval patience = {.tv_sec = 2};
+    int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (server < 0 || client < 0)
+        die("socket");
+    int result = 0;
+    if (bind(server, (struct sockaddr *)&address, size) || listen(server, 1) ||
+        getsockname(server, (struct sockaddr *)&address, &size) ||
+        setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) ||
+        connect(client, (struct sockaddr *)&address, size))
+        result = -1;
+    int error = errno;
+    close(client);
+    close(server);
+    errno = error;
+    return result;
+}
+
+static void verb_loopback(char **args)
+{
+    (void)args;
+    struct ifreq request = {.ifr_name = "lo"};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request))
+        die("lo");
+    close(fd);
+    printf("%s %s\n", request.ifr_flags & IFF_UP ? "up" : "down", verdict(connect_to_self()));
+}
+
+static bool same_root(const struct statx *a, const struct statx *b)
+{
+    return a->stx_ino == b->stx_ino && a->stx_dev_major == b->stx_dev_major &&
+           a->stx_dev_minor == b->stx_dev_minor && a->stx_mnt_id == b->stx_mnt_id;
+}
+
+/* Any directory will do as a new root, as long as the working directory is outside it. */
+static int chroot_somewhere(int root)
+{
+    static const char *const likely[] = {"/dev", "/proc", "/tmp"};
+    for (size_t i = 0; i < sizeof(likely) / sizeof(likely[0]); i++) {
+        if (!chroot(likely[i]))
+            return 0;
+        if (errno != ENOENT)
+            return -1;
+    }
+    if (mkdir("/escape", 0700))
+        return -1;
+    int result = chroot("/escape"), error = errno;
+    unlinkat(root, "escape", AT_REMOVEDIR);
+    errno = error;
+    return result;
+}
+
+/*
+ * The classic: root moves below the working directory, so ".." never meets it and climbs to the top of the
+ * mount namespace.  Where that is the container's own root (pivot_root) there is nothing to climb to; where
+ * it is the host's (chroot), we are out.  The process stays where it ended: chain `ls /` to look around.
+ */
+static void verb_chroot_escape(char **args)
+{
+    (void)args;
+    const unsigned wanted = STATX_INO | STATX_MNT_ID;
+    struct statx before, after;
+    int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0 || chdir("/") || statx(AT_FDCWD, "/", 0, wanted, &before))
+        die("/");
+    if (chroot_somewhere(root)) {
+        printf("contained: chroot %s\n", errno_name(errno));
+        close(root);
+        return;
+    }
+    for (int i = 0; i < 64; i++)
+        if (chdir(".."))
+            break;
+    if (chroot(".") || statx(AT_FDCWD, "/", 0, wanted, &after))
+        die("/");
+    puts(same_root(&before, &after) ? "contained" : "escaped");
+    close(root);
+}
+
+const struct verb act_verbs[] = {
+    {"exit", 1, 1, verb_exit, "N"},
+    {"sleep", 1, 1, verb_sleep, "SECONDS"},
+    {"pause", 0, 0, verb_pause, ""},
+    {"trap", 0, 0, verb_trap, ""},
+    {"memhog", 1, 1, verb_memhog, "BYTES"},
+    {"forkbomb", 1, 1, verb_forkbomb, "N"},
+    {"sethostname", 1, 1, verb_sethostname, "NAME"},
+    {"loopback", 0, 0, verb_loopback, ""},
+    {"chroot-escape", 0, 0, verb_chroot_escape, ""},
+    {0},
+};
