@@ -1,0 +1,269 @@
+"""Fixtures for all tests: needs (probed by trying), bundles, a runtime, and a host that must be as it was before.
+
+``needs("root")`` skips with a reason; ``MINIRUN_REQUIRE=root,kvm`` turns such a skip into a failure.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MINIRUN = ROOT / ".venv" / "bin" / "minirun"
+BUSYBOX = Path("/bin/busybox")
+Json = dict[str, Any]
+
+
+def run(*argv: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    """A command, its output as text, at most a minute."""
+    options: Json = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL, **more}
+    return subprocess.run([str(word) for word in argv], **options)
+
+
+# -- needs ----------------------------------------------------------------------------------------------------------
+
+
+def can_root() -> str:
+    if os.geteuid() != 0:
+        return "not root"
+    tried = run("unshare", "-m", "true")
+    return "" if tried.returncode == 0 else f"no mount namespace: {tried.stderr.strip()}"
+
+
+def can_userns() -> str:
+    tried = run("unshare", "-U", "-r", "-m", "true", **({"user": 65534, "group": 65534} if os.geteuid() == 0 else {}))
+    return "" if tried.returncode == 0 else f"no user namespace for an ordinary user: {tried.stderr.strip()}"
+
+
+def can_busybox() -> str:
+    if not BUSYBOX.exists():
+        return "no static busybox (package busybox-static)"
+    return "" if b"statically" in subprocess.run(["file", "-L", BUSYBOX], capture_output=True).stdout or is_static() else "busybox is not static"
+
+
+def is_static() -> bool:
+    return b"PT_INTERP" not in BUSYBOX.read_bytes()[:64] and b"/ld-linux" not in BUSYBOX.read_bytes()[:8192]
+
+
+def has(program: str) -> str:
+    return "" if shutil.which(program) else f"no {program} in PATH"
+
+
+PROBES: dict[str, Callable[[], str]] = {
+    "root": can_root,
+    "userns": can_userns,
+    "busybox": can_busybox,
+    "runc": lambda: has("runc"),
+    "crun": lambda: has("crun"),
+    "clang": lambda: has("clang"),
+    "clang-format": lambda: has("clang-format"),
+    "strace": lambda: has("strace"),
+    "compiler": lambda: has("cc"),
+    "kvm": lambda: "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm",
+}
+
+
+@functools.cache
+def missing(name: str) -> str:
+    return PROBES[name]()
+
+
+def require(*names: str) -> None:
+    """Skip the test unless every need is met; fail instead where MINIRUN_REQUIRE names it."""
+    for name in names:
+        reason = missing(name)
+        if reason and name in os.environ.get("MINIRUN_REQUIRE", "").split(","):
+            pytest.fail(f"{name} is required here: {reason}", pytrace=False)
+        if reason:
+            pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _needs(request: pytest.FixtureRequest) -> None:
+    for mark in request.node.iter_markers("needs"):
+        require(*mark.args)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(*names): what the test cannot run without (see PROBES in tests/conftest.py)")
+
+
+# -- bundles --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def probe_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tests/probe, static: what integration tests run as the container's process."""
+    require("compiler")
+    target = tmp_path_factory.mktemp("probe") / "probe"
+    sources = sorted((ROOT / "tests" / "probe").glob("*.c"))
+    subprocess.run(["cc", "-O1", "-static", "-o", target, *sources], check=True)
+    return target
+
+
+@pytest.fixture(scope="session")
+def rootfs_master(probe_program: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root file system: busybox, its links, the probe as /probe."""
+    require("busybox")
+    base = tmp_path_factory.mktemp("master")
+    os.chmod(base.parent, 0o755)  # an ordinary user's container must be able to cross it
+    os.chmod(base, 0o755)
+    root = base / "rootfs"
+    for name in ("bin", "etc", "tmp", "proc", "sys", "dev", "root", "home"):
+        (root / name).mkdir(parents=True)
+    shutil.copy(BUSYBOX, root / "bin" / "busybox")
+    for applet in ("sh", "true", "false", "sleep", "cat", "echo", "id", "ls", "mount", "hostname", "ps", "env", "stat", "head"):
+        (root / "bin" / applet).symlink_to("busybox")
+    shutil.copy(probe_program, root / "probe")
+    (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000::/home/guest:/bin/sh\n")
+    (root / "etc" / "group").write_text("root:x:0:\nguest:x:1000:\n")
+    os.chmod(root / "tmp", 0o1777)
+    return root
+
+
+def base_config(*args: str, rootless: bool = False, uid: int = 0, gid: int = 0) -> Json:
+    """minirun's own template, without a terminal, with ``args``."""
+    from minirun.spec.template import template
+
+    config = template(rootless=rootless, uid=uid, gid=gid)
+    config["process"]["terminal"] = False
+    config["process"]["args"] = list(args) or ["/probe", "true"]
+    return config
+
+
+class Bundle:
+    """A directory with a config.json and a rootfs of its own (hard links to the master's files)."""
+
+    def __init__(self, path: Path, master: Path) -> None:
+        self.path = path
+        self.rootfs = path / "rootfs"
+        shutil.copytree(master, self.rootfs, symlinks=True, copy_function=os.link)
+        self.config = base_config("/probe", "pid")
+
+    def write(self) -> Path:
+        (self.path / "config.json").write_text(json.dumps(self.config))
+        return self.path
+
+    def args(self, *words: str) -> Bundle:
+        self.config["process"]["args"] = list(words)
+        return self
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, rootfs_master: Path) -> Bundle:
+    os.chmod(tmp_path.parent, 0o755)
+    os.chmod(tmp_path, 0o755)
+    return Bundle(tmp_path, rootfs_master)
+
+
+# -- the runtime ----------------------------------------------------------------------------------------------------
+
+
+class Runtime:
+    """minirun with a state directory of its own; every container it made is deleted in the end."""
+
+    def __init__(self, root: Path, program: Path | str = MINIRUN) -> None:
+        self.root = root
+        self.program = program
+        self.used: list[str] = []
+
+    def __call__(self, *argv: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
+        return run(self.program, "--root", self.root, *argv, **more)
+
+    def name(self) -> str:
+        """A fresh container id."""
+        self.used.append(f"t-{uuid.uuid4().hex[:12]}")
+        return self.used[-1]
+
+    def run(self, bundle: Bundle, *flags: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        """``run`` in the foreground."""
+        return self("run", "-b", bundle.write(), *flags, self.name(), **more)
+
+    def output(self, bundle: Bundle, *words: str) -> str:
+        """What the container prints; it must end well."""
+        if words:
+            bundle.args(*words)
+        done = self.run(bundle)
+        assert done.returncode == 0, f"exit {done.returncode}: {done.stderr}"
+        return done.stdout
+
+    def create(self, bundle: Bundle, *flags: str) -> str:
+        """``create``; with files for stdio, because a pipe would be held open by the waiting init."""
+        name = self.name()
+        with open(bundle.path / "out", "wb") as out, open(bundle.path / "err", "w+b") as err:
+            done = subprocess.run(
+                [str(self.program), "--root", str(self.root), "create", "-b", str(bundle.write()), *flags, name],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=60,
+            )  # fmt: skip
+        assert done.returncode == 0, (bundle.path / "err").read_text()
+        return name
+
+    def start(self, bundle: Bundle, *flags: str) -> str:
+        """``create`` and ``start``."""
+        name = self.create(bundle, *flags)
+        done = self("start", name)
+        assert done.returncode == 0, done.stderr
+        return name
+
+    def state(self, name: str) -> Json:
+        done = self("state", name)
+        assert done.returncode == 0, done.stderr
+        found: Json = json.loads(done.stdout)
+        return found
+
+
+@pytest.fixture
+def minirun(tmp_path: Path) -> Iterator[Runtime]:
+    assert MINIRUN.exists(), "make setup first"
+    runtime = Runtime(tmp_path / "state")
+    yield runtime
+    for name in runtime.used:
+        runtime("delete", "--force", name)
+
+
+# -- the host -------------------------------------------------------------------------------------------------------
+
+
+def host_picture() -> dict[str, list[str]]:
+    """What a container could leave behind: mounts, cgroups, network namespaces, processes of ours."""
+    from minirun.facts import find_cgroup_root
+
+    cgroups = [str(path) for path in Path(find_cgroup_root() or "/nonexistent").rglob("*") if path.is_dir()]
+    inits = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and "minirun" in (entry / "exe").readlink().name:
+                inits.append(entry.name)
+        except OSError:
+            continue
+    return {
+        "mounts": sorted(line.split(" ", 1)[1].split(" - ")[0] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
+        "cgroups": sorted(cgroups),
+        "netns": sorted({os.readlink(p / "ns/net") for p in Path("/proc").iterdir() if p.name.isdigit() and readable(p / "ns/net")}),
+        "inits": sorted(inits),
+    }
+
+
+def readable(path: Path) -> bool:
+    try:
+        os.readlink(path)
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def clean_host() -> Iterator[None]:
+    """The test must leave the host as it found it."""
+    before = host_picture()
+    yield
+    assert host_picture() == before
