@@ -125,7 +125,11 @@ def build_extension() -> None:
     ffi.cdef(CDEF + constants)
     sources = [str(path) for path in sorted((NATIVE / "border").glob("*.c"))]
     ffi.set_source(
-        "_native", PREAMBLE, sources=sources, include_dirs=[str(NATIVE / "border")], extra_compile_args=["-O2", *WARNINGS[:2]]
+        "_native",
+        PREAMBLE,
+        sources=sources,
+        include_dirs=[str(NATIVE / "border")],
+        extra_compile_args=["-O2", *WARNINGS[:2]],
     )
     with tempfile.TemporaryDirectory() as work:
         built = Path(ffi.compile(tmpdir=work))

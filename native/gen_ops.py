@@ -1,5 +1,7 @@
 """Write native/init/ops.h from ``minirun.plan.ops``: the operations' numbers, flags and wire slots for C.
 
+Use:
+
     /usr/bin/python3 native/gen_ops.py          rewrite the header
     /usr/bin/python3 native/gen_ops.py --check  exit 1 if it is out of date
 """

@@ -47,7 +47,11 @@ def can_userns() -> str:
 def can_busybox() -> str:
     if not BUSYBOX.exists():
         return "no static busybox (package busybox-static)"
-    return "" if b"statically" in subprocess.run(["file", "-L", BUSYBOX], capture_output=True).stdout or is_static() else "busybox is not static"
+    return (
+        ""
+        if b"statically" in subprocess.run(["file", "-L", BUSYBOX], capture_output=True).stdout or is_static()
+        else "busybox is not static"
+    )
 
 
 def is_static() -> bool:
@@ -94,7 +98,9 @@ def _needs(request: pytest.FixtureRequest) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "needs(*names): what the test cannot run without (see PROBES in tests/conftest.py)")
+    config.addinivalue_line(
+        "markers", "needs(*names): what the test cannot run without (see PROBES in tests/conftest.py)"
+    )
 
 
 # -- bundles --------------------------------------------------------------------------------------------------------
@@ -121,7 +127,22 @@ def rootfs_master(probe_program: Path, tmp_path_factory: pytest.TempPathFactory)
     for name in ("bin", "etc", "tmp", "proc", "sys", "dev", "root", "home"):
         (root / name).mkdir(parents=True)
     shutil.copy(BUSYBOX, root / "bin" / "busybox")
-    for applet in ("sh", "true", "false", "sleep", "cat", "echo", "id", "ls", "mount", "hostname", "ps", "env", "stat", "head"):
+    for applet in (
+        "sh",
+        "true",
+        "false",
+        "sleep",
+        "cat",
+        "echo",
+        "id",
+        "ls",
+        "mount",
+        "hostname",
+        "ps",
+        "env",
+        "stat",
+        "head",
+    ):
         (root / "bin" / applet).symlink_to("busybox")
     shutil.copy(probe_program, root / "probe")
     (root / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nguest:x:1000:1000::/home/guest:/bin/sh\n")
@@ -246,9 +267,13 @@ def host_picture() -> dict[str, list[str]]:
         except OSError:
             continue
     return {
-        "mounts": sorted(line.split(" ", 1)[1].split(" - ")[0] for line in Path("/proc/self/mountinfo").read_text().splitlines()),
+        "mounts": sorted(
+            line.split(" ", 1)[1].split(" - ")[0] for line in Path("/proc/self/mountinfo").read_text().splitlines()
+        ),
         "cgroups": sorted(cgroups),
-        "netns": sorted({os.readlink(p / "ns/net") for p in Path("/proc").iterdir() if p.name.isdigit() and readable(p / "ns/net")}),
+        "netns": sorted(
+            {os.readlink(p / "ns/net") for p in Path("/proc").iterdir() if p.name.isdigit() and readable(p / "ns/net")}
+        ),
         "inits": sorted(inits),
     }
 

@@ -96,5 +96,7 @@ def pressure(directory: str, resource: str) -> dict[str, dict[str, float]]:
     for line in lines:
         kind, *words = line.split()
         values = dict(word.split("=") for word in words)
-        found[kind] = {name: float(values[name]) for name in ("avg10", "avg60", "avg300")} | {"total": int(values["total"])}
+        found[kind] = {name: float(values[name]) for name in ("avg10", "avg60", "avg300")} | {
+            "total": int(values["total"])
+        }
     return found

@@ -27,7 +27,9 @@ def spec(call: Call) -> int:
     try:
         fd = posix.open(path, flags, 0o644)
     except FileExistsError as error:
-        raise MinirunError("cannot write the configuration", reason=f"{path} exists", hint="--force writes over it") from error
+        raise MinirunError(
+            "cannot write the configuration", reason=f"{path} exists", hint="--force writes over it"
+        ) from error
     except OSError as error:
         raise MinirunError("cannot write the configuration", reason=f"{path}: {error.strerror}") from error
     posix.write(fd, encode(document, "\t").encode() + b"\n")

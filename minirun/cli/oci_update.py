@@ -64,5 +64,7 @@ def resources_of(call: Call) -> Any:
 
 
 def update(call: Call) -> int:
-    update_container(store_of(call), call.words[0], resources_of(call), call.values.text("resources") or "the command line")
+    update_container(
+        store_of(call), call.words[0], resources_of(call), call.values.text("resources") or "the command line"
+    )
     return 0

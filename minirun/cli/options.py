@@ -57,8 +57,12 @@ GLOBAL = (
     Option(long="log-level", value="LEVEL", default="", help="debug, warning or error"),
     Option(long="debug", help="more messages"),
     Option(long="systemd-cgroup", help="make cgroups through systemd", later="cgroups are made directly so far"),
-    Option(long="cgroup-manager", value="NAME", default="cgroupfs", help="cgroupfs; systemd and disabled are for later"),
-    Option(long="rootless", value="true|false|auto", default="auto", help="accepted; what is possible is always found out"),
+    Option(
+        long="cgroup-manager", value="NAME", default="cgroupfs", help="cgroupfs; systemd and disabled are for later"
+    ),
+    Option(
+        long="rootless", value="true|false|auto", default="auto", help="accepted; what is possible is always found out"
+    ),
     Option(long="criu", value="PATH", help="accepted and ignored, as in runc"),
     Option(long="version", short="v", help="print the version"),
     Option(long="help", short="h", help="print this"),
@@ -80,7 +84,14 @@ LIMITS = (
     ("memory-swap", "memory plus swap, in bytes; -1 for unlimited"),
     ("pids-limit", "number of processes; -1 for unlimited"),
 )
-LATER_LIMITS = ("cpu-rt-period", "cpu-rt-runtime", "kernel-memory", "kernel-memory-tcp", "l3-cache-schema", "mem-bw-schema")
+LATER_LIMITS = (
+    "cpu-rt-period",
+    "cpu-rt-runtime",
+    "kernel-memory",
+    "kernel-memory-tcp",
+    "l3-cache-schema",
+    "mem-bw-schema",
+)
 
 VERBS = (
     Verb(name="create", help="make a container from a bundle; its program waits for start", options=BUILD),

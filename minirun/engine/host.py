@@ -77,7 +77,9 @@ def spawn(site: Site, op: Any) -> None:
     site.undo.append(init.kill)
     if site.warn is not None:
         warn = site.warn
-        init.warn = lambda step, text: warn(f"{site.ops[step - 1].pointer}: capability {text} cannot be granted here, left out")
+        init.warn = lambda step, text: warn(
+            f"{site.ops[step - 1].pointer}: capability {text} cannot be granted here, left out"
+        )
     if site.spawned is not None:
         site.spawned(init)
 

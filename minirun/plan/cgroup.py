@@ -43,7 +43,11 @@ def before_spawn(asked: Asked, problems: Problems) -> list[Op]:
     missing = check_controllers(writes, facts, problems)
     if not asked.cgroup:
         if writes and not missing:
-            problems.add("/linux/resources", "limits need a cgroup that you may write", "systemd-run --user --scope -p Delegate=yes")
+            problems.add(
+                "/linux/resources",
+                "limits need a cgroup that you may write",
+                "systemd-run --user --scope -p Delegate=yes",
+            )
         return []
     needed = sorted({write.controller for write in writes} - {"cgroup"})
     ops: list[Op] = [MakeCgroup(path=asked.cgroup, controllers=needed, pointer=POINTER)]

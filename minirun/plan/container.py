@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from minirun.errors import MinirunError
 from minirun.plan import cgroup, devices, hooks, mounts, namespaces, process
+from minirun.plan.mountflags import MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, PROPAGATION, RDONLY
 from minirun.plan.ops import (
     ATTR_CLONE,
     ATTR_OPTIONAL,
@@ -24,7 +25,6 @@ from minirun.plan.ops import (
     Wait,
     WriteProc,
 )
-from minirun.plan.mountflags import MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, PROPAGATION, RDONLY
 from minirun.record import Record
 
 TYPE_CHECKING = False
@@ -171,7 +171,15 @@ def leave_old_root(asked: Asked) -> list[Op]:
     ops: list[Op] = []
     if spec["root"].get("readonly"):
         ops.append(
-            Attr(target="/", attr_set=RDONLY, attr_clr=0, propagation=0, flags=0, words=["read-only"], pointer="/root/readonly")
+            Attr(
+                target="/",
+                attr_set=RDONLY,
+                attr_clr=0,
+                propagation=0,
+                flags=0,
+                words=["read-only"],
+                pointer="/root/readonly",
+            )
         )
     ops.append(Pivot(flags=PIVOT_CHROOT if asked.options.no_pivot else 0, pointer="/root/path"))
     word = spec["linux"].get("rootfsPropagation", "")
@@ -183,4 +191,3 @@ def leave_old_root(asked: Asked) -> list[Op]:
                  pointer="/linux/rootfsPropagation")
         )  # fmt: skip
     return ops
-

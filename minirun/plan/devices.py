@@ -74,13 +74,31 @@ def binds_dev(spec: Spec) -> bool:
 
 def node(path: str, kind: str, major: int, minor: int, mode: int, uid: int, gid: int, flags: int, pointer: str) -> Op:
     return Node(
-        path=path, type=kind, target="", major=major, minor=minor, mode=mode, uid=uid, gid=gid, flags=flags, pointer=pointer
+        path=path,
+        type=kind,
+        target="",
+        major=major,
+        minor=minor,
+        mode=mode,
+        uid=uid,
+        gid=gid,
+        flags=flags,
+        pointer=pointer,
     )
 
 
 def link(path: str, target: str, flags: int) -> Op:
     return Node(
-        path=path, type="l", target=target, major=0, minor=0, mode=0, uid=0, gid=0, flags=flags, pointer="/linux/devices"
+        path=path,
+        type="l",
+        target=target,
+        major=0,
+        minor=0,
+        mode=0,
+        uid=0,
+        gid=0,
+        flags=flags,
+        pointer="/linux/devices",
     )
 
 

@@ -35,6 +35,13 @@ def rows(ops: list[Op]) -> list[dict[str, object]]:
     for step, op in enumerate(ops, 1):
         fields = {name: getattr(op, name) for name in op.FIELDS[2:]}
         found.append(
-            {"step": step, "actor": op.actor, "op": op.KIND, "does": op.describe(), "from": op.pointer, "fields": fields}
+            {
+                "step": step,
+                "actor": op.actor,
+                "op": op.KIND,
+                "does": op.describe(),
+                "from": op.pointer,
+                "fields": fields,
+            }
         )
     return found

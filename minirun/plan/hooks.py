@@ -1,4 +1,6 @@
-"""Hooks (config.md, POSIX-platform Hooks): which, where, in what order.
+"""Hooks (config.md, POSIX-platform Hooks).
+
+Which, by whom, when:
 
     prestart, createRuntime   host   after the namespaces and mounts are there, before the pivot
     createContainer           init   the same moment, in the container's namespaces, its path still the host's

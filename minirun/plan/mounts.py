@@ -116,7 +116,9 @@ def attribute(target: str, on: int, off: int, flags: int, words: list[str], poin
 
 
 def propagate(target: str, options: MountOptions, pointer: str) -> Op:
-    words = [word for word in options.words if word.lstrip("r") in mountflags.PROPAGATION or word in mountflags.PROPAGATION]
+    words = [
+        word for word in options.words if word.lstrip("r") in mountflags.PROPAGATION or word in mountflags.PROPAGATION
+    ]
     return Attr(
         target=target, attr_set=0, attr_clr=0, propagation=options.propagation, flags=0, words=words, pointer=pointer
     )

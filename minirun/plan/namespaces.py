@@ -96,7 +96,7 @@ def rights(asked: Asked, problems: Problems) -> None:
         problems.add(
             POINTER,
             "an ordinary user needs a user namespace",
-            "add {\"type\": \"user\"} with mappings (`minirun spec --rootless` makes such a file), or use sudo",
+            'add {"type": "user"} with mappings (`minirun spec --rootless` makes such a file), or use sudo',
         )
     for member, own in (("uidMappings", asked.facts.euid), ("gidMappings", asked.facts.egid)):
         rows: list[IdMapping] = asked.spec["linux"].get(member, [])  # type: ignore[assignment]

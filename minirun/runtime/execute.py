@@ -45,7 +45,9 @@ class ExecRequest(Record):
 def number(word: str, what: str) -> int:
     """An id, strictly: all digits, below 2^32 - 1 (crun's CVE-2026-30892 was a lenient one)."""
     if not (word.isascii() and word.isdigit()) or len(word) > 10 or int(word) >= 0xFFFFFFFF:
-        raise MinirunError(f"invalid {what} {word!r}", reason="a decimal number from 0 to 4294967294 is wanted", exit_code=2)
+        raise MinirunError(
+            f"invalid {what} {word!r}", reason="a decimal number from 0 to 4294967294 is wanted", exit_code=2
+        )
     return int(word)
 
 
@@ -110,7 +112,9 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, str]:
     state = entry.load()
     word = status.status(entry, state)
     if word == status.PAUSED and not request.ignore_paused:
-        raise MinirunError(f"cannot exec in container {state.id}", reason="it is paused", hint="minirun resume, or --ignore-paused")
+        raise MinirunError(
+            f"cannot exec in container {state.id}", reason="it is paused", hint="minirun resume, or --ignore-paused"
+        )
     if word not in (status.RUNNING, status.CREATED, status.PAUSED):
         raise MinirunError(f"cannot exec in container {state.id}", reason="container not running")
     spec: Spec = entry.config()

@@ -122,12 +122,16 @@ def destroy(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
             tree.kill(state.cgroupRoot + state.cgroup)
         signal_process(state, SIGKILL)
         if not wait_gone(state):
-            raise MinirunError(f"cannot delete container {state.id}", reason=f"process {state.pid} does not end (D state?)")
+            raise MinirunError(
+                f"cannot delete container {state.id}", reason=f"process {state.pid} does not end (D state?)"
+            )
     if state.cgroup:
         try:
             tree.remove(state.cgroupRoot, state.cgroup, state.cgroupMade)
         except OSError as error:
-            raise MinirunError(f"cannot delete container {state.id}", reason=f"{error.filename}: {error.strerror}") from error
+            raise MinirunError(
+                f"cannot delete container {state.id}", reason=f"{error.filename}: {error.strerror}"
+            ) from error
     try:
         spec = entry.config()
     except FileNotFoundError:

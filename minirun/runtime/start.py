@@ -80,7 +80,9 @@ def open_gate(entry: Entry, state: State, spec: Spec) -> None:
     try:
         gate.connect(entry.gate())
     except OSError as error:
-        raise MinirunError(f"cannot start container {state.id}", reason=f"nobody waits at the gate: {error.strerror}") from error
+        raise MinirunError(
+            f"cannot start container {state.id}", reason=f"nobody waits at the gate: {error.strerror}"
+        ) from error
     fd = document_fd(spec, state)
     gate.sendmsg([START], [(SOL_SOCKET, SCM_RIGHTS, INT.pack(fd))] if fd >= 0 else [])
     posix.unlink("gate", dir_fd=entry.fd)
@@ -127,6 +129,12 @@ def in_words(entry: Entry, state: State, error: InitFailed) -> MinirunError:
     )  # fmt: skip
     ops = container.plan(asked).ops
     site = Site(
-        ops=ops, config=f"{state.bundle}/config.json", cgroup_root="", cgroup="", state_document=lambda pid: b"", undo=[], times={}
+        ops=ops,
+        config=f"{state.bundle}/config.json",
+        cgroup_root="",
+        cgroup="",
+        state_document=lambda pid: b"",
+        undo=[],
+        times={},
     )
     return from_init(site, error)

@@ -57,7 +57,8 @@ def check_id(container_id: str) -> str:
         or ".." in container_id
     ):
         raise MinirunError(
-            f"invalid container id {container_id[:64]!r}", reason="letters, digits, _ + - and . (not first, not twice) only"
+            f"invalid container id {container_id[:64]!r}",
+            reason="letters, digits, _ + - and . (not first, not twice) only",
         )
     if len(container_id) > ID_LONGEST:
         raise MinirunError("invalid container id", reason=f"longer than {ID_LONGEST} characters")
@@ -103,7 +104,8 @@ class Store:
             return self.reserve(container_id)
         except FileExistsError as error:
             raise MinirunError(
-                f"container {container_id} exists already", hint=f"minirun delete {container_id} removes it once it is stopped"
+                f"container {container_id} exists already",
+                hint=f"minirun delete {container_id} removes it once it is stopped",
             ) from error
         except OSError as error:
             raise unusable(self.root, error) from error
@@ -142,7 +144,9 @@ def missing(container_id: str) -> MinirunError:
 
 
 def unusable(path: str, error: OSError) -> MinirunError:
-    return MinirunError("cannot use the state directory", reason=f"{path}: {error.strerror}", hint="minirun --root names another one")
+    return MinirunError(
+        "cannot use the state directory", reason=f"{path}: {error.strerror}", hint="minirun --root names another one"
+    )
 
 
 class Entry:

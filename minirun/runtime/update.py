@@ -56,5 +56,7 @@ def enable(root: str, path: str, controllers: set[str]) -> None:
             try:
                 tree.enable(root + at, controller)
             except OSError as error:
-                raise MinirunError(f"cannot enable the {controller} controller", reason=f"{root + at}: {error.strerror}") from error
+                raise MinirunError(
+                    f"cannot enable the {controller} controller", reason=f"{root + at}: {error.strerror}"
+                ) from error
         at += "/" + part

@@ -121,7 +121,9 @@ def mounts(spec: Any, problems: Problems) -> None:
 
 
 def propagation_only(options: Any) -> bool:
-    return bool(options) and all(option.lstrip("r") in ("private", "shared", "slave", "unbindable") for option in options)
+    return bool(options) and all(
+        option.lstrip("r") in ("private", "shared", "slave", "unbindable") for option in options
+    )
 
 
 def namespaces(spec: Any, problems: Problems) -> None:
@@ -204,7 +206,9 @@ def cgroup(spec: Any, problems: Problems) -> None:
         problems.add("/linux/cgroupsPath", "is longer than a path can be")
     for name in spec.get("linux", {}).get("resources", {}).get("unified", {}):
         if "/" in name or "." not in name or name.startswith("cgroup."):
-            problems.add(f"/linux/resources/unified/{name.replace('~', '~0').replace('/', '~1')}", "is not a controller's file")
+            problems.add(
+                f"/linux/resources/unified/{name.replace('~', '~0').replace('/', '~1')}", "is not a controller's file"
+            )
 
 
 def paths(spec: Any, problems: Problems) -> None:

@@ -66,9 +66,7 @@ BLOCK_IO = {
     "throttleWriteIOPSDevice": THROTTLE,
 }
 RESOURCES = {
-    "devices": [
-        {"": ("allow",), "allow": "bool", "type": "str", "major": "int64", "minor": "int64", "access": "str"}
-    ],
+    "devices": [{"": ("allow",), "allow": "bool", "type": "str", "major": "int64", "minor": "int64", "access": "str"}],
     "memory": MEMORY,
     "cpu": CPU,
     "pids": {"": ("limit",), "limit": "int64"},

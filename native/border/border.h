@@ -9,11 +9,11 @@
 #include <stdint.h>
 
 struct spawn_request {
-    uint64_t flags; /* CLONE_NEW* */
-    int cgroup_fd;  /* or -1 */
-    int init_fd;    /* the sealed init */
+    uint64_t flags;                           /* CLONE_NEW* */
+    int cgroup_fd;                            /* or -1 */
+    int init_fd;                              /* the sealed init */
     int sync_fd, plan_fd, gate_fd, target_fd; /* -1: none */
-    int stdio[3];   /* -1: as it is */
+    int stdio[3];                             /* -1: as it is */
     int preserve;
     int pid, pidfd; /* out */
     int error;      /* out: why the child could not execute init; valid when its pid is there */

@@ -22,7 +22,6 @@
 #define STACK_SIZE 65536
 #define OWN_FDS 4 /* sync, plan, gate, target: native/init/start.c */
 
-
 /*
  * Should: put the descriptors where init expects them, and execute it.
  * Mustn't: allocate, take a lock, touch errno's users, return.

@@ -6,10 +6,10 @@
  */
 #include "init.h"
 
-#define GET_PEER 0x5441       /* TIOCGPTPEER */
+#define GET_PEER 0x5441         /* TIOCGPTPEER */
 #define UNLOCK_SLAVE 0x40045431 /* TIOCSPTLCK */
-#define SET_CONTROLLING 0x540E /* TIOCSCTTY */
-#define SET_SIZE 0x5414       /* TIOCSWINSZ */
+#define SET_CONTROLLING 0x540E  /* TIOCSCTTY */
+#define SET_SIZE 0x5414         /* TIOCSWINSZ */
 #define READ_WRITE_TTY (O_RDWR | O_NOCTTY)
 
 struct window {

@@ -50,7 +50,8 @@ static int copy_directory(struct ctx *c, int from, int to, const char *name, int
 {
     if (sys_mkdirat(to, name, 0700) < 0)
         return -1;
-    int in = sys_openat2(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    int in =
+        sys_openat2(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
     int out = sys_openat2(to, name, O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH);
     int result = in < 0 || out < 0 ? -1 : copy_tree(c, in, out, depth + 1);
     if (in >= 0)

@@ -45,18 +45,18 @@ struct plan {
 
 struct ctx {
     struct plan plan;
-    uint32_t step;       /* the operation under way, for the report */
-    const char *detail;  /* a path or a word that the report should carry */
-    char text[PATH_SIZE];/* where a detail that must be composed lives */
-    int sync_fd;         /* to the host */
-    int gate_fd;         /* a listening socket, or the connection that opened it; -1: the host starts us */
-    int target_fd;       /* exec: pidfd of the container's init */
-    int preserve;        /* descriptors after stdio that the program keeps */
-    int root_fd;         /* the rootfs: where every container path begins */
-    int dev_fd;          /* the tmpfs we put on /dev, or the rootfs's own dev directory */
-    int proc_fd;         /* our own detached procfs */
-    int mask_fd;         /* the empty read-only tmpfs that covers masked directories */
-    int state_fd;        /* the state document for hooks */
+    uint32_t step;        /* the operation under way, for the report */
+    const char *detail;   /* a path or a word that the report should carry */
+    char text[PATH_SIZE]; /* where a detail that must be composed lives */
+    int sync_fd;          /* to the host */
+    int gate_fd;          /* a listening socket, or the connection that opened it; -1: the host starts us */
+    int target_fd;        /* exec: pidfd of the container's init */
+    int preserve;         /* descriptors after stdio that the program keeps */
+    int root_fd;          /* the rootfs: where every container path begins */
+    int dev_fd;           /* the tmpfs we put on /dev, or the rootfs's own dev directory */
+    int proc_fd;          /* our own detached procfs */
+    int mask_fd;          /* the empty read-only tmpfs that covers masked directories */
+    int state_fd;         /* the state document for hooks */
     unsigned masked_propagation;
     bool cwd_done;
     char program[PATH_SIZE];

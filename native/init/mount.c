@@ -150,8 +150,8 @@ int op_bind(struct ctx *c, const struct op *op)
         set_attributes(tree, AT_RECURSIVE, N(op, BIND_REC_SET), N(op, BIND_REC_CLR)) < 0)
         return -1;
     int kind = path_kind(tree, &is);
-    int target = kind == 0040000 ? path_make_directory(c, S(op, BIND_TARGET), 0)
-                                 : path_make_file(c, S(op, BIND_TARGET), 0);
+    int target =
+        kind == 0040000 ? path_make_directory(c, S(op, BIND_TARGET), 0) : path_make_file(c, S(op, BIND_TARGET), 0);
     if (kind < 0 || target < 0)
         return -1;
     c->detail = S(op, BIND_TARGET);

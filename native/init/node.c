@@ -45,8 +45,7 @@ static int node_matches(int parent, const char *name, const struct op *op, unsig
 static int make_link(struct ctx *c, const struct op *op, int parent, const char *name)
 {
     struct statx is;
-    if ((N(op, NODE_FLAGS) & NODE_IF_PRESENT) &&
-        sys_statx(AT_FDCWD, S(op, NODE_TARGET), 0, STATX_TYPE, &is) < 0)
+    if ((N(op, NODE_FLAGS) & NODE_IF_PRESENT) && sys_statx(AT_FDCWD, S(op, NODE_TARGET), 0, STATX_TYPE, &is) < 0)
         return 0;
     c->detail = S(op, NODE_PATH);
     if (sys_symlinkat(S(op, NODE_TARGET), parent, name) < 0 && last_failure.err != EEXIST)

@@ -16,8 +16,8 @@ int path_open(struct ctx *c, const char *path, uint64_t flags, uint64_t resolve)
     if (c->root_fd < 0)
         return fail(EBADF, "openat2");
     for (int i = 0; i < TRIES; i++) {
-        int fd = sys_openat2(c->root_fd, path, O_PATH | flags, 0,
-                             RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve);
+        int fd =
+            sys_openat2(c->root_fd, path, O_PATH | flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve);
         if (fd >= 0 || last_failure.err != EAGAIN)
             return fd;
     }

@@ -76,7 +76,4 @@ int plan_open(struct plan *plan, const void *bytes, size_t size)
     return 0;
 }
 
-const char *list_next(const char *item)
-{
-    return item + text_length(item) + 1;
-}
+const char *list_next(const char *item) { return item + text_length(item) + 1; }

@@ -136,8 +136,5 @@ __asm__(".globl _start\n_start:\n xor %ebp,%ebp\n mov %rsp,%rdi\n and $-16,%rsp\
 __asm__(".globl _start\n_start:\n mov x29,#0\n mov x0,sp\n b entry\n");
 #endif
 #else
-int main(int argc, char **argv)
-{
-    return init_main(argc, argv);
-}
+int main(int argc, char **argv) { return init_main(argc, argv); }
 #endif

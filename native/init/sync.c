@@ -57,7 +57,8 @@ static void copy_text(char *to, size_t size, const char *from)
 static int send_message(int socket, struct report *m, int fd)
 {
     struct kernel_iovec vector = {m, sizeof *m};
-    struct fd_control control = {sizeof control - sizeof control.padding, SOL_SOCKET_LEVEL, SCM_RIGHTS_TYPE, fd, 0};
+    struct fd_control control = {sizeof control - sizeof control.padding, SOL_SOCKET_LEVEL, SCM_RIGHTS_TYPE, fd,
+                                 0};
     struct kernel_msghdr h = {.vector = &vector, .count = 1};
     if (fd >= 0) {
         h.control = &control;

@@ -70,10 +70,7 @@ static inline long raw_syscall(long nr, long a, long b, long c, long d, long e, 
     register long x3 __asm__("x3") = d;
     register long x4 __asm__("x4") = e;
     register long x5 __asm__("x5") = f;
-    __asm__ volatile("svc 0"
-                     : "+r"(x0)
-                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-                     : "memory");
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
     return x0;
 #endif
 }
@@ -94,7 +91,7 @@ static inline long checked(const char *name, long result)
 }
 
 #define P(pointer) ((long)(uintptr_t)(pointer))
-#define sc6(name, a, b, c, d, e, f)                                                                                \
+#define sc6(name, a, b, c, d, e, f)                                                                               \
     checked(#name, raw_syscall(__NR_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f)))
 #define sc5(name, a, b, c, d, e) sc6(name, a, b, c, d, e, 0)
 #define sc4(name, a, b, c, d) sc6(name, a, b, c, d, 0, 0)
@@ -172,7 +169,10 @@ static inline int sys_mount(const char *source, const char *target, const char *
     return (int)sc5(mount, P(source), P(target), P(type), flags, 0);
 }
 static inline int sys_umount2(const char *target, int flags) { return (int)sc2(umount2, P(target), flags); }
-static inline int sys_pivot_root(const char *root, const char *old) { return (int)sc2(pivot_root, P(root), P(old)); }
+static inline int sys_pivot_root(const char *root, const char *old)
+{
+    return (int)sc2(pivot_root, P(root), P(old));
+}
 static inline int sys_fchdir(int fd) { return (int)sc1(fchdir, fd); }
 static inline int sys_chdir(const char *path) { return (int)sc1(chdir, P(path)); }
 

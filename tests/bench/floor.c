@@ -28,12 +28,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MUST(expression)                                                                                               \
-    do {                                                                                                               \
-        if ((expression) < 0) {                                                                                        \
-            dprintf(2, "floor.c:%d: %s: %m\n", __LINE__, #expression);                                                 \
-            _exit(1);                                                                                                  \
-        }                                                                                                              \
+#define MUST(expression)                                                                                          \
+    do {                                                                                                          \
+        if ((expression) < 0) {                                                                                   \
+            dprintf(2, "floor.c:%d: %s: %m\n", __LINE__, #expression);                                            \
+            _exit(1);                                                                                             \
+        }                                                                                                         \
     } while (0)
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -65,9 +65,9 @@ static const char *const links[][2] = {{"/proc/self/fd", "dev/fd"},       {"/pro
                                        {"/proc/self/fd/1", "dev/stdout"}, {"/proc/self/fd/2", "dev/stderr"},
                                        {"/proc/kcore", "dev/core"},       {"pts/ptmx", "dev/ptmx"}};
 
-static const char *const masked[] = {"/proc/acpi",        "/proc/asound",     "/proc/kcore",      "/proc/keys",
-                                     "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-                                     "/sys/firmware",     "/proc/scsi"};
+static const char *const masked[] = {
+    "/proc/acpi",       "/proc/asound",      "/proc/kcore",       "/proc/keys",    "/proc/latency_stats",
+    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi"};
 
 static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 

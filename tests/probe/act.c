@@ -21,10 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static void verb_exit(char **args)
-{
-    exit((int)number(args[0]) & 0xff);
-}
+static void verb_exit(char **args) { exit((int)number(args[0]) & 0xff); }
 
 static void verb_sleep(char **args)
 {

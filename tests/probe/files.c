@@ -14,10 +14,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-static void verb_cat(char **args)
-{
-    print_file(args[0]);
-}
+static void verb_cat(char **args) { print_file(args[0]); }
 
 /* One write(2): files of /proc and cgroup take a value whole or not at all. */
 static void put(const char *path, const char *text, int flags)
@@ -34,15 +31,9 @@ static void put(const char *path, const char *text, int flags)
         die(path);
 }
 
-static void verb_write(char **args)
-{
-    put(args[0], args[1], O_TRUNC);
-}
+static void verb_write(char **args) { put(args[0], args[1], O_TRUNC); }
 
-static void verb_append(char **args)
-{
-    put(args[0], args[1], O_APPEND);
-}
+static void verb_append(char **args) { put(args[0], args[1], O_APPEND); }
 
 static int not_dots(const struct dirent *entry)
 {
@@ -122,10 +113,7 @@ static const char *try_open(const char *path, int flags)
     return answer;
 }
 
-static void verb_openrw(char **args)
-{
-    puts(try_open(args[0], O_RDWR));
-}
+static void verb_openrw(char **args) { puts(try_open(args[0], O_RDWR)); }
 
 /* CVE-2019-5736: a container that can write to the runtime's own binary owns the host. */
 static void verb_readexe(char **args)

@@ -22,10 +22,7 @@ void die_because(const char *arg, const char *reason)
     exit(1);
 }
 
-void die(const char *arg)
-{
-    die_because(arg, strerror(errno));
-}
+void die(const char *arg) { die_because(arg, strerror(errno)); }
 
 unsigned long long number(const char *text)
 {
@@ -45,10 +42,7 @@ const char *errno_name(int error)
     return name ? name : "E?";
 }
 
-const char *verdict(int result)
-{
-    return result < 0 ? errno_name(errno) : "ok";
-}
+const char *verdict(int result) { return result < 0 ? errno_name(errno) : "ok"; }
 
 void print_file(const char *path)
 {

@@ -191,10 +191,7 @@ static void verb_rlimits(char **args)
     }
 }
 
-static int not_hidden(const struct dirent *entry)
-{
-    return entry->d_name[0] != '.';
-}
+static int not_hidden(const struct dirent *entry) { return entry->d_name[0] != '.'; }
 
 static void verb_ns(char **args)
 {
