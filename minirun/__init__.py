@@ -1,3 +1,3 @@
-"""minirun: one bundle, on the shared kernel or behind hardware virtualization.  Start reading at ``minirun.cli.main``."""
+"""minirun: one bundle, on the shared kernel or behind hardware virtualization.  Start reading at ``cli.main``."""
 
 __version__ = "0.1.0"

@@ -1,22 +1,23 @@
-"""The start-up bundle: every module of minirun in one file, without what only people and type checkers read.
+"""The start-up bundle: minirun's modules in one file, without what only people and type checkers read.
 
 Fifty modules found, opened and unmarshalled one by one cost twice what a whole container costs in the kernel.  So
-``make setup`` writes them into one file next to the bytecode of this one: each module compiled from its source with
-docstrings, annotations of functions and ``if TYPE_CHECKING`` taken out, unmarshalled when it is imported.  Line
-numbers stay; so does the meaning.  A source that is newer than the bundle (its size or time differs) switches the
+``make setup`` (native/bundle.py) compiles each from its source, leaves out docstrings, annotations of functions
+and ``if TYPE_CHECKING``, and writes
+
+    the index      what it was made from, and where everything is
+    one train      for each verb: all modules it needs, in the order in which they finish importing; one read, one
+                   unmarshalling, and then they are executed without a search for any
+    single codes   for every other module, found through ``Finder`` when somebody imports it
+
+Line numbers stay; so does the meaning.  A source whose time or size is another than the index says switches the
 bundle off: whoever edits the code runs what was edited.
-
-The extension modules that the way to exec needs are in it by path: finding them would list three directories.
-
-``native/bundle.py`` writes it.
 """
 
 import posix
 import sys
+from _frozen_importlib import ModuleSpec
 from _imp import create_dynamic, exec_dynamic
 from marshal import loads
-
-from _frozen_importlib import ModuleSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,18 +25,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 PACKAGE = __file__.rpartition("/")[0]
-TAG = sys.implementation.cache_tag
-PATH = f"{PACKAGE}/__pycache__/hot.{TAG}.bundle"
-VERSION = sys.version + "/1"
+PATH = f"{PACKAGE}/__pycache__/hot.{sys.implementation.cache_tag}.bundle"
+VERSION = sys.version + "/2"
+Module: "type[ModuleType]" = type(sys)
 
 
 class Finder:
     """A meta path finder and loader for what the bundle holds (importlib.abc)."""
 
-    def __init__(self, fd: int, codes: "dict[str, tuple[int, int, str, bool]]", libraries: "dict[str, str]") -> None:
+    def __init__(self, fd: int, codes: "Any", libraries: "dict[str, str]", trains: "dict[str, tuple[int, int]]") -> None:
         self.fd = fd
         self.codes = codes
         self.libraries = libraries
+        self.trains = trains
 
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
         if name in self.codes:
@@ -59,16 +61,40 @@ class Finder:
         else:
             exec(loads(posix.pread(self.fd, entry[1], entry[0])), module.__dict__)
 
+    def board(self, train: str) -> None:
+        """Execute all modules of a train that are not there yet."""
+        at, size = self.trains.get(train, (0, 0))
+        modules = sys.modules
+        for name, origin, code in loads(posix.pread(self.fd, size, at)) if size else ():
+            if name in modules:
+                continue
+            module = Module(name)
+            module.__file__ = origin
+            parent, _, own = name.rpartition(".")
+            module.__package__ = parent
+            if origin.endswith("/__init__.py"):
+                module.__package__ = name
+                module.__path__ = [origin[:-12]]
+            modules[name] = module
+            exec(code, module.__dict__)
+            setattr(modules[parent], own, module)
+
+
+active: "list[Finder]" = []
+
+
+def board(train: str) -> None:
+    """Make ready what ``train`` (a module's name) will import; without a bundle, imports do it one by one."""
+    for finder in active:
+        finder.board(train)
+
 
 def install() -> bool:
-    """Use the bundle, if it is there, whole, and as new as the sources.
-
-    The file is an index (its length in the first eight bytes), then the modules' codes: read when imported.
-    """
+    """Use the bundle, if it is there, whole, and as new as the sources."""
     try:
         fd = posix.open(PATH, posix.O_RDONLY | posix.O_CLOEXEC)
         size = int.from_bytes(posix.read(fd, 8), "little")
-        version, owner, sources, codes, libraries = loads(posix.read(fd, size))
+        version, owner, sources, codes, libraries, trains = loads(posix.read(fd, size))
         if version != VERSION or owner != PACKAGE:
             return False
         for path, mtime, length in sources:
@@ -77,5 +103,7 @@ def install() -> bool:
                 return False
     except (OSError, ValueError, EOFError, TypeError):
         return False
-    sys.meta_path.insert(0, Finder(fd, codes, libraries))  # type: ignore[arg-type]
+    finder = Finder(fd, codes, libraries, trains)
+    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+    active.append(finder)
     return True

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar, dataclass_transform
 else:
 
-    def dataclass_transform(**_: object):
+    def dataclass_transform(**_: object):  # noqa: ANN201 (type checkers see the other branch)
         return lambda cls: cls
 
 
@@ -36,7 +36,7 @@ class Record:
         self.__dict__.update(values)
 
     def __eq__(self, other: object) -> bool:
-        return self.__class__ is other.__class__ and self.astuple() == other.astuple()  # type: ignore[attr-defined]
+        return self.__class__ is other.__class__ and self.astuple() == other.astuple()
 
     def __hash__(self) -> int:
         return hash((self.__class__, repr(self)))

@@ -10,7 +10,7 @@ from setuptools import Distribution, build_meta
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-import build as native_build  # noqa: E402 (the path is set above)
+import build as native_build
 
 # There is compiled code in the package, although setuptools did not compile it: the wheel is not for any platform.
 Distribution.has_ext_modules = lambda self: True  # type: ignore[method-assign]

@@ -4,11 +4,11 @@
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
 import os
+import subprocess
 import sys
 from importlib.util import find_spec
 from marshal import dumps
@@ -22,6 +22,20 @@ sys.path.insert(0, str(ROOT))
 from minirun import hot  # noqa: E402 (the path is set above)
 
 LIBRARIES = ("_json", "_cffi_backend", "minirun._native")
+ROOT_OF_PACKAGE = Path(hot.PACKAGE).parent
+
+# A train for each verb's module: what it imports, and what it is known to import on its way when all goes well.
+MAIN = ("minirun.cli.main",)
+PLANNED = ("minirun.plan.wire", "minirun.cgroups.device_program", "minirun.linux.bpf")
+TRAINS = {
+    "minirun.cli.main": (),
+    "minirun.cli.oci_run": ("minirun.cli.oci_run", "minirun.runtime.run", *PLANNED),
+    "minirun.cli.oci_start": ("minirun.cli.oci_start",),
+    "minirun.cli.oci_exec": ("minirun.cli.oci_exec", "minirun.plan.wire"),
+    "minirun.cli.oci_state": ("minirun.cli.oci_state",),
+    "minirun.cli.oci_kill": ("minirun.cli.oci_kill",),
+    "minirun.cli.oci_list": ("minirun.cli.oci_list",),
+}
 
 
 class Strip(ast.NodeTransformer):
@@ -79,25 +93,54 @@ def library_files() -> dict[str, str]:
     return {name: spec.origin for name, spec in specs.items() if spec and spec.origin and spec.origin.startswith("/")}
 
 
+def finish_order(names: tuple[str, ...]) -> list[str]:
+    """Import ``names`` in a fresh interpreter; minirun's modules in the order in which they finished."""
+    program = f"""
+import importlib.machinery, sys
+order = []
+load = importlib.machinery.SourceFileLoader.exec_module
+def exec_module(self, module):
+    load(self, module)
+    order.append(module.__name__)
+importlib.machinery.SourceFileLoader.exec_module = exec_module
+sys.path[:0] = {[str(ROOT_OF_PACKAGE), *sys.path]!r}
+for name in {names!r}:
+    __import__(name)
+print(*[name for name in order if name.startswith("minirun.") and name != "minirun.hot"])
+"""
+    done = subprocess.run([sys.executable, "-ISE", "-c", program], check=True, capture_output=True, text=True)
+    return done.stdout.split()
+
+
 def build() -> Path:
     """Write the bundle; returns its path."""
     files = module_files()
-    blobs = {name: dumps(lean(path.read_text(), str(path))) for name, path in files.items()}
+    codes = {name: lean(path.read_text(), str(path)) for name, path in files.items()}
     sources = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files.values()]
+    blobs = {name: dumps(code) for name, code in codes.items()}
+    trains = {
+        train: dumps(tuple((name, str(files[name]), codes[name]) for name in finish_order((*MAIN, *names))))
+        for train, names in TRAINS.items()
+    }
 
     def index(start: int) -> bytes:
-        codes, at = {}, start
+        places, at = {}, start
         for name, blob in blobs.items():
-            codes[name] = (at, len(blob), str(files[name]), files[name].name == "__init__.py")
+            places[name] = (at, len(blob), str(files[name]), files[name].name == "__init__.py")
             at += len(blob)
-        return dumps((hot.VERSION, hot.PACKAGE, sources, codes, library_files()))
+        stops = {}
+        for train, blob in trains.items():
+            stops[train] = (at, len(blob))
+            at += len(blob)
+        return dumps((hot.VERSION, hot.PACKAGE, sources, places, library_files(), stops))
 
     room = len(index(1 << 30)) + 8  # offsets are written in the same width whatever they are
     head = index(room)
     target = Path(hot.PATH)
     target.parent.mkdir(exist_ok=True)
     new = target.with_suffix(".new")
-    new.write_bytes(len(head).to_bytes(8, "little") + head.ljust(room - 8, b"\0") + b"".join(blobs.values()))
+    everything = b"".join([*blobs.values(), *trains.values()])
+    new.write_bytes(len(head).to_bytes(8, "little") + head.ljust(room - 8, b"\0") + everything)
     new.replace(target)
     return target
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 SCRIPT = """#!{python} -ISE
 import sys
-sys.path += {paths!r}
+sys.path[:0] = {paths!r}
 from minirun import hot
-hot.install()
+hot.install() and hot.board("minirun.cli.main")
 from minirun.cli.main import entry
 entry()
 """

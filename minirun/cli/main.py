@@ -11,6 +11,7 @@ from __future__ import annotations
 import posix
 import sys
 
+from minirun import hot
 from minirun.cli import options
 from minirun.cli.log import Log
 from minirun.cli.parse import Values, arguments, parse, usage
@@ -79,6 +80,7 @@ def defect(error: Exception) -> MinirunError:
 def handler(name: str) -> Callable[[Call], int]:
     """The verb's function; a verb's module is imported when it is called."""
     path = f"minirun.cli.oci_{MODULES[name]}"
+    hot.board(path)
     __import__(path)  # importlib.import_module would import warnings first
     module = sys.modules[path]
     function: Callable[[Call], int] = getattr(module, name.replace("-", "_"))

@@ -10,6 +10,8 @@ from minirun.spec.decode import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from minirun.cli.main import Call
 
 COLUMNS = ("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")
@@ -22,7 +24,7 @@ def form_of(call: Call) -> str:
     return form
 
 
-def columns(rows: list[list[str]]) -> str:
+def columns(rows: Sequence[Sequence[str]]) -> str:
     """Aligned, three blanks apart, as Go's tabwriter makes runc's."""
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
     lines = ["   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
@@ -53,7 +55,7 @@ def ps(call: Call) -> int:
     return 0
 
 
-def ps_table(pids: list[int], options: list[str]) -> str:  # type: ignore[valid-type]
+def ps_table(pids: Sequence[int], options: Sequence[str]) -> str:
     """ps(1)'s own lines for these processes, as runc shows them."""
     import subprocess
 

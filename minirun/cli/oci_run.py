@@ -34,7 +34,7 @@ def request_of(call: Call) -> Request:
         ),
         trace=values.on("trace"),
         warn=call.log.warn,
-        **paths,
+        **paths,  # type: ignore[arg-type]
     )
 
 

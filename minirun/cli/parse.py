@@ -57,13 +57,13 @@ def parse(argv: list[str], options: tuple[Option, ...], limit: int | None = None
             continue
         body = word[2:] if word.startswith("--") else word[1:]
         name, equals, value = body.partition("=")
-        option = long.get(name) if word.startswith("--") or len(name) > 1 else short.get(name)
-        if option is None and not word.startswith("--"):
+        found = long.get(name) if word.startswith("--") or len(name) > 1 else short.get(name)
+        if found is None and not word.startswith("--"):
             index = cluster(body, short, values, argv, index)
             continue
-        if option is None:
+        if found is None:
             raise unknown(f"--{name}", long)
-        index = store(option, values, equals, value, argv, index)
+        index = store(found, values, equals, value, argv, index)
     return values, words
 
 

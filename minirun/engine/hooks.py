@@ -47,7 +47,7 @@ def environment(entries: list[str]) -> dict[str, str]:
 
 def wait(pid: int, seconds: int) -> int | None:
     """The exit code (128+n for a signal), or None when the time is up and the process was killed."""
-    pidfd = posix.pidfd_open(pid)  # type: ignore[attr-defined]
+    pidfd = posix.pidfd_open(pid)
     try:
         poller = select.poll()
         poller.register(pidfd, select.POLLIN)

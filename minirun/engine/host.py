@@ -5,9 +5,9 @@ from __future__ import annotations
 import posix
 
 from minirun.cgroups import tree
-from minirun.engine.init import Init, sync_pair
+from minirun.engine.init import Init
 from minirun.errors import MinirunError
-from minirun.linux import clone3, memfd
+from minirun.linux import clone3, memfd, unix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def spawn(site: Site, op: Any) -> None:
     """clone3 of the sealed init, with the plan in a second memfd."""
     from minirun.plan.wire import encode
 
-    ours, theirs = sync_pair()
+    ours, theirs = unix.pair()
     opened = []
     try:
         program = posix.open(INIT_PROGRAM, posix.O_RDONLY | posix.O_CLOEXEC)
@@ -66,13 +66,13 @@ def spawn(site: Site, op: Any) -> None:
             cgroup = posix.open(site.cgroup_root + site.cgroup, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
             opened.append(cgroup)
         pid, pidfd = clone3.spawn(
-            flags=op.flags, init_fd=sealed, sync_fd=theirs.fileno(), plan_fd=plan, cgroup_fd=cgroup,
+            flags=op.flags, init_fd=sealed, sync_fd=theirs, plan_fd=plan, cgroup_fd=cgroup,
             gate_fd=site.gate_fd, target_fd=site.target_fd, preserve=site.preserve, stdio=site.stdio,
         )  # fmt: skip
     finally:
         for fd in opened:
             posix.close(fd)
-        theirs.close()
+        posix.close(theirs)
     site.init = init = Init(pid, pidfd, ours)
     site.undo.append(init.kill)
     if site.warn is not None:

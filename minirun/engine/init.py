@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import posix
-from _socket import AF_UNIX, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
-from _struct import Struct
 
 from minirun.engine.protocol import FAILED, FORKED, GO, MESSAGE, READY, SYNC, TERMINAL, TRACE, WARNING
 from minirun.errors import MinirunError
+from minirun.linux import unix
 from minirun.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-INT = Struct("<i")
 SIGKILL = 9
 
 
@@ -38,7 +36,7 @@ class InitFailed(Exception):
 class Init:
     """A spawned ``minirun-init``.  ``pid`` changes once if the plan forks."""
 
-    def __init__(self, pid: int, pidfd: int, sync: socket) -> None:
+    def __init__(self, pid: int, pidfd: int, sync: int) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.sync = sync
@@ -50,7 +48,7 @@ class Init:
     def expect(self, wanted: int) -> None:
         """Read messages until ``wanted`` comes.  Raises InitFailed, or MinirunError if init is gone."""
         while True:
-            data, control, _, _ = self.sync.recvmsg(MESSAGE.size, 64, MSG_CMSG_CLOEXEC)
+            data, passed = unix.receive(self.sync, MESSAGE.size)
             if not data:
                 raise self.died()
             kind, step, errno, value, took, call, detail = MESSAGE.unpack(data)
@@ -65,7 +63,7 @@ class Init:
             elif kind == WARNING:
                 self.warn(step, text(detail))
             elif kind == TERMINAL:
-                self.terminal = INT.unpack(control[0][2][:4])[0]
+                self.terminal = passed
             else:
                 raise AssertionError(f"init said {kind} where {wanted} was expected")
 
@@ -74,13 +72,12 @@ class Init:
         posix.waitpid(self.pid, 0)
         posix.close(self.pidfd)
         self.pid = pid
-        self.pidfd = posix.pidfd_open(pid)  # type: ignore[attr-defined]
+        self.pidfd = posix.pidfd_open(pid)
         self.send(GO)
 
     def send(self, order: bytes, fd: int = -1) -> None:
-        ancillary = [(SOL_SOCKET, SCM_RIGHTS, INT.pack(fd))] if fd >= 0 else []
         try:
-            self.sync.sendmsg([order], ancillary)
+            unix.send(self.sync, order, fd)
         except BrokenPipeError as error:
             raise self.died() from error
 
@@ -93,7 +90,7 @@ class Init:
     def started(self) -> None:
         """After START: end of file means that exec succeeded.  Raises InitFailed."""
         while True:
-            data = self.sync.recv(MESSAGE.size)
+            data, _ = unix.receive(self.sync, MESSAGE.size)
             if not data:
                 return
             kind, step, errno, _, took, call, detail = MESSAGE.unpack(data)
@@ -123,7 +120,7 @@ class Init:
         """End it and leave no zombie."""
         if self.status is not None:
             return
-        from _signal import pidfd_send_signal  # type: ignore[attr-defined]
+        from _signal import pidfd_send_signal
 
         try:
             pidfd_send_signal(self.pidfd, SIGKILL)
@@ -134,9 +131,3 @@ class Init:
 
 def text(field: bytes) -> str:
     return field.partition(b"\0")[0].decode("utf-8", "surrogateescape")
-
-
-def sync_pair() -> tuple[socket, socket]:
-    """Ours and init's end."""
-    ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
-    return ours, theirs

@@ -116,8 +116,10 @@ def rules(resources: Resources, spec: Spec) -> list[str]:
 
 def rule_line(rule: DeviceRule) -> str:
     kind = rule.get("type") or "a"
+    kind = "c" if kind == "u" else kind
     verb = "allow" if rule["allow"] else "deny"
-    return f"{verb} {'c' if kind == 'u' else kind} {number(rule.get('major'))}:{number(rule.get('minor'))} {rule.get('access') or 'rwm'}"
+    numbers = f"{number(rule.get('major'))}:{number(rule.get('minor'))}"
+    return f"{verb} {kind} {numbers} {rule.get('access') or 'rwm'}"
 
 
 def number(value: int | None) -> str:

@@ -20,7 +20,7 @@ def table(ops: list[Op], notes: dict[int, str] | None = None, width: int = WIDTH
         state = "   <- state: created" if ops[step - 1].KIND == "wait" else ""
         room = width - len(start) - len(pointer) - 2
         body = clip(text + state, max(room, 24))
-        lines.append((start + body).ljust(width - len(pointer)) + ("" if not pointer else pointer))
+        lines.append((start + body).ljust(width - len(pointer)) + pointer)
     return "\n".join(line.rstrip() for line in lines)
 
 

@@ -154,8 +154,7 @@ def from_outside(asked: Asked) -> list[Op]:
     if adjustment is not None:
         ops.append(WriteTask(file="oom_score_adj", value=str(adjustment), pointer="/process/oomScoreAdj"))
     if "user" in namespace_types(spec) and asked.facts.euid == 0:
-        for limit in asked.rlimits:
-            ops.append(Rlimit(**{**limit.__dict__, "actor": HOST}))
+        ops += [Rlimit(**{**limit.__dict__, "actor": HOST}) for limit in asked.rlimits]
     return ops
 
 

@@ -93,9 +93,9 @@ def capability_mask(names: list[str], pointer: str, problems: Problems) -> int:
 
 def become_the_user(process: Process, facts: Facts, limits: list[Rlimit], problems: Problems) -> list[Op]:
     """From root with everything to the user with what is left."""
-    given = process.get("capabilities", {})
+    given: dict[str, list[str]] = process.get("capabilities", {})  # type: ignore[assignment]
     sets = {
-        name: capability_mask(given.get(name, []), f"/process/capabilities/{name}", problems)  # type: ignore[call-overload]
+        name: capability_mask(given.get(name, []), f"/process/capabilities/{name}", problems)
         for name in ("bounding", "effective", "inheritable", "permitted", "ambient")
     }
     user = process.get("user", {})

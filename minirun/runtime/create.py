@@ -155,12 +155,9 @@ def terminal_taker(request: Request) -> Callable[[int], None] | None:
 
 def open_gate(entry: Entry, site: Site) -> None:
     """A listening socket in the container's directory, which init inherits."""
-    from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket
+    from minirun.linux.unix import listen
 
-    gate = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
-    gate.bind(entry.gate())
-    gate.listen(8)
-    site.gate_fd = gate.detach()
+    site.gate_fd = listen(entry.gate())
 
 
 def hand_over(request: Request, site: Site, pid: int) -> None:

@@ -63,7 +63,7 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
         if request.terminal:
             given["terminal"] = True
         return given
-    process: Process = {**spec["process"]}  # type: ignore[typeddict-item]
+    process: Process = {**spec["process"]}
     process.pop("consoleSize", None)
     process["args"] = request.args
     process["terminal"] = bool(request.terminal)
@@ -72,13 +72,13 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
         process["cwd"] = request.cwd
     if request.user:
         uid, colon, gid = request.user.partition(":")
-        process["user"] = {**process.get("user", {}), "uid": number(uid, "user")}  # type: ignore[typeddict-item]
+        process["user"] = {**process.get("user", {}), "uid": number(uid, "user")}
         if colon:
             process["user"]["gid"] = number(gid, "group")
     if request.additional_gids:
         user = {**process.get("user", {})}
         user["additionalGids"] = [number(word, "group") for word in request.additional_gids]
-        process["user"] = user  # type: ignore[typeddict-item]
+        process["user"] = user
     if request.capabilities:
         process["capabilities"] = with_capabilities(process, request.capabilities)
     if request.no_new_privs is not None:
@@ -86,13 +86,13 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
     return check.process(process, config)
 
 
-def with_capabilities(process: Process, names: list[str]) -> dict[str, list[str]]:  # type: ignore[misc]
+def with_capabilities(process: Process, names: list[str]) -> Capabilities:
     """--cap adds to what the container has; never to the inheritable set (CVE-2022-29162)."""
-    own = process.get("capabilities", {})
-    sets = {name: [*own.get(name, [])] for name in ("bounding", "effective", "permitted", "inheritable", "ambient")}  # type: ignore[call-overload]
+    own: dict[str, list[str]] = process.get("capabilities", {})  # type: ignore[assignment]
+    sets = {name: [*own.get(name, [])] for name in ("bounding", "effective", "permitted", "inheritable", "ambient")}
     for name in ("bounding", "effective", "permitted"):
         sets[name] += [word for word in names if word not in sets[name]]
-    return sets
+    return sets  # type: ignore[return-value]
 
 
 def target_cgroup(state: State, below: str) -> str:

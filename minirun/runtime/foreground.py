@@ -53,7 +53,7 @@ def settle(name: str) -> None:
 
 def forward(init: Init, signals: int) -> int:
     """Pass one signal on; returns its number."""
-    from _signal import pidfd_send_signal  # type: ignore[attr-defined]
+    from _signal import pidfd_send_signal
 
     number = read_signal(signals)
     if number and number != SIGWINCH:

@@ -27,7 +27,7 @@ def open_pidfd(state: State) -> int:
     if state.pid <= 0:
         return -1
     try:
-        pidfd: int = posix.pidfd_open(state.pid)  # type: ignore[attr-defined]
+        pidfd: int = posix.pidfd_open(state.pid)
     except OSError:
         return -1
     if not status.alive(state):  # checked after opening: from here on the number cannot change hands
@@ -38,7 +38,7 @@ def open_pidfd(state: State) -> int:
 
 def signal_process(state: State, number: int) -> bool:
     """Send a signal to the container's init; False if it is gone."""
-    from _signal import pidfd_send_signal  # type: ignore[attr-defined]
+    from _signal import pidfd_send_signal
 
     pidfd = open_pidfd(state)
     if pidfd < 0:

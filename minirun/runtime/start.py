@@ -72,22 +72,17 @@ def start(store: Store, container_id: str, warn: Callable[[str], None]) -> None:
 
 def open_gate(entry: Entry, state: State, spec: Spec) -> None:
     """Connect, say START, and listen until end of file (exec succeeded) or a report.  Raises InitFailed."""
-    from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_SEQPACKET, SOL_SOCKET, socket
+    from minirun.linux import unix
 
-    from minirun.engine.init import INT
-
-    gate = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC)
     try:
-        gate.connect(entry.gate())
+        gate = unix.connect(entry.gate())
     except OSError as error:
-        raise MinirunError(
-            f"cannot start container {state.id}", reason=f"nobody waits at the gate: {error.strerror}"
-        ) from error
-    fd = document_fd(spec, state)
-    gate.sendmsg([START], [(SOL_SOCKET, SCM_RIGHTS, INT.pack(fd))] if fd >= 0 else [])
+        reason = f"nobody waits at the gate: {error.strerror}"
+        raise MinirunError(f"cannot start container {state.id}", reason=reason) from error
+    unix.send(gate, START, document_fd(spec, state))
     posix.unlink("gate", dir_fd=entry.fd)
-    data = gate.recv(MESSAGE.size)
-    gate.close()
+    data, _ = unix.receive(gate, MESSAGE.size)
+    posix.close(gate)
     if not data:
         return
     kind, step, errno, _, _, call, detail = MESSAGE.unpack(data)
@@ -124,8 +119,8 @@ def in_words(entry: Entry, state: State, error: InitFailed) -> MinirunError:
 
     spec = entry.config()
     asked = container.Asked(
-        spec=spec, facts=facts.probe(), bundle=state.bundle, container_id=state.id, config="", options=container.Options(),
-        rlimits=[],
+        spec=spec, facts=facts.probe(), bundle=state.bundle, container_id=state.id, config="",
+        options=container.Options(), rlimits=[],
     )  # fmt: skip
     ops = container.plan(asked).ops
     site = Site(

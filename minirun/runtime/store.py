@@ -218,8 +218,8 @@ class Entry:
             data = self.read("state.json")
         except FileNotFoundError:
             return State(
-                id=self.id, bundle="", created="", owner=posix.fstat(self.fd).st_uid, rootfs="", annotations={}, cgroup="",
-                cgroupRoot="",
+                id=self.id, bundle="", created="", owner=posix.fstat(self.fd).st_uid, rootfs="", annotations={},
+                cgroup="", cgroupRoot="",
             )  # fmt: skip
         return State(**decode(data, f"{self.path}/state.json"))
 

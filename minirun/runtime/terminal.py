@@ -11,23 +11,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-INT = Struct("<i")
 WINSIZE = Struct("<4H")
 CHUNK = 65536
 
 
 def send_master(path: str, master: int) -> None:
     """The descriptor as SCM_RIGHTS over an AF_UNIX stream, its name as the data (runc's docs/terminals.md)."""
-    from _socket import AF_UNIX, SCM_RIGHTS, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, socket
+    from minirun.linux import unix
 
-    link = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC)
     try:
-        link.connect(path)
-        link.sendmsg([b"/dev/ptmx"], [(SOL_SOCKET, SCM_RIGHTS, INT.pack(master))])
+        link = unix.connect(path, stream=True)
+        try:
+            unix.send(link, b"/dev/ptmx", master)
+        finally:
+            posix.close(link)
     except OSError as error:
         raise MinirunError("cannot hand over the terminal", reason=f"{path}: {error.strerror}") from error
-    finally:
-        link.close()
 
 
 class Relay:
@@ -52,7 +51,8 @@ class Relay:
         assert self.saved is not None
         mode: list[Any] = list(termios.tcgetattr(0))
         mode[0] &= ~(
-            termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
+            termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
+            | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
         )  # fmt: skip
         mode[1] &= ~termios.OPOST
         mode[2] = mode[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8

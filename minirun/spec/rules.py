@@ -112,9 +112,9 @@ def mounts(spec: Any, problems: Problems) -> None:
         bound = "bind" in options or "rbind" in options or mount.get("type") == "bind"
         if bound and not mount.get("source"):
             problems.add(f"{at}/source", "is missing: a bind mount needs one")
-        if not bound and "remount" not in options and mount.get("type") in (None, "", "none"):
-            if not propagation_only(options):
-                problems.add(f"{at}/type", "is missing, and no option says bind")
+        typeless = not bound and "remount" not in options and mount.get("type") in (None, "", "none")
+        if typeless and not propagation_only(options):
+            problems.add(f"{at}/type", "is missing, and no option says bind")
         for number, option in enumerate(options):
             if option in ("idmap", "ridmap") or option.startswith(("idmap=", "ridmap=")):
                 problems.add(f"{at}/options/{number}", f"{option} is not supported yet")

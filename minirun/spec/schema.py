@@ -96,7 +96,9 @@ LINUX = {
     ],
     "cgroupsPath": "str",
     "resources": RESOURCES,
-    "rootfsPropagation": ("", "shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable"),
+    "rootfsPropagation": (
+        "", "shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable",
+    ),
     "maskedPaths": ["str"],
     "readonlyPaths": ["str"],
     "mountLabel": "str",

@@ -27,5 +27,10 @@ int minirun_bpf_load(const void *instructions, size_t count, char *log, size_t l
 int minirun_bpf_attach(int cgroup, int program);
 int minirun_signalfd(uint64_t mask);
 int minirun_signalfd_read(int fd);
+int minirun_pair(int ends[2]);
+long minirun_send(int socket, const void *data, size_t size, int passed);
+long minirun_receive(int socket, void *data, size_t size, int *passed);
+int minirun_listen(const char *path);
+int minirun_connect(const char *path, int stream);
 
 #endif

@@ -1,0 +1,88 @@
+"""The human verbs, and help for all: click, imported here and in ``help`` only.
+
+No OCI verb comes this way (``main`` sends only what it does not know, and requests for help), so this may take its
+time.  click parses and lays out; a wrong command line leaves as a MinirunError with exit code 2, as everywhere.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import click
+
+from minirun.cli.help import Program, VerbCommand, context
+from minirun.cli.human_options import ALL, HUMAN
+from minirun.cli.options import GLOBAL
+from minirun.cli.parse import parse, usage
+
+
+def run(argv: list[str]) -> int:
+    """The exit code of a human verb, or of a help text."""
+    _, words = parse([word for word in argv if word not in ("-h", "--help")], GLOBAL, limit=1)
+    asked = len(words) == 0 or any(word in ("-h", "--help") for word in argv)
+    if words and words[0] not in ALL:
+        raise unknown(words[0])
+    if asked:
+        words = [*words[:1], "--help"]
+    try:
+        result = program().main(words, prog_name="minirun", standalone_mode=False, **context())
+    except click.UsageError as error:
+        verb = error.ctx.command.name if error.ctx and error.ctx.command.name != "minirun" else ""
+        raise usage(phrase(error), f"minirun {verb} --help says more" if verb else "") from error
+    except click.ClickException as error:
+        raise usage(phrase(error)) from error
+    return result if isinstance(result, int) else 0
+
+
+def phrase(error: click.ClickException) -> str:
+    """click's sentence in our manner."""
+    text = error.format_message().rstrip(".").replace("\n", " ")
+    return text[:1].lower() + text[1:]
+
+
+def unknown(word: str) -> Exception:
+    near = get_close_matches(word, ALL, 1)
+    return usage(f"unknown command {word!r}", f"did you mean {near[0]}?" if near else "minirun --help lists them")
+
+
+def program() -> click.Group:
+    """The whole command line; only the human verbs have something behind them."""
+    group = Program("minirun", params=VerbCommand(ALL["features"]).params)
+    behind = {"doctor": doctor, "completion": completion, "man": man, "help": help_for}
+    own = {verb.name for verb in HUMAN}
+    for verb in ALL.values():
+        group.add_command(VerbCommand(verb, behind[verb.name] if verb.name in own else None))
+    return group
+
+
+def doctor(format: str) -> int:  # noqa: A002 (the option's name)
+    from minirun.cli import doctor as module
+
+    if format not in ("table", "json"):
+        raise usage(f"--format must be table or json, not {format!r}")
+    return module.run(format)
+
+
+def completion(shell: str) -> int:
+    from minirun.cli.completion import script
+
+    click.echo(script(shell), nl=False)
+    return 0
+
+
+def man(verb: str | None, write: str | None) -> int:
+    from minirun.cli import manpages
+
+    if verb is not None and verb not in ALL:
+        raise unknown(verb)
+    if write:
+        manpages.write(write)
+    else:
+        click.echo(manpages.page(verb or ""), nl=False)
+    return 0
+
+
+def help_for(verb: str | None) -> int:
+    if verb is not None and verb not in ALL:
+        raise unknown(verb)
+    return run([verb, "--help"] if verb else ["--help"])

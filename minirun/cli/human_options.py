@@ -1,0 +1,32 @@
+"""The human verbs, declared as the OCI ones are in ``options``; and which verb stands under which heading in help.
+
+Kept apart from ``options`` because that table is read at every cold start, and these verbs never are.
+"""
+
+from __future__ import annotations
+
+from minirun.cli.options import BY_NAME as OCI, Option, Verb
+
+SHELLS = ("bash", "zsh", "fish")
+
+HUMAN = (
+    Verb(
+        name="doctor", help="look at this host: what is there, what is missing, how to get it", arguments=(),
+        options=(Option(long="format", short="f", value="FORMAT", default="table", help="table or json"),),
+    ),
+    Verb(name="completion", help="print the completion script for bash, zsh or fish", arguments=("SHELL",)),
+    Verb(
+        name="man", help="print a manual page in roff", arguments=("VERB",), at_least=0,
+        options=(Option(long="write", value="DIR", help="write all pages into this directory instead"),),
+    ),
+    Verb(name="help", help="say more about a verb", arguments=("VERB",), at_least=0),
+)  # fmt: skip
+
+ALL = {**OCI, **{verb.name: verb for verb in HUMAN}}
+
+HEADINGS = (
+    ("Life of a container", ("create", "start", "run", "exec", "kill", "delete")),
+    ("While it lives", ("state", "list", "ps", "pause", "resume", "update", "events")),
+    ("Around it", ("spec", "features", "doctor", "completion", "man", "help")),
+    ("Refused by name, not there yet", ("checkpoint", "restore")),
+)

@@ -1,0 +1,103 @@
+"""What a verb's one line of help leaves out: a paragraph for ``minirun help VERB`` and the manual pages.
+
+Blank lines separate paragraphs.  A line of an example is a command; its comment goes behind ``#``.
+"""
+
+from __future__ import annotations
+
+from minirun.record import Record
+
+
+class Longer(Record):
+    """``text`` goes below the usage line, ``examples`` below the options."""
+
+    text: str
+    examples: tuple[str, ...] = ()
+
+
+LONGER = {
+    "create": Longer(
+        text="Everything in config.json is carried out except the program: limits, namespaces, mounts, user, rights. "
+        "Then the container's first process waits at a gate until `minirun start`.\n\n"
+        "The program is looked up now, so that a missing one is this verb's error. If any step fails, all earlier ones "
+        "are undone. Changes to config.json after this have no effect.",
+        examples=("minirun create -b web web1", "minirun create --explain -b web web1   # the plan; no root needed"),
+    ),
+    "start": Longer(
+        text="Opens the gate that the container's first process waits at. Returns once the program runs, that is when "
+        "execve(2) has succeeded and the poststart hooks have ended.",
+        examples=("minirun start web1",),
+    ),
+    "run": Longer(
+        text="In the foreground, signals are passed on and the exit code is the program's. With a terminal "
+        "(/process/terminal) yours is put into raw mode until the end.\n\n"
+        "With --detach the container stays until `minirun delete`; a terminal then needs --console-socket.",
+        examples=(
+            "minirun run -b web web1",
+            "minirun run -d -b web web1            # in the background",
+            "minirun run --trace -b web web1       # and what each step took",
+        ),
+    ),
+    "exec": Longer(
+        text="The new process gets the user, environment and rights of the container's own, changed by the options. "
+        "It joins all of the container's namespaces and its cgroup. Options go before the container's id.",
+        examples=("minirun exec web1 ps", "minirun exec -t -u 1000:1000 web1 sh"),
+    ),
+    "state": Longer(
+        text="The status is found out from the process itself, never read from a file: creating, created, running, "
+        "paused or stopped. The document is the runtime-spec's, with rootfs, created and owner added as runc does.",
+        examples=("minirun state web1",),
+    ),
+    "kill": Longer(
+        text="SIGNAL is a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to 64. The process is signalled by its "
+        "pidfd: a number that was used again is never hit. --all with KILL is one write to cgroup.kill.",
+        examples=("minirun kill web1", "minirun kill --all web1 KILL"),
+    ),
+    "delete": Longer(
+        text="Removes the cgroup and what minirun knows of the container, then runs the poststop hooks. "
+        "It also clears up after a create that was killed half-way.",
+        examples=("minirun delete web1", "minirun delete --force web1"),
+    ),
+    "list": Longer(
+        text="What is below --root. The columns and the JSON are runc's.",
+        examples=("minirun list", "minirun list -q"),
+    ),
+    "ps": Longer(
+        text="PS_OPTION is passed to ps(1), -ef if none is given; its output must have a PID column.",
+        examples=("minirun ps web1", "minirun ps --format json web1"),
+    ),
+    "pause": Longer(text="By cgroup.freeze. Returns when the kernel says that every process has stopped.", examples=("minirun pause web1",)),
+    "resume": Longer(text="Undoes `minirun pause`.", examples=("minirun resume web1",)),
+    "update": Longer(
+        text="Writes to the files of the container's cgroup. Options win over the document of --resources. "
+        "A limit whose controller is not there is an error that names it.",
+        examples=("minirun update --memory 67108864 --pids-limit 100 web1", "minirun update -r limits.json web1"),
+    ),
+    "events": Longer(
+        text="One JSON object a line: type stats every --interval, type oom whenever the kernel killed for memory. Ends with the container.",
+        examples=("minirun events --stats web1",),
+    ),
+    "spec": Longer(
+        text="A shell in every namespace with few rights: the same default that runc and crun write. "
+        "An existing config.json is left alone unless --force is given.",
+        examples=("minirun spec -b web", "minirun spec --rootless -b web"),
+    ),
+    "features": Longer(text="Only what minirun really carries out.", examples=("minirun features",)),
+    "checkpoint": Longer(text="Needs CRIU, which minirun does not use yet. The verb is here to say so."),
+    "restore": Longer(text="Needs CRIU, which minirun does not use yet. The verb is here to say so."),
+    "doctor": Longer(
+        text="Every facility is tried, not guessed from the kernel's version: namespaces are made, a process is put "
+        "into a cgroup, mounts are attached and thrown away. Nothing stays behind.\n\n"
+        "The exit code is 1 if something is missing that no container can do without.",
+        examples=("minirun doctor", "minirun doctor --format json"),
+    ),
+    "completion": Longer(
+        text="The scripts are made from the same table as this help. `make install` puts them where the shells look.",
+        examples=("source <(minirun completion bash)",),
+    ),
+    "man": Longer(
+        text="Without VERB, minirun(8) itself. `make install` puts all pages where man(1) looks.",
+        examples=("minirun man run | man -l -",),
+    ),
+    "help": Longer(text="The same as `minirun VERB --help`.", examples=("minirun help run",)),
+}

@@ -1,0 +1,52 @@
+"""unix(7): SOCK_SEQPACKET records over AF_UNIX, with a descriptor now and then (SCM_RIGHTS)."""
+
+from __future__ import annotations
+
+from minirun.linux import ffi, lib, oserror
+
+
+def encode(path: str) -> bytes:
+    return path.encode("utf-8", "surrogateescape")
+
+
+def pair() -> tuple[int, int]:
+    """Two connected ends."""
+    ends = ffi.new("int[2]")
+    if lib.minirun_pair(ends) < 0:
+        raise oserror("socketpair")
+    return ends[0], ends[1]
+
+
+def send(fd: int, data: bytes, passed: int = -1) -> None:
+    """One record, and the descriptor ``passed`` with it.  Raises BrokenPipeError when nobody is there any more."""
+    if lib.minirun_send(fd, data, len(data), passed) < 0:
+        raise oserror()
+
+
+def receive(fd: int, size: int) -> tuple[bytes, int]:
+    """One record ("" at end of file) and the descriptor that came with it, or -1."""
+    buffer = ffi.new("char[]", size)
+    passed = ffi.new("int *")
+    count = lib.minirun_receive(fd, buffer, size, passed)
+    if count < 0:
+        error = oserror()
+        if isinstance(error, ConnectionResetError):  # closed with our last word unread: an end all the same
+            return b"", -1
+        raise error
+    return ffi.buffer(buffer, count)[:], passed[0]
+
+
+def listen(path: str) -> int:
+    """A listening socket at ``path``."""
+    fd: int = lib.minirun_listen(encode(path))
+    if fd < 0:
+        raise oserror(path)
+    return fd
+
+
+def connect(path: str, *, stream: bool = False) -> int:
+    """Connected to ``path``."""
+    fd: int = lib.minirun_connect(encode(path), stream)
+    if fd < 0:
+        raise oserror(path)
+    return fd
