@@ -104,6 +104,6 @@ def install() -> bool:
     except (OSError, ValueError, EOFError, TypeError):
         return False
     finder = Finder(fd, codes, libraries, trains)
-    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, finder)
     active.append(finder)
     return True

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import build as native_build
 
 # There is compiled code in the package, although setuptools did not compile it: the wheel is not for any platform.
-Distribution.has_ext_modules = lambda self: True  # type: ignore[method-assign]
+Distribution.has_ext_modules = lambda self: True
 
 get_requires_for_build_wheel = build_meta.get_requires_for_build_wheel
 get_requires_for_build_sdist = build_meta.get_requires_for_build_sdist
@@ -25,9 +25,11 @@ build_sdist = build_meta.build_sdist
 
 def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
     native_build.main([])
-    return build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    made: str = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    return made
 
 
 def build_editable(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
     native_build.main([])
-    return build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
+    made: str = build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
+    return made

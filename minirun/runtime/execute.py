@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from minirun.plan.container import Plan
     from minirun.runtime.create import Request
     from minirun.runtime.store import State, Store
-    from minirun.spec.types import Process, Spec
+    from minirun.spec.types import Capabilities, Process, Spec, User
 
 
 class ExecRequest(Record):
@@ -76,7 +76,7 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
         if colon:
             process["user"]["gid"] = number(gid, "group")
     if request.additional_gids:
-        user = {**process.get("user", {})}
+        user: User = {**process.get("user", {})}
         user["additionalGids"] = [number(word, "group") for word in request.additional_gids]
         process["user"] = user
     if request.capabilities:
