@@ -11,16 +11,38 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define STACK_SIZE 65536
 #define OWN_FDS 4 /* sync, plan, gate, target: native/init/start.c */
+
+/*
+ * A new user namespace gives every capability in it, and execve(2) takes them away again, because our user is
+ * mapped only later (user_namespaces(7)).  Ambient ones stay; init clears them with op_capabilities.
+ */
+static int keep_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[2];
+    if (syscall(SYS_capget, &header, sets) < 0)
+        return -1;
+    for (int i = 0; i < 2; i++)
+        sets[i].inheritable = sets[i].permitted;
+    if (syscall(SYS_capset, &header, sets) < 0)
+        return -1;
+    for (int cap = 0; cap < 64; cap++)
+        if (sets[cap / 32].permitted >> cap % 32 & 1)
+            syscall(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
+    return 0;
+}
 
 /*
  * Should: put the descriptors where init expects them, and execute it.
@@ -31,7 +53,7 @@ static void child(struct spawn_request *r)
     int fds[OWN_FDS] = {r->sync_fd, r->plan_fd, r->gate_fd, r->target_fd};
     int base = 3 + r->preserve;
     int init = fcntl(r->init_fd, F_DUPFD_CLOEXEC, base + OWN_FDS);
-    if (init < 0)
+    if (init < 0 || ((r->flags & CLONE_NEWUSER) && keep_capabilities() < 0))
         goto failed;
     for (int i = 0; i < OWN_FDS; i++) { /* out of the way first: a source may sit in another's place */
         if (fds[i] >= 0)

@@ -92,12 +92,15 @@ static int map_plan(struct ctx *c, int fd)
     return plan_open(&c->plan, (const void *)(uintptr_t)at, is.stx_size);
 }
 
-/* Without root's rights the host can write our id maps only while we are dumpable; op_user ends that. */
-static int keep_dumpable(struct ctx *c)
+/*
+ * Nobody who will share our pid namespace may look into us.  But without root's rights the host can write our id
+ * maps only while we are dumpable, and it may be doing so already: then it stays so from exec on, until op_user.
+ */
+static int set_dumpable(struct ctx *c)
 {
-    if (!(c->plan.header->flags & PLAN_FLAG_DUMPABLE))
+    if (c->plan.header->flags & PLAN_FLAG_DUMPABLE)
         return 0;
-    return (int)sys_prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    return (int)sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 int init_main(int argc, char **argv)
@@ -107,7 +110,6 @@ int init_main(int argc, char **argv)
     int64_t base = argc == 2 ? text_parse(argv[1], '\0') : -1;
     if (base < 3 || base > 1 << 20)
         return 2;
-    sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* nobody who shares our pid namespace may look into us */
     c.preserve = (int)base - 3;
     c.sync_fd = (int)base;
     c.gate_fd = (int)base + 2;
@@ -115,7 +117,7 @@ int init_main(int argc, char **argv)
     sc3(close_range, base + 4, ~0u, 0); /* whatever leaked into the runtime ends here */
     default_signals();
     sc1(umask, 0);
-    if (map_plan(&c, (int)base + 1) < 0 || keep_dumpable(&c) < 0 || run_plan(&c) < 0) {
+    if (map_plan(&c, (int)base + 1) < 0 || set_dumpable(&c) < 0 || run_plan(&c) < 0) {
         sync_failed(&c);
         return 1;
     }
