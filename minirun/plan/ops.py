@@ -169,7 +169,7 @@ class Unshare(Op):
     namespaces: list[str]
 
     def describe(self) -> str:
-        return f"new {' '.join(self.namespaces)} namespace{'s' * (len(self.namespaces) > 1)}"
+        return f"make new {' '.join(self.namespaces)} namespace{'s' * (len(self.namespaces) > 1)}"
 
 
 @op
