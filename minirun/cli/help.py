@@ -11,7 +11,7 @@ import click
 
 from minirun.cli.human_options import ALL, HEADINGS, SHELLS
 from minirun.cli.longer import LONGER
-from minirun.cli.options import GLOBAL, Option, Verb
+from minirun.cli.options import GLOBAL, HELP, Option, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ INTRO = (
     "Run OCI containers. The two commands to know: `minirun spec` writes a first config.json next to a rootfs directory, "
     "`sudo minirun run ID` runs it."
 )
-HELP_OPTION = Option(long="help", short="h", help="print this")
 
 
 def metavar(option: Option) -> str:
@@ -54,10 +53,15 @@ def usage_of(verb: Verb) -> list[str]:
     return ["[OPTION]..." if verb.options else "", *words]
 
 
+def sentence(text: str) -> str:
+    """A line of the table on its own."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def visible(options: tuple[Option, ...]) -> list[Option]:
     """Each once; what is refused comes last."""
-    own = [option for option in options if option.long != "help"]
-    return sorted(own, key=lambda option: bool(option.later)) + [HELP_OPTION]
+    own = [option for option in options if option is not HELP]
+    return sorted(own, key=lambda option: bool(option.later)) + [HELP]
 
 
 class VerbCommand(click.Command):
@@ -72,7 +76,7 @@ class VerbCommand(click.Command):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         longer = LONGER[self.table.name]
-        for paragraph in (self.table.help.capitalize() + ".", *longer.text.split("\n\n")):
+        for paragraph in (sentence(self.table.help), *longer.text.split("\n\n")):
             formatter.write_paragraph()
             with formatter.indentation():
                 formatter.write_text(paragraph)
@@ -91,8 +95,6 @@ def params(verb: Verb) -> list[click.Parameter]:
     """click's parameters: enough for the human verbs, which click itself parses."""
     found: list[click.Parameter] = []
     for option in verb.options:
-        if option.long == "help":
-            continue
         names = [f"--{option.long}", *([f"-{option.short}"] if option.short else [])]
         found.append(click.Option(names, is_flag=not option.value, default=option.default or None))
     for index, word in enumerate(verb.arguments):
@@ -123,7 +125,7 @@ class Program(click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, names in HEADINGS:
             with formatter.section(heading):
-                formatter.write_dl([(name, ALL[name].help) for name in names], col_max=12)
+                formatter.write_dl([(f"{name:10}", ALL[name].help) for name in names])
         with formatter.section("Options, before the verb"):
             formatter.write_dl([record(option) for option in visible(GLOBAL)])
 

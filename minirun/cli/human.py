@@ -18,11 +18,10 @@ from minirun.cli.parse import parse, usage
 
 def run(argv: list[str]) -> int:
     """The exit code of a human verb, or of a help text."""
-    _, words = parse([word for word in argv if word not in ("-h", "--help")], GLOBAL, limit=1)
-    asked = len(words) == 0 or any(word in ("-h", "--help") for word in argv)
+    glob, words = parse(argv, GLOBAL, limit=1)
     if words and words[0] not in ALL:
         raise unknown(words[0])
-    if asked:
+    if glob.on("help") or not words:
         words = [*words[:1], "--help"]
     try:
         result = program().main(words, prog_name="minirun", standalone_mode=False, **context())

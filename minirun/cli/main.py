@@ -46,11 +46,13 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
         log = open_log(glob)
         verb = options.BY_NAME.get(words[0])
         rest = words[1:]
-        if verb is None or "--help" in rest[: rest.index("--") if "--" in rest else None] or rest == ["-h"]:
+        if verb is None:
             return human(argv)
         check_global(glob)
         limit = len(verb.arguments) if verb.rest else None
-        values, found = parse(rest, verb.options, limit=limit)
+        values, found = parse(rest, (*verb.options, options.HELP), limit=limit)
+        if values.on("help"):
+            return human([verb.name, "--help"])
         call = Call(glob=glob, values=values, words=arguments(verb, found), env=env, cwd=cwd, log=log)
         return handler(verb.name)(call)
     except MinirunError as error:

@@ -49,6 +49,7 @@ EXPLAIN = Option(long="explain", value="?FORMAT", help="print the plan (table or
 TRACE = Option(long="trace", help="run, then print the plan with the time of every step")
 DETACH = Option(long="detach", short="d", help="do not wait for the process")
 FORMAT = Option(long="format", short="f", value="FORMAT", default="table", help="table or json")
+HELP = Option(long="help", short="h", help="print this")
 
 GLOBAL = (
     Option(long="root", value="DIR", help="where containers are kept (default /run/minirun, $XDG_RUNTIME_DIR/minirun)"),
@@ -65,7 +66,7 @@ GLOBAL = (
     ),
     Option(long="criu", value="PATH", help="accepted and ignored, as in runc"),
     Option(long="version", short="v", help="print the version"),
-    Option(long="help", short="h", help="print this"),
+    HELP,
 )
 
 BUILD = (BUNDLE, CONFIG, CONSOLE, PID_FILE, PIDFD, PRESERVE, NO_PIVOT, NO_KEYRING, EXPLAIN, TRACE)
@@ -155,8 +156,8 @@ VERBS = (
                  Option(long="force", short="f", help="write over an existing file")),
     ),
     Verb(name="features", help="print what minirun can do, as JSON (runtime-spec, features.md)", arguments=()),
-    Verb(name="checkpoint", help="not there yet", options=(Option(long="help", short="h", help="print this"),)),
-    Verb(name="restore", help="not there yet", options=(Option(long="help", short="h", help="print this"),)),
+    Verb(name="checkpoint", help="not there yet"),
+    Verb(name="restore", help="not there yet"),
 )  # fmt: skip
 
 BY_NAME = {verb.name: verb for verb in VERBS}
