@@ -2,22 +2,24 @@
 
 Fifty modules found, opened and unmarshalled one by one cost twice what a whole container costs in the kernel.  So
 ``make setup`` (native/bundle.py) compiles each from its source, leaves out docstrings, annotations of functions
-and ``if TYPE_CHECKING``, and writes
+and ``if TYPE_CHECKING``, and writes one file:
 
-    the index      what it was made from, and where everything is
+    this module    what the command executes first (native/entry.py)
+    the head       whose bundle it is, and where the rest lies
     one train      for each verb: all modules it needs, in the order in which they finish importing; one read, one
                    unmarshalling, and then they are executed without a search for any
     single codes   for every other module, found through ``Finder`` when somebody imports it
 
-Line numbers stay; so does the meaning.  A source whose time or size is another than the index says switches the
-bundle off: whoever edits the code runs what was edited.
+Line numbers stay; so does the meaning.  A source whose time or size is not what it was is imported from its file,
+and a train that carries it is not boarded: whoever edits the code runs what was edited.
 """
 
 import posix
 import sys
-from _frozen_importlib import ModuleSpec
 from _imp import create_dynamic, exec_dynamic
 from marshal import loads
+
+from _frozen_importlib import ModuleSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,46 +28,69 @@ if TYPE_CHECKING:
 
 PACKAGE = __file__.rpartition("/")[0]
 PATH = f"{PACKAGE}/__pycache__/hot.{sys.implementation.cache_tag}.bundle"
-VERSION = sys.version + "/2"
+VERSION = sys.version + "/3"
+FIRST = 16384  # this module and the head lie within the first bytes
 Module: "type[ModuleType]" = type(sys)
+
+
+def unchanged(path: str, mtime: int, size: int) -> bool:
+    """Is the source what the bundle was made from?"""
+    try:
+        found = posix.stat(path)
+    except OSError:
+        return False
+    return found.st_mtime_ns == mtime and found.st_size == size
 
 
 class Finder:
     """A meta path finder and loader for what the bundle holds (importlib.abc)."""
 
-    def __init__(self, fd: int, codes: "Any", libraries: "dict[str, str]", trains: "dict[str, tuple[int, int]]") -> None:
+    def __init__(self, fd: int, libraries: "dict[str, str]", trains: "dict[str, tuple[int, int]]") -> None:
         self.fd = fd
-        self.codes = codes
         self.libraries = libraries
         self.trains = trains
+        self.singles: Any = None
+
+    def read(self, train: str) -> "Any":
+        at, size = self.trains[train]
+        return loads(posix.pread(self.fd, size, at))
 
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
-        if name in self.codes:
-            origin, package = self.codes[name][2:]
-            spec = ModuleSpec(name, self, origin=origin, is_package=package)  # type: ignore[arg-type]
-            spec.has_location = True
-            if package:
-                spec.submodule_search_locations = [origin.rpartition("/")[0]]
-            return spec
         if name in self.libraries:
             return ModuleSpec(name, self, origin=self.libraries[name])  # type: ignore[arg-type]
-        return None
+        if not name.startswith("minirun"):
+            return None
+        if self.singles is None:
+            self.singles = self.read("")
+        entry = self.singles.get(name)
+        if entry is None or not unchanged(*entry[:3]):
+            return None
+        package = entry[0].endswith("/__init__.py")
+        spec = ModuleSpec(name, self, origin=entry[0], is_package=package)  # type: ignore[arg-type]
+        spec.has_location = True
+        if package:
+            spec.submodule_search_locations = [entry[0][:-12]]
+        return spec
 
     def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
         return create_dynamic(spec) if spec.name in self.libraries else None
 
     def exec_module(self, module: "ModuleType") -> None:
-        entry = self.codes.get(module.__name__)
-        if entry is None:
+        if module.__name__ in self.libraries:
             exec_dynamic(module)
         else:
-            exec(loads(posix.pread(self.fd, entry[1], entry[0])), module.__dict__)
+            exec(loads(self.singles[module.__name__][3]), module.__dict__)
 
     def board(self, train: str) -> None:
-        """Execute all modules of a train that are not there yet."""
-        at, size = self.trains.get(train, (0, 0))
+        """Execute all modules of a train that are not there yet; none at all if one of them was edited."""
+        if train not in self.trains:
+            return
         modules = sys.modules
-        for name, origin, code in loads(posix.pread(self.fd, size, at)) if size else ():
+        cars = self.read(train)
+        for _, origin, mtime, size, _ in cars:
+            if not unchanged(origin, mtime, size):
+                return
+        for name, origin, _, _, code in cars:
             if name in modules:
                 continue
             module = Module(name)
@@ -77,7 +102,8 @@ class Finder:
                 module.__path__ = [origin[:-12]]
             modules[name] = module
             exec(code, module.__dict__)
-            setattr(modules[parent], own, module)
+            if parent:
+                setattr(modules[parent], own, module)
 
 
 active: "list[Finder]" = []
@@ -89,21 +115,11 @@ def board(train: str) -> None:
         finder.board(train)
 
 
-def install() -> bool:
-    """Use the bundle, if it is there, whole, and as new as the sources."""
-    try:
-        fd = posix.open(PATH, posix.O_RDONLY | posix.O_CLOEXEC)
-        size = int.from_bytes(posix.read(fd, 8), "little")
-        version, owner, sources, codes, libraries, trains = loads(posix.read(fd, size))
-        if version != VERSION or owner != PACKAGE:
-            return False
-        for path, mtime, length in sources:
-            found = posix.stat(path)
-            if found.st_mtime_ns != mtime or found.st_size != length:
-                return False
-    except (OSError, ValueError, EOFError, TypeError):
-        return False
-    finder = Finder(fd, codes, libraries, trains)
-    sys.meta_path.insert(0, finder)
-    active.append(finder)
-    return True
+def install(fd: int, head: "Any") -> None:
+    """Use the bundle open as ``fd``, if it is this interpreter's and this package's."""
+    version, owner, libraries, trains = head
+    if version == VERSION and owner == PACKAGE:
+        finder = Finder(fd, libraries, trains)
+        sys.meta_path.insert(2, finder)  # type: ignore[arg-type]  # behind the built-in and frozen modules
+        active.append(finder)
+        board("minirun.cli.main")

@@ -30,6 +30,7 @@ PLANNED = ("minirun.plan.wire", "minirun.cgroups.device_program", "minirun.linux
 TRAINS = {
     "minirun.cli.main": (),
     "minirun.cli.oci_run": ("minirun.cli.oci_run", "minirun.runtime.run", *PLANNED),
+    "minirun.runtime.start": ("minirun.runtime.start", "minirun.runtime.lifecycle"),
     "minirun.cli.oci_start": ("minirun.cli.oci_start",),
     "minirun.cli.oci_exec": ("minirun.cli.oci_exec", "minirun.plan.wire"),
     "minirun.cli.oci_state": ("minirun.cli.oci_state",),
@@ -106,41 +107,37 @@ importlib.machinery.SourceFileLoader.exec_module = exec_module
 sys.path[:0] = {[str(ROOT_OF_PACKAGE), *sys.path]!r}
 for name in {names!r}:
     __import__(name)
-print(*[name for name in order if name.startswith("minirun.") and name != "minirun.hot"])
+print(*[name for name in order if name.startswith("minirun") and name != "minirun.hot"])
 """
     done = subprocess.run([sys.executable, "-ISE", "-c", program], check=True, capture_output=True, text=True)
     return done.stdout.split()
+
+
+def stamp(path: Path) -> tuple[str, int, int]:
+    """What tells whether a source was edited since."""
+    found = path.stat()
+    return str(path), found.st_mtime_ns, found.st_size
 
 
 def build() -> Path:
     """Write the bundle; returns its path."""
     files = module_files()
     codes = {name: lean(path.read_text(), str(path)) for name, path in files.items()}
-    sources = [(str(path), path.stat().st_mtime_ns, path.stat().st_size) for path in files.values()]
-    blobs = {name: dumps(code) for name, code in codes.items()}
-    trains = {
-        train: dumps(tuple((name, str(files[name]), codes[name]) for name in finish_order((*MAIN, *names))))
-        for train, names in TRAINS.items()
-    }
-
-    def index(start: int) -> bytes:
-        places, at = {}, start
-        for name, blob in blobs.items():
-            places[name] = (at, len(blob), str(files[name]), files[name].name == "__init__.py")
-            at += len(blob)
-        stops = {}
-        for train, blob in trains.items():
-            stops[train] = (at, len(blob))
-            at += len(blob)
-        return dumps((hot.VERSION, hot.PACKAGE, sources, places, library_files(), stops))
-
-    room = len(index(1 << 30)) + 8  # offsets are written in the same width whatever they are
-    head = index(room)
+    sections = {"": dumps({name: (*stamp(path), dumps(codes[name])) for name, path in files.items()})}
+    for train, names in TRAINS.items():
+        order = finish_order((*MAIN, *names))
+        sections[train] = dumps(tuple((name, *stamp(files[name]), codes[name]) for name in order))
+    places, at = {}, hot.FIRST
+    for train, section in sections.items():
+        places[train] = (at, len(section))
+        at += len(section)
+    first = dumps(((hot.VERSION, hot.PACKAGE, library_files(), places), stamp(files["minirun.hot"]), codes["minirun.hot"]))
+    if len(first) > hot.FIRST:
+        raise SystemExit(f"the head of the bundle has {len(first)} bytes: raise FIRST in minirun/hot.py")
     target = Path(hot.PATH)
     target.parent.mkdir(exist_ok=True)
     new = target.with_suffix(".new")
-    everything = b"".join([*blobs.values(), *trains.values()])
-    new.write_bytes(len(head).to_bytes(8, "little") + head.ljust(room - 8, b"\0") + everything)
+    new.write_bytes(first.ljust(hot.FIRST, b"\0") + b"".join(sections.values()))
     new.replace(target)
     return target
 

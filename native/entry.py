@@ -1,6 +1,9 @@
-"""Write the command ``minirun``: a script of five lines, because it is compiled at every start.
+"""Write the command ``minirun``: a short script, because it is compiled at every start.
 
-    python native/entry.py SCRIPT PATH...     PATH: what is added to sys.path
+    python native/entry.py SCRIPT PATH...     PATH: what is put before sys.path; the package lies in the first
+
+It executes ``minirun.hot`` from the start-up bundle, without a search; without a (fresh) bundle everything is imported
+from its own file.
 
 -I, -S and -E leave out the environment, the user's directory and ``site``: half of Python's start-up, and nothing of
 the caller's can get between us and our modules (a runtime is called with a caller's environment).
@@ -11,11 +14,25 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from minirun.hot import FIRST  # noqa: E402 (the path is set above)
+
 SCRIPT = """#!{python} -ISE
-import sys
+import marshal, posix, sys
 sys.path[:0] = {paths!r}
-from minirun import hot
-hot.install() and hot.board("minirun.cli.main")
+try:
+    fd = posix.open({bundle!r}, posix.O_RDONLY | posix.O_CLOEXEC)
+    head, (source, mtime, size), code = marshal.loads(posix.read(fd, {first}))
+    found = posix.stat(source)
+    if (found.st_mtime_ns, found.st_size) == (mtime, size):
+        hot = sys.modules["minirun.hot"] = type(sys)("minirun.hot")
+        hot.__file__ = source
+        exec(code, hot.__dict__)
+        hot.install(fd, head)
+except (OSError, ValueError, EOFError, TypeError):
+    pass
 from minirun.cli.main import entry
 entry()
 """
@@ -27,7 +44,8 @@ def base_python() -> str:
 
 
 def write(script: Path, paths: list[str]) -> None:
-    script.write_text(SCRIPT.format(python=base_python(), paths=paths))
+    bundle = f"{paths[0]}/minirun/__pycache__/hot.{sys.implementation.cache_tag}.bundle"
+    script.write_text(SCRIPT.format(python=base_python(), paths=paths, bundle=bundle, first=FIRST))
     script.chmod(0o755)
 
 

@@ -1,7 +1,6 @@
 """A cgroup's directory and its life (cgroups(7), Documentation/admin-guide/cgroup-v2.rst).
 
-Everything here takes paths below the cgroup2 mount.  Directories are made one by one, and those that were made
-are remembered: removing takes away just these.
+Everything here takes paths below the cgroup2 mount.
 """
 
 from __future__ import annotations
@@ -9,31 +8,31 @@ from __future__ import annotations
 import posix
 import select
 import time
-from errno import EBUSY, ENOENT
+from errno import EBUSY, ENODEV, ENOENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+GONE = (ENOENT, ENODEV)  # ENODEV: removed between open and write
 RACES = 20  # another runtime may remove the empty parent between our two mkdirs
 
 
-def make(root: str, path: str, controllers: Iterable[str]) -> str:
-    """mkdir -p; enable ``controllers`` in every directory above the last. Returns the topmost one made, or "".
+def make(root: str, path: str, controllers: Iterable[str]) -> None:
+    """mkdir -p; enable ``controllers`` in every directory above the last.
 
     Raises OSError: EACCES, EROFS, EBUSY ("no internal processes": a directory on the way has processes of its own).
     """
     for attempt in range(RACES):
         try:
-            return make_once(root, path, tuple(controllers))
-        except FileNotFoundError:
-            if attempt == RACES - 1:
+            make_once(root, path, tuple(controllers))
+            return
+        except OSError as error:
+            if error.errno not in GONE or attempt == RACES - 1:
                 raise
-    return ""
 
 
-def make_once(root: str, path: str, controllers: tuple[str, ...]) -> str:
-    first = ""
+def make_once(root: str, path: str, controllers: tuple[str, ...]) -> None:
     at = ""
     for part in path.strip("/").split("/"):
         for controller in controllers:
@@ -43,8 +42,6 @@ def make_once(root: str, path: str, controllers: tuple[str, ...]) -> str:
             posix.mkdir(root + at, 0o755)
         except FileExistsError:
             continue
-        first = first or at
-    return first
 
 
 def enable(directory: str, controller: str) -> None:
@@ -116,7 +113,7 @@ def kill(directory: str) -> None:
     try:
         write(directory + "/cgroup.kill", "1")
     except OSError as error:
-        if error.errno not in (ENOENT, 19):  # ENODEV: removed between open and write
+        if error.errno not in GONE:
             raise
 
 
@@ -158,7 +155,7 @@ def wait_event(directory: str, line: str, seconds: float) -> bool:
 
 
 def remove(root: str, path: str, first: str, seconds: float = 10) -> None:
-    """Kill what is left, rmdir the tree below ``path``, then upwards what we made (``first``), while it is empty.
+    """Kill what is left, rmdir the tree below ``path``, then upwards to ``first``, while it is empty.
 
     Raises OSError EBUSY if processes stay (in D state, say).
     """

@@ -20,7 +20,7 @@ def seconds(word: str) -> float:
     """A duration as Go writes it: 500ms, 5s, 1m."""
     for unit, factor in UNITS.items():
         digits = word.removesuffix(unit)
-        if digits != word and digits.replace(".", "", 1).isdigit() and float(digits) > 0:
+        if digits != word and digits.isascii() and digits.replace(".", "", 1).isdigit() and float(digits) > 0:
             return float(digits) * factor
     raise usage(f"--interval wants a duration such as 5s, not {word!r}")
 

@@ -27,7 +27,8 @@ def signal_number(word: str) -> int:
     else:
         name, sign, offset = word.upper().removeprefix("SIG").replace("-", "+-").partition("+")
         number = SIGNALS.get(name, 0)
-        if number and sign and offset.lstrip("-").isdigit() and name in ("RTMIN", "RTMAX"):
+        digits = offset.removeprefix("-")
+        if number and sign and digits.isascii() and digits.isdigit() and len(digits) < 3 and name in ("RTMIN", "RTMAX"):
             number += int(offset)
         elif sign:
             number = 0

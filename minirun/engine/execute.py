@@ -39,10 +39,10 @@ class Site(Record):
     stdio: tuple[int, int, int] = (-1, -1, -1)
     trace: bool = False
     dumpable: bool = False
-    spawned: Callable[[Init], None] | None = None  # called at once, so that a crash leaves a trace
+    meanwhile: Callable[[], None] | None = None  # something useful to do while init works
     terminal: Callable[[int], None] | None = None  # takes the pty's master
     warn: Callable[[str], None] | None = None
-    cgroup_made: str = ""  # the topmost directory that was made
+    cgroup_made: str = ""  # the topmost directory to remove with it
     init: Init | None = None
     undo: list[Callable[[], None]]
     times: dict[int, int]  # step -> nanoseconds
@@ -85,6 +85,8 @@ def walk(site: Site) -> None:
             host.HANDLERS[op.KIND](site, op)
             if site.trace:
                 site.times[step] = time.perf_counter_ns() - began
+        if site.meanwhile is not None:
+            site.meanwhile()
         if site.init is not None:
             site.init.ready()
     except InitFailed as error:

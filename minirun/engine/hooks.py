@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from minirun.plan.ops import Hook
 
 SIGNALS = range(1, 65)
+LONGEST = (1 << 31) - 1  # milliseconds that poll(2) takes: 24 days
 UNTOUCHABLE = (9, 19, 32, 33)  # SIGKILL, SIGSTOP, and the two that glibc keeps
 
 
@@ -51,7 +52,7 @@ def wait(pid: int, seconds: int) -> int | None:
     try:
         poller = select.poll()
         poller.register(pidfd, select.POLLIN)
-        late = not poller.poll(seconds * 1000 if seconds else None)
+        late = not poller.poll(min(seconds * 1000, LONGEST) if seconds else None)
         if late:
             posix.kill(pid, 9)
         _, status = posix.waitpid(pid, 0)

@@ -23,7 +23,7 @@ def make_cgroup(site: Site, op: Any) -> None:
     directory = site.cgroup_root + op.path
     if tree.populated(directory):
         raise OSError(16, "it exists and has processes: another container's?", directory)
-    site.cgroup_made = tree.make(site.cgroup_root, op.path, op.controllers)
+    tree.make(site.cgroup_root, op.path, op.controllers)
     site.undo.append(lambda: tree.remove(site.cgroup_root, op.path, site.cgroup_made))
 
 
@@ -77,11 +77,15 @@ def spawn(site: Site, op: Any) -> None:
     site.undo.append(init.kill)
     if site.warn is not None:
         warn = site.warn
-        init.warn = lambda step, text: warn(
-            f"{site.ops[step - 1].pointer}: capability {text} cannot be granted here, left out"
-        )
-    if site.spawned is not None:
-        site.spawned(init)
+        init.warn = lambda step, text: warn(not_granted(site.ops[step - 1].pointer, int(text)))
+
+
+def not_granted(pointer: str, number: int) -> str:
+    """Init reports a capability by its number; people know it by its name."""
+    from minirun.plan.process import CAPABILITIES
+
+    name = f"CAP_{CAPABILITIES[number]}" if number < len(CAPABILITIES) else f"capability {number}"
+    return f"{pointer}: {name} cannot be granted here, left out"
 
 
 def write_task(site: Site, op: Any) -> None:
@@ -99,7 +103,7 @@ def rlimit(site: Site, op: Any) -> None:
     soft, hard = (-1 if value == infinity else value for value in (op.soft, op.hard))
     try:
         resource.prlimit(site.init.pid, op.resource, (soft, hard))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # OverflowError: beyond what Python's resource module can say
         raise OSError(1, "Operation not permitted", op.name) from error
 
 

@@ -64,7 +64,10 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
     joined = [name for name in CLONE if types.get(name)]
     rights(asked, problems)
     first = "user" in joined or "pid" in joined or (bool(joined) and "user" in new)
-    at_once = [] if first else [name for name in new if name not in LATE]
+    # A new time namespace takes in children only: init forks for it, and must not be pid 1 already, which may not
+    # leave its place to a sibling (kernel/fork.c: CLONE_PARENT by a namespace's init is EINVAL).
+    unshared = (*LATE, "pid") if "time" in new else LATE
+    at_once = [] if first else [name for name in new if name not in unshared]
     ops: list[Op] = [
         Spawn(namespaces=at_once, flags=flags_of(at_once), into_cgroup=asked.cgroup != "", pointer=POINTER),
     ]
@@ -72,13 +75,13 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
     joins = join_all(asked, joined)
     become_root = root_inside(asked)
     if first:
-        later = [name for name in new if name not in LATE]
+        later = [name for name in new if name not in unshared]
         ops += joins
         ops += [Unshare(flags=flags_of(later), namespaces=later, pointer=POINTER)] if later else []
         ops += outside + become_root
     else:
         ops += outside + become_root + joins
-    ops += late(asked, new)
+    ops += late(asked, [name for name in new if name in unshared])
     if "pid" in joined or "time" in new or (first and "pid" in new):
         ops.append(Fork(pointer=pointers(asked).get("pid", POINTER)))
     keyring = "" if asked.options.no_new_keyring else f"_ses.{asked.container_id}"
@@ -117,9 +120,9 @@ def join_all(asked: Asked, joined: list[str]) -> list[Op]:
     ]
 
 
-def late(asked: Asked, new: list[str]) -> list[Op]:
+def late(asked: Asked, names: list[str]) -> list[Op]:
+    """What init unshares by itself; then the clocks, while nobody is in the new time namespace yet."""
     ops: list[Op] = []
-    names = [name for name in LATE if name in new]
     if names:
         ops.append(Unshare(flags=flags_of(names), namespaces=names, pointer=pointers(asked)[names[0]]))
     offsets = asked.spec["linux"].get("timeOffsets", {})

@@ -39,6 +39,7 @@ class Request(Record):
     foreground: bool = False  # run without --detach: the terminal, if there is one, is ours
     same_process: bool = False  # run: no gate, START comes from here
     trace: bool = False
+    meanwhile: Callable[[], None] | None = None  # called while init is at work
     warn: Callable[[str], None]
 
 
@@ -95,16 +96,15 @@ def create(store: Store, request: Request) -> Created:
     state = State(
         id=request.container_id, bundle=request.bundle, created=now(), owner=facts.euid,
         rootfs=container.absolute(spec["root"]["path"], request.bundle), annotations=spec.get("annotations", {}),
-        cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root,
+        cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
     )  # fmt: skip
     site = make_site(plan, state, facts, name, request)
     try:
-        entry.write("config.json", data)
-        entry.save(state)
+        entry.begin(state, data)
         if not request.same_process:
             open_gate(entry, site)
         init = carry_out(site)
-        state.pid, state.startTime, state.cgroupMade = init.pid, status.start_time(init.pid), site.cgroup_made
+        state.pid, state.startTime = init.pid, status.start_time(init.pid)
         state.complete = True
         entry.save(state)
         hand_over(request, site, init.pid)
@@ -119,14 +119,30 @@ def create(store: Store, request: Request) -> Created:
     return Created(entry=entry, state=state, spec=spec, plan=plan, site=site, request=request)
 
 
+def cgroup_made(path: str, facts: Facts) -> str:
+    """The topmost directory that is ours to remove: our own home, or else what is not there yet.
+
+    Written down before anything is made, so that a create that was killed leaves no cgroup that nobody knows.
+    """
+    if not path or path.startswith(facts.cgroup_home + "/"):
+        return facts.cgroup_home
+    at = ""
+    for part in path.strip("/").split("/"):
+        at += "/" + part
+        if not posix.access(facts.cgroup_root + at, posix.F_OK):
+            break
+    return at
+
+
 def make_site(plan: Plan, state: State, facts: Facts, name: str, request: Request) -> Site:
     def state_document(pid: int) -> bytes:
         return encode(status.document(state, status.CREATING, pid)).encode()
 
     return Site(
-        ops=plan.ops, config=name, cgroup_root=facts.cgroup_root, cgroup=plan.cgroup, state_document=state_document,
+        ops=plan.ops, config=name, cgroup_root=facts.cgroup_root, cgroup=plan.cgroup,
+        cgroup_made=state.cgroupMade, state_document=state_document,
         preserve=request.options.preserve_fds, trace=request.trace, dumpable=facts.euid != 0, warn=request.warn,
-        terminal=terminal_taker(request), undo=[], times={},
+        terminal=terminal_taker(request), meanwhile=request.meanwhile, undo=[], times={},
     )  # fmt: skip
 
 

@@ -115,8 +115,6 @@ def delete(store: Store, container_id: str, force: bool, warn: Callable[[str], N
 
 def destroy(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
     """End every process, remove the cgroup, run poststop hooks, forget."""
-    if state.cgroup and state.pid == 0:
-        state.cgroupMade = state.cgroupMade or state.cgroup
     if status.alive(state):
         if state.cgroup:
             tree.kill(state.cgroupRoot + state.cgroup)
@@ -132,12 +130,8 @@ def destroy(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
             raise MinirunError(
                 f"cannot delete container {state.id}", reason=f"{error.filename}: {error.strerror}"
             ) from error
-    try:
-        spec = entry.config()
-    except FileNotFoundError:
-        spec = {}
     if state.complete:
-        run_poststop(spec, state, warn, f"{state.bundle}/config.json")
+        run_poststop(entry.config(), state, warn, f"{state.bundle}/config.json")
     entry.remove()
 
 

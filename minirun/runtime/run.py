@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from minirun.runtime import foreground, lifecycle
+from minirun import hot
+from minirun.runtime import foreground
 from minirun.runtime.create import Created, create
-from minirun.runtime.start import start_here
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 def run(store: Store, request: Request, *, detach: bool, keep: bool) -> tuple[Created, int]:
     """The container's exit code (0 when detached)."""
     signals = -1 if detach else foreground.watch_signals()
+    request.meanwhile = the_rest
     created = create(store, request)
-    start_here(created)
+    from minirun.runtime import lifecycle, start
+
+    start.start_here(created)
     if detach:
         created.entry.close()
         return created, 0
@@ -40,3 +43,9 @@ def release(created: Created) -> None:
     import fcntl
 
     fcntl.flock(created.entry.fd, fcntl.LOCK_UN)
+
+
+def the_rest() -> None:
+    """Import what comes after create while init is at work on the other CPU."""
+    hot.board("minirun.runtime.start")
+    import minirun.runtime.start  # noqa: F401 (for its effect on sys.modules)

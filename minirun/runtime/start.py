@@ -58,8 +58,9 @@ def start(store: Store, container_id: str, warn: Callable[[str], None]) -> None:
     if word != status.CREATED:
         raise MinirunError(f"cannot start container {container_id}", reason=f"it is {word}, not created")
     spec: Spec = entry.config()
+    gate = connect(entry, state)
     try:
-        open_gate(entry, state, spec)
+        open_gate(gate, entry, state, spec)
         poststart(spec, state)
     except InitFailed as error:
         lifecycle.wait_gone(state)
@@ -70,18 +71,28 @@ def start(store: Store, container_id: str, warn: Callable[[str], None]) -> None:
         raise
 
 
-def open_gate(entry: Entry, state: State, spec: Spec) -> None:
-    """Connect, say START, and listen until end of file (exec succeeded) or a report.  Raises InitFailed."""
+def connect(entry: Entry, state: State) -> int:
+    """To init at the gate.  Nobody there: an earlier start was killed after it had opened it."""
     from minirun.linux import unix
 
     try:
-        gate = unix.connect(entry.gate())
+        return unix.connect(entry.gate())
     except OSError as error:
-        reason = f"nobody waits at the gate: {error.strerror}"
-        raise MinirunError(f"cannot start container {state.id}", reason=reason) from error
-    unix.send(gate, START, document_fd(spec, state))
-    posix.unlink("gate", dir_fd=entry.fd)
-    data, _ = unix.receive(gate, MESSAGE.size)
+        raise MinirunError(
+            f"cannot start container {state.id}", reason=f"nobody waits at the gate: {error.strerror}"
+        ) from error
+
+
+def open_gate(gate: int, entry: Entry, state: State, spec: Spec) -> None:
+    """Say START, and listen until end of file (exec succeeded) or a report.  Raises InitFailed."""
+    from minirun.linux import unix
+
+    try:
+        unix.send(gate, START, document_fd(spec, state))
+        posix.unlink("gate", dir_fd=entry.fd)
+        data, _ = unix.receive(gate, MESSAGE.size)
+    except OSError as error:  # somebody killed it under our hands
+        raise MinirunError(f"cannot start container {state.id}", reason=f"init is gone: {error.strerror}") from error
     posix.close(gate)
     if not data:
         return

@@ -27,14 +27,17 @@ def alive(state: State) -> bool:
 
 
 def status(entry: Entry, state: State, *, locked: bool = False) -> str:
-    """``locked``: we hold the entry's lock ourselves, so that an unfinished create cannot be under way."""
+    """``locked``: we hold the entry's lock ourselves, so that an unfinished create cannot be under way.
+
+    Who holds it looks at the gate himself: he may be about to open it.
+    """
     if not state.complete:
         return CREATING if not locked and entry.busy() else STOPPED
     if not alive(state):
         return STOPPED
     if state.cgroup and tree.is_frozen(state.cgroupRoot + state.cgroup):
         return PAUSED
-    return CREATED if entry.has_gate() else RUNNING
+    return CREATED if entry.has_gate() and (locked or entry.waits_at_gate()) else RUNNING
 
 
 def document(state: State, word: str, pid: int | None = None) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """What minirun knows of its containers: one directory each, below /run/minirun.
 
-    ID/state.json    pid and its start time, bundle, cgroup ... rewritten by rename(2)
+    ID/creating.json what create is about to make: enough to remove it, should create be killed
+    ID/state.json    pid and its start time, bundle, cgroup ...: there once create is complete
     ID/config.json   the configuration as it was at create: later edits must have no effect (runtime.md)
     ID/gate          the socket that ``start`` connects to; gone once the container was started
 
@@ -39,13 +40,16 @@ class State(Record):
     annotations: dict[str, str]
     cgroup: str  # below the cgroup2 mount; "" for none
     cgroupRoot: str
-    cgroupMade: str = ""  # topmost directory that create made
+    cgroupMade: str = ""  # the topmost directory that goes with the last container in it
     pid: int = 0
     startTime: int = 0  # field 22 of /proc/PID/stat: with the pid it names one process for ever
     complete: bool = False  # create got to its end
 
     FIELDS = ("id", "bundle", "created", "owner", "rootfs", "annotations", "cgroup", "cgroupRoot", "cgroupMade",
               "pid", "startTime", "complete")  # fmt: skip
+
+    def to_json(self) -> bytes:
+        return encode(dict(zip(self.FIELDS, self.astuple(), strict=True))).encode()
 
 
 def check_id(container_id: str) -> str:
@@ -80,7 +84,7 @@ class Store:
         self.root = root
 
     def prepare(self) -> None:
-        """Make the root, for its owner only; somebody else's directory (in /tmp, say) is refused."""
+        """Make the root, for its owner only."""
         parts = self.root.rstrip("/").split("/")
         for count in range(2, len(parts) + 1):
             try:
@@ -89,14 +93,24 @@ class Store:
                 continue
             except OSError as error:
                 raise unusable(self.root, error) from error
-        found = posix.lstat(self.root)
+
+    def guard(self) -> bool:
+        """Is the root there?  Who can write to it decides what we run: somebody else's (in /tmp, say) is refused."""
+        try:
+            found = posix.lstat(self.root)
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise unusable(self.root, error) from error
         if found.st_uid != posix.geteuid() or found.st_mode & 0o022:
             raise MinirunError("cannot use the state directory", reason=f"{self.root} is not ours alone")
+        return True
 
     def reserve(self, container_id: str) -> Entry:
         """A new container's directory, locked."""
         check_id(container_id)
         path = f"{self.root}/{container_id}"
+        self.guard()
         try:
             posix.mkdir(path, 0o700)
         except FileNotFoundError:
@@ -109,14 +123,20 @@ class Store:
             ) from error
         except OSError as error:
             raise unusable(self.root, error) from error
-        entry = Entry(path, container_id)
-        entry.lock()
+        try:
+            entry = Entry(path, container_id)
+        except FileNotFoundError:
+            return self.reserve(container_id)  # a delete --force was quicker than we
+        if not entry.lock():
+            entry.close()
+            return self.reserve(container_id)
         return entry
 
     def open(self, container_id: str, *, lock: bool = False) -> Entry:
         """An existing container's directory.  Raises MinirunError if there is none."""
         check_id(container_id)
         path = f"{self.root}/{container_id}"
+        self.guard()
         while True:
             try:
                 entry = Entry(path, container_id)
@@ -129,6 +149,7 @@ class Store:
             entry.close()  # deleted while we waited; perhaps there is another one by now
 
     def ids(self) -> list[str]:
+        self.guard()
         try:
             names = posix.listdir(self.root)
         except FileNotFoundError:
@@ -187,17 +208,29 @@ class Entry:
     def has_gate(self) -> bool:
         return posix.access(self.gate(), posix.F_OK)
 
+    def waits_at_gate(self) -> bool:
+        """Does init listen?  A start that was killed leaves the socket's file behind; only a connection can tell."""
+        from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, socket
+
+        link = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK)
+        try:
+            link.connect(self.gate())
+        except BlockingIOError:  # others are knocking as well
+            return True
+        except OSError:
+            return False
+        finally:
+            link.close()
+        return True
+
     def write(self, name: str, data: bytes) -> None:
-        """All or nothing: a reader sees the old file or the new one."""
-        fd = posix.open(
-            f".{name}", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600, dir_fd=self.fd
-        )
+        flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC
+        fd = posix.open(name, flags, 0o600, dir_fd=self.fd)
         try:
             while data:
                 data = data[posix.write(fd, data) :]
         finally:
             posix.close(fd)
-        posix.rename(f".{name}", name, src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
     def read(self, name: str) -> bytes:
         fd = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC, dir_fd=self.fd)
@@ -209,23 +242,40 @@ class Entry:
         finally:
             posix.close(fd)
 
+    def begin(self, state: State, config: bytes) -> None:
+        """The first traces of a container: its configuration as it is now, and what create is about to make."""
+        self.write("config.json", config)
+        self.write("creating.json", state.to_json())
+
     def save(self, state: State) -> None:
-        self.write("state.json", encode(dict(zip(State.FIELDS, state.astuple(), strict=True))).encode())
+        """All or nothing: a reader sees creating.json, or the whole of state.json."""
+        self.write(".state.json", state.to_json())
+        posix.rename(".state.json", "state.json", src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
     def load(self) -> State:
         """The state; a directory without one is a create that was killed at its very beginning."""
-        try:
-            data = self.read("state.json")
-        except FileNotFoundError:
-            return State(
-                id=self.id, bundle="", created="", owner=posix.fstat(self.fd).st_uid, rootfs="", annotations={},
-                cgroup="", cgroupRoot="",
-            )  # fmt: skip
-        return State(**decode(data, f"{self.path}/state.json"))
+        for name in ("state.json", "creating.json"):
+            try:
+                data = self.read(name)
+            except FileNotFoundError:
+                continue
+            try:
+                return State(**decode(data, f"{self.path}/{name}"))
+            except MinirunError:
+                if name == "state.json":
+                    raise
+                break  # killed while it wrote creating.json, so before it made anything
+        return State(
+            id=self.id, bundle="", created="", owner=posix.fstat(self.fd).st_uid, rootfs="", annotations={},
+            cgroup="", cgroupRoot="",
+        )  # fmt: skip
 
     def config(self) -> Any:
         """The configuration that create saved."""
-        return decode(self.read("config.json"), f"{self.path}/config.json")
+        try:
+            return decode(self.read("config.json"), f"{self.path}/config.json")
+        except FileNotFoundError as error:  # deleted since we opened it
+            raise missing(self.id) from error
 
     def remove(self) -> None:
         """The files, then the directory; what is gone already is fine."""

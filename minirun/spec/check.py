@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RANGES = {
     "uint16": (0, 0xFFFF),
     "uint32": (0, 0xFFFFFFFF),
+    "id": (0, 0xFFFFFFFE),  # the last one means "leave it as it is": the container would run as root (setresuid(2))
     "int32": (-(1 << 31), (1 << 31) - 1),
     "int64": (-(1 << 63), (1 << 63) - 1),
     "uint64": (0, (1 << 64) - 1),
