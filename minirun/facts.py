@@ -92,3 +92,16 @@ def probe() -> Facts:
         cgroup_delegated=delegated,
         userns=tuple(read("/proc/self/uid_map").split()) != IDENTITY_MAP,
     )
+
+
+def as_root(facts: Facts) -> Facts:
+    """The same host as its root would find it, for --explain."""
+    values = {name: getattr(facts, name) for name in Facts.FIELDS}
+    root = {
+        "euid": 0,
+        "egid": 0,
+        "cgroup_home": "/minirun",
+        "cgroup_delegated": bool(facts.cgroup_root),
+        "userns": False,
+    }
+    return Facts(**{**values, **root})

@@ -1,6 +1,6 @@
 """Write the start-up bundle that ``minirun/hot.py`` reads.
 
-    python native/bundle.py        (with the interpreter that will run minirun: bytecode is its own)
+python native/bundle.py        (with the interpreter that will run minirun: bytecode is its own)
 """
 
 from __future__ import annotations
@@ -131,7 +131,9 @@ def build() -> Path:
     for train, section in sections.items():
         places[train] = (at, len(section))
         at += len(section)
-    first = dumps(((hot.VERSION, hot.PACKAGE, library_files(), places), stamp(files["minirun.hot"]), codes["minirun.hot"]))
+    first = dumps(
+        ((hot.VERSION, hot.PACKAGE, library_files(), places), stamp(files["minirun.hot"]), codes["minirun.hot"])
+    )
     if len(first) > hot.FIRST:
         raise SystemExit(f"the head of the bundle has {len(first)} bytes: raise FIRST in minirun/hot.py")
     target = Path(hot.PATH)

@@ -118,15 +118,21 @@ def cgroups(facts: Facts) -> Iterator[Finding]:
     yield Finding(name="controllers", status=LIMITED if lacking else OK, found=found, hint=hint if lacking else "")
     if not facts.cgroup_delegated:
         hint = "systemd-run --user --scope -p Delegate=yes minirun ...; without, no limits, pause, or events"
-        yield Finding(name="cgroup of our own", status=LIMITED, found=f"none may be made in {facts.cgroup_home}", hint=hint)
+        yield Finding(
+            name="cgroup of our own", status=LIMITED, found=f"none may be made in {facts.cgroup_home}", hint=hint
+        )
         return
     hard = MISSING if facts.euid == 0 else LIMITED
     yield tried("clone3 into cgroup", trials.cgroup(facts), hard, "processes are born in it")
     yield tried("cgroup.kill", trials.cgroup_kill(facts), hard, "all processes end at once")
     if facts.rootless:
-        yield Finding(name="device filter", status=LIMITED, found="needs the host's root; devices are bound from the host instead")
+        yield Finding(
+            name="device filter", status=LIMITED, found="needs the host's root; devices are bound from the host instead"
+        )
     else:
-        yield tried("device filter", trials.device_filter(facts), MISSING, "eBPF programs can be attached", "CONFIG_CGROUP_BPF")
+        yield tried(
+            "device filter", trials.device_filter(facts), MISSING, "eBPF programs can be attached", "CONFIG_CGROUP_BPF"
+        )
 
 
 def tried(name: str, why: str, status: str, good: str, hint: str = KERNEL) -> Finding:
@@ -145,7 +151,9 @@ def extras(facts: Facts) -> Iterator[Finding]:
     from minirun.runtime.store import default_root
 
     root = default_root(dict(os.environ), facts.euid)
-    yield Finding(name="state directory", status=OK, found=root + ("" if os.path.isdir(root) else " (made when first needed)"))
+    yield Finding(
+        name="state directory", status=OK, found=root + ("" if os.path.isdir(root) else " (made when first needed)")
+    )
     why = available()
     yield Finding(name="python-prctl", status=LIMITED if why else OK, found=why.partition(":")[0] or "there",
                   hint=why.partition(": ")[2])  # fmt: skip

@@ -66,7 +66,10 @@ LONGER = {
         text="PS_OPTION is passed to ps(1), -ef if none is given; its output must have a PID column.",
         examples=("minirun ps web1", "minirun ps --format json web1"),
     ),
-    "pause": Longer(text="By cgroup.freeze. Returns when the kernel says that every process has stopped.", examples=("minirun pause web1",)),
+    "pause": Longer(
+        text="By cgroup.freeze. Returns when the kernel says that every process has stopped.",
+        examples=("minirun pause web1",),
+    ),
     "resume": Longer(text="Undoes `minirun pause`.", examples=("minirun resume web1",)),
     "update": Longer(
         text="Writes to the files of the container's cgroup. Options win over the document of --resources. "

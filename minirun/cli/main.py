@@ -76,7 +76,9 @@ def defect(error: Exception) -> MinirunError:
         frame = frame.tb_next
     place = f"{frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else "?"
     reason = f"{error.__class__.__name__} at {place}: {error}"
-    return MinirunError("minirun met a case it does not know", reason=reason, hint="please report it; --debug shows more")
+    return MinirunError(
+        "minirun met a case it does not know", reason=reason, hint="please report it; --debug shows more"
+    )
 
 
 def handler(name: str) -> Callable[[Call], int]:
@@ -131,7 +133,10 @@ def entry() -> None:
     import gc
 
     gc.disable()
-    env = {key.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape") for key, value in posix.environ.items()}
+    env = {
+        key.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
+        for key, value in posix.environ.items()
+    }
     try:
         cwd = posix.getcwd()
     except OSError:

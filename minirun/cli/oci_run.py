@@ -70,26 +70,47 @@ def trace(request: Request, created: object) -> None:
 
 
 def explain(call: Call, request: Request) -> int:
-    """--explain: plan, print, stop."""
+    """--explain: plan, print, stop.
+
+    It needs no rights.  An ordinary user who asks about a container that only root can make is shown root's plan,
+    and told so.
+    """
     from minirun import facts
     from minirun.runtime.create import load, make_plan
     from minirun.runtime.store import check_id
+    from minirun.spec.rules import namespace_types
 
     check_id(request.container_id)
     spec, _, name = load(request.bundle, request.config)
-    plan = make_plan(request, spec, facts.probe(), name)
+    found = facts.probe()
+    if found.euid != 0 and "user" not in namespace_types(spec):
+        call.log.warn("this is root's plan: without a user namespace an ordinary user cannot carry it out")
+        found = facts.as_root(found)
+    plan = make_plan(request, spec, found, name)
     for warning in plan.warnings:
         call.log.warn(warning)
     return print_plan(call, plan.ops)
 
 
+def width(call: Call) -> int:
+    """As wide as $COLUMNS or the terminal says, within reason; a file gets the same on every machine."""
+    from minirun.plan.explain import WIDTH
+
+    word = call.env.get("COLUMNS", "")
+    columns = int(word) if word.isascii() and word.isdigit() and len(word) < 5 else WIDTH
+    if not word and posix.isatty(1):
+        columns = posix.get_terminal_size(1).columns
+    return min(max(columns, 80), 160)
+
+
 def print_plan(call: Call, ops: object) -> int:
     from minirun.plan.explain import rows, table
+    from minirun.runtime.trace import terminal_width
     from minirun.spec.decode import encode
 
     form = call.values.text("explain")
     if form not in ("table", "json"):
         raise usage(f"--explain must be table or json, not {form!r}")
-    text = encode(rows(ops), "  ") if form == "json" else table(ops)  # type: ignore[arg-type]
+    text = encode(rows(ops), "  ") if form == "json" else table(ops, width=width(call))  # type: ignore[arg-type]
     posix.write(1, text.encode("utf-8", "replace") + b"\n")
     return 0

@@ -81,7 +81,9 @@ def mounts(facts: Facts) -> str:
             os.mkdir(f"{folder}/{name}")
         os.chmod(folder, 0o755)
         tmpfs = Mount(fstype="tmpfs", source="tmpfs", target="/tmp", data=[], attr_set=0, attr_clr=0, flags=0, words=[])
-        readonly = Attr(target="/tmp", attr_set=RDONLY, attr_clr=0, propagation=0, flags=ATTR_CLONE, words=["read-only"])
+        readonly = Attr(
+            target="/tmp", attr_set=RDONLY, attr_clr=0, propagation=0, flags=ATTR_CLONE, words=["read-only"]
+        )
         root = Root(path=folder, propagation=MS_SLAVE_REC)
         names = ["mount", "user"] if facts.rootless else ["mount"]
         return attempt(facts, [*spawn(facts, names), root, tmpfs, readonly, Mask(path="/old"), Pivot(flags=0), Wait()])
@@ -110,7 +112,11 @@ def cgroup_kill(facts: Facts) -> str:
 
 def device_filter(facts: Facts) -> str:
     path = trial_cgroup(facts)
-    return attempt(facts, [MakeCgroup(path=path, controllers=[]), DeviceRules(rules=["deny a *:* rwm"]), *spawn(facts, []), Wait()], path)
+    return attempt(
+        facts,
+        [MakeCgroup(path=path, controllers=[]), DeviceRules(rules=["deny a *:* rwm"]), *spawn(facts, []), Wait()],
+        path,
+    )
 
 
 def trial_cgroup(facts: Facts) -> str:

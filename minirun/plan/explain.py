@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from minirun.plan.ops import HOST, Op
 
-WIDTH = 110
 
+def table(ops: list[Op], notes: dict[int, str] | None = None, width: int = 0) -> str:
+    """Host's column, init's column, and where each step comes from; ``notes`` (step -> text) is the trace's column.
 
-def table(ops: list[Op], notes: dict[int, str] | None = None, width: int = WIDTH) -> str:
-    """Two columns, host and init, and where each step comes from; ``notes`` (step -> text) is the trace's column."""
-    rows = [(step, op.actor == HOST, op.describe(), op.pointer) for step, op in enumerate(ops, 1)]
+    ``width`` is the terminal's: longer lines are cut, but never the pointer. 0: as wide as it needs to be.
+    """
+    created = "   <- state: created"
+    words = [op.describe() + (created if op.KIND == "wait" else "") for op in ops]
+    rows = [(step, op.actor == HOST, words[step - 1], op.pointer) for step, op in enumerate(ops, 1)]
     host_width = max([len(text) for _, host, text, _ in rows if host], default=4)
-    host_width = min(max(host_width, 4), width // 3)
-    head = "  #  " + ("  took  " if notes is not None else "") + "host".ljust(host_width) + "  init"
-    lines = [head.ljust(width - 4) + "from"]
+    widest = max([0 if host else len(text) for _, host, text, _ in rows], default=4)
+    pointers = max([len(pointer) for _, _, _, pointer in rows] + [4])
+    lead = 5 + (10 if notes is not None else 0)
+    if width:
+        host_width = min(host_width, (width - lead - pointers) // 2)
+    origin = (width - pointers) if width else lead + host_width + 2 + widest + 2
+    timed = notes is not None
+    head = "  #  " + (f"{'took':>8}  " if timed else "") + "host".ljust(host_width) + "  init"
+    lines = [head.ljust(origin) + "from"]
     for step, host, text, pointer in rows:
-        note = f"{(notes or {}).get(step, ''):>6}  " if notes is not None else ""
+        note = f"{(notes or {}).get(step, ''):>8}  " if timed else ""
         start = f"{step:3}  {note}" + ("" if host else " " * (host_width + 2))
-        state = "   <- state: created" if ops[step - 1].KIND == "wait" else ""
-        room = width - len(start) - len(pointer) - 2
-        body = clip(text + state, max(room, 24))
-        lines.append((start + body).ljust(width - len(pointer)) + pointer)
+        lines.append((start + clip(text, origin - len(start) - 2)).ljust(origin) + pointer)
     return "\n".join(line.rstrip() for line in lines)
 
 

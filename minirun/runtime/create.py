@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from minirun.spec.types import Spec
 
 
+LARGEST = 16 << 20  # bytes of a config.json; a link to /dev/zero has no end
+
+
 class Request(Record):
     """What the caller's command line says."""
 
@@ -58,7 +61,8 @@ def load(bundle: str, config: str = "") -> tuple[Spec, bytes, str]:
     """The bundle's configuration, checked; its bytes; and its name for errors."""
     path = config or f"{bundle}/config.json"
     try:
-        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
+        # a fifo in the bundle must not keep us waiting; --config may well be one
+        fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | (0 if config else posix.O_NONBLOCK))
     except OSError as error:
         hint = "" if config else "a bundle is a directory with a config.json: -b names it, `minirun spec` makes one"
         raise MinirunError("cannot read the configuration", reason=f"{path}: {error.strerror}", hint=hint) from error
@@ -66,6 +70,8 @@ def load(bundle: str, config: str = "") -> tuple[Spec, bytes, str]:
         data = b""
         while part := posix.read(fd, 1 << 20):
             data += part
+            if len(data) > LARGEST:
+                raise MinirunError("cannot read the configuration", reason=f"{path}: larger than {LARGEST >> 20} MiB")
     except OSError as error:
         raise MinirunError("cannot read the configuration", reason=f"{path}: {error.strerror}") from error
     finally:

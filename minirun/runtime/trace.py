@@ -11,6 +11,14 @@ if TYPE_CHECKING:
     from minirun.engine.execute import Site
 
 
+def terminal_width(fd: int) -> int:
+    """Columns of the terminal on ``fd``; 0 if it is none: a file or a pipe takes lines of any length."""
+    try:
+        return max(posix.get_terminal_size(fd).columns, 100)
+    except OSError:
+        return 0
+
+
 def show(site: Site) -> None:
     """To standard error: standard output is the container's."""
     times = dict(site.times)
@@ -18,5 +26,5 @@ def show(site: Site) -> None:
         times |= site.init.times
     notes = {step: f"{took // 1000} us" for step, took in times.items()}
     total = sum(times.values()) // 1000
-    text = table(site.ops, notes) + f"\n{len(site.ops)} steps, {total} us in operations\n"
+    text = table(site.ops, notes, terminal_width(2)) + f"\n{len(site.ops)} steps, {total} us in operations\n"
     posix.write(2, text.encode("utf-8", "replace"))

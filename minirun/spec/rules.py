@@ -110,7 +110,7 @@ def mounts(spec: Any, problems: Problems) -> None:
         elif len(mount["destination"]) > 4000:
             problems.add(f"{at}/destination", "is longer than a path can be")
         bound = "bind" in options or "rbind" in options or mount.get("type") == "bind"
-        if bound and not mount.get("source"):
+        if bound and not mount.get("source") and "remount" not in options:
             problems.add(f"{at}/source", "is missing: a bind mount needs one")
         typeless = not bound and "remount" not in options and mount.get("type") in (None, "", "none")
         if typeless and not propagation_only(options):
@@ -247,6 +247,11 @@ def hooks(spec: Any, problems: Problems) -> None:
             at = f"/hooks/{name}/{index}"
             if not hook["path"].startswith("/"):
                 problems.add(f"{at}/path", f"must be an absolute path, not {hook['path']!r}")
+            if "" in hook.get("args", ())[:1]:
+                problems.add(f"{at}/args/0", "must not be empty")
+            for number, entry in enumerate(hook.get("env", ())):
+                if entry.find("=") < 1:
+                    problems.add(f"{at}/env/{number}", f"must be NAME=value, not {entry!r}")
             if hook.get("timeout", 1) <= 0:
                 problems.add(f"{at}/timeout", "must be greater than 0")
 

@@ -16,10 +16,7 @@ union fd_control {
     char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-int minirun_pair(int ends[2])
-{
-    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends);
-}
+int minirun_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends); }
 
 /* Send a record, and a descriptor with it unless `passed` is -1. */
 long minirun_send(int socket, const void *data, size_t size, int passed)

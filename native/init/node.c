@@ -33,13 +33,33 @@ static unsigned device_number(const struct op *op)
 static int node_matches(int parent, const char *name, const struct op *op, unsigned type)
 {
     struct statx is;
-    if (sys_statx(parent, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &is) < 0)
+    if (sys_statx(parent, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH, STATX_BASIC_STATS, &is) < 0)
         return -1;
     bool device = type == 0020000 || type == 0060000;
     if ((is.stx_mode & 0170000u) != type ||
         (device && (is.stx_rdev_major != N(op, NODE_MAJOR) || is.stx_rdev_minor != N(op, NODE_MINOR))))
         return fail(EEXIST, "mknodat");
     return 0;
+}
+
+/*
+ * What is there gets our mode.  chmod(2) by name would follow a link that was put in its place since we looked, out
+ * of the rootfs; so it goes to what is held open, by the name that procfs gives it (fchmodat2 came with Linux 6.6).
+ */
+static int adopt_node(const struct op *op, int parent, const char *name, unsigned type)
+{
+    char number[21], path[64];
+    int fd = sys_openat2(parent, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_BENEATH);
+    if (fd < 0)
+        return -1;
+    text_number(number, (uint64_t)fd);
+    int result = -1;
+    if (node_matches(fd, "", op, type) >= 0 && text_join(path, sizeof path, "/proc/self/fd/", number, "") >= 0)
+        result = sys_fchmodat(AT_FDCWD, path, (unsigned)N(op, NODE_MODE));
+    struct failure kept = last_failure;
+    sys_close(fd);
+    last_failure = kept;
+    return result;
 }
 
 static int make_link(struct ctx *c, const struct op *op, int parent, const char *name)
@@ -78,9 +98,7 @@ static int make_node(struct ctx *c, const struct op *op, int parent, const char 
         return bind_host_node(c, op, parent, name);
     c->detail = S(op, NODE_PATH);
     if (sys_mknodat(parent, name, format | mode, device_number(op)) < 0) {
-        if (last_failure.err != EEXIST || node_matches(parent, name, op, format) < 0)
-            return -1;
-        if (sys_fchmodat(parent, name, mode) < 0)
+        if (last_failure.err != EEXIST || adopt_node(op, parent, name, format) < 0)
             return -1;
     }
     unsigned uid = (unsigned)N(op, NODE_UID), gid = (unsigned)N(op, NODE_GID);

@@ -50,8 +50,10 @@ int text_join(char *to, size_t size, const char *a, const char *b, const char *c
     size_t at = 0;
     for (size_t i = 0; i < 3; i++)
         for (const char *s = parts[i]; *s; s++) {
-            if (at + 1 >= size)
+            if (at + 1 >= size) {
+                to[at] = '\0';
                 return fail(ENAMETOOLONG, "path");
+            }
             to[at++] = *s;
         }
     to[at] = '\0';

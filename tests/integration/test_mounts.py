@@ -142,7 +142,7 @@ def test_tmpcopyup(minirun: Runtime, bundle: Bundle) -> None:
     add(bundle, "/home", "tmpfs", "tmpfs", "tmpcopyup")
     seen = ask(
         minirun, bundle, "stat /home", "stat /home/d", "stat /home/s", "readlink /home/l", "cat /home/d/e/f",
-        "write /home/new x", "mountinfo", "stat /home/l", "cat /home/s",
+        "write /home/d/e/f changed", "mountinfo", "stat /home/l", "cat /home/s",
     )  # fmt: skip
     assert seen[0].startswith("dir 1775 5 6")
     assert seen[1].startswith("dir 2711 0 8")
@@ -151,6 +151,7 @@ def test_tmpcopyup(minirun: Runtime, bundle: Bundle) -> None:
     assert seen[7].startswith("link 0777 3 4")
     assert seen[8] == "x" * 40000
     assert mounts(seen[6])["/home"].fstype == "tmpfs"
+    assert (home / "d/e/f").read_text() == "deep"
     assert sorted(path.name for path in home.iterdir()) == ["d", "l", "s"]
 
 
