@@ -10,16 +10,15 @@ and ``if TYPE_CHECKING``, and writes one file:
                    unmarshalling, and then they are executed without a search for any
     single codes   for every other module, found through ``Finder`` when somebody imports it
 
-Line numbers stay; so does the meaning.  A source whose time or size is not what it was is imported from its file,
+The meaning stays; line numbers stay in single codes, and ``--debug`` boards no train.  A source whose time or size is not what it was is imported from its file,
 and a train that carries it is not boarded: whoever edits the code runs what was edited.
 """
 
 import posix
 import sys
+from _frozen_importlib import ModuleSpec
 from _imp import create_dynamic, exec_dynamic
 from marshal import loads
-
-from _frozen_importlib import ModuleSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,5 +120,6 @@ def install(fd: int, head: "Any") -> None:
     if version == VERSION and owner == PACKAGE:
         finder = Finder(fd, libraries, trains)
         sys.meta_path.insert(2, finder)  # type: ignore[arg-type]  # behind the built-in and frozen modules
-        active.append(finder)
+        if "--debug" not in sys.argv:
+            active.append(finder)
         board("minirun.cli.main")

@@ -24,18 +24,20 @@ from minirun import hot  # noqa: E402 (the path is set above)
 LIBRARIES = ("_json", "_cffi_backend", "minirun._native")
 ROOT_OF_PACKAGE = Path(hot.PACKAGE).parent
 
-# A train for each verb's module: what it imports, and what it is known to import on its way when all goes well.
+# A train for each verb's module: what it imports, and what it is known to import on its way when all goes well;
+# without what is there already because another train went before it.
 MAIN = ("minirun.cli.main",)
 PLANNED = ("minirun.plan.wire", "minirun.cgroups.device_program", "minirun.linux.bpf")
-TRAINS = {
-    "minirun.cli.main": (),
-    "minirun.cli.oci_run": ("minirun.cli.oci_run", "minirun.runtime.run", *PLANNED),
-    "minirun.runtime.start": ("minirun.runtime.start", "minirun.runtime.lifecycle"),
-    "minirun.cli.oci_start": ("minirun.cli.oci_start",),
-    "minirun.cli.oci_exec": ("minirun.cli.oci_exec", "minirun.plan.wire"),
-    "minirun.cli.oci_state": ("minirun.cli.oci_state",),
-    "minirun.cli.oci_kill": ("minirun.cli.oci_kill",),
-    "minirun.cli.oci_list": ("minirun.cli.oci_list",),
+FIRST = "minirun.cli.main"
+TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
+    FIRST: ("", ()),
+    "minirun.cli.oci_run": (FIRST, ("minirun.cli.oci_run", "minirun.runtime.run", *PLANNED)),
+    "minirun.runtime.start": ("minirun.cli.oci_run", ("minirun.runtime.start", "minirun.runtime.lifecycle")),
+    "minirun.cli.oci_start": (FIRST, ("minirun.cli.oci_start",)),
+    "minirun.cli.oci_exec": (FIRST, ("minirun.cli.oci_exec", "minirun.plan.wire")),
+    "minirun.cli.oci_state": (FIRST, ("minirun.cli.oci_state",)),
+    "minirun.cli.oci_kill": (FIRST, ("minirun.cli.oci_kill",)),
+    "minirun.cli.oci_list": (FIRST, ("minirun.cli.oci_list",)),
 }
 
 
@@ -119,14 +121,21 @@ def stamp(path: Path) -> tuple[str, int, int]:
     return str(path), found.st_mtime_ns, found.st_size
 
 
+def short(code: CodeType) -> CodeType:
+    """The code without its line table, for trains: a fifth less to read. --debug does not board, and has lines."""
+    inner = tuple(short(item) if isinstance(item, CodeType) else item for item in code.co_consts)
+    return code.replace(co_consts=inner, co_linetable=b"")
+
+
 def build() -> Path:
     """Write the bundle; returns its path."""
     files = module_files()
     codes = {name: lean(path.read_text(), str(path)) for name, path in files.items()}
     sections = {"": dumps({name: (*stamp(path), dumps(codes[name])) for name, path in files.items()})}
-    for train, names in TRAINS.items():
-        order = finish_order((*MAIN, *names))
-        sections[train] = dumps(tuple((name, *stamp(files[name]), codes[name]) for name in order))
+    for train, (behind, names) in TRAINS.items():
+        there = finish_order((*MAIN, *TRAINS[behind][1])) if behind else []
+        order = [name for name in finish_order((*MAIN, *TRAINS.get(behind, ("", ()))[1], *names)) if name not in there]
+        sections[train] = dumps(tuple((name, *stamp(files[name]), short(codes[name])) for name in order))
     places, at = {}, hot.FIRST
     for train, section in sections.items():
         places[train] = (at, len(section))

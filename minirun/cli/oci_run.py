@@ -92,17 +92,6 @@ def explain(call: Call, request: Request) -> int:
     return print_plan(call, plan.ops)
 
 
-def width(call: Call) -> int:
-    """As wide as $COLUMNS or the terminal says, within reason; a file gets the same on every machine."""
-    from minirun.plan.explain import WIDTH
-
-    word = call.env.get("COLUMNS", "")
-    columns = int(word) if word.isascii() and word.isdigit() and len(word) < 5 else WIDTH
-    if not word and posix.isatty(1):
-        columns = posix.get_terminal_size(1).columns
-    return min(max(columns, 80), 160)
-
-
 def print_plan(call: Call, ops: object) -> int:
     from minirun.plan.explain import rows, table
     from minirun.runtime.trace import terminal_width
@@ -111,6 +100,7 @@ def print_plan(call: Call, ops: object) -> int:
     form = call.values.text("explain")
     if form not in ("table", "json"):
         raise usage(f"--explain must be table or json, not {form!r}")
-    text = encode(rows(ops), "  ") if form == "json" else table(ops, width=width(call))  # type: ignore[arg-type]
+    columns = terminal_width(1, call.env.get("COLUMNS", ""))
+    text = encode(rows(ops), "  ") if form == "json" else table(ops, width=columns)  # type: ignore[arg-type]
     posix.write(1, text.encode("utf-8", "replace") + b"\n")
     return 0

@@ -102,9 +102,9 @@ def cgroup_kill(facts: Facts) -> str:
 
     path = trial_cgroup(facts)
     try:
-        made = tree.make(facts.cgroup_root, path, ())
+        tree.make(facts.cgroup_root, path, ())
         found = tree.exists(f"{facts.cgroup_root}{path}/cgroup.kill")
-        tree.remove(facts.cgroup_root, path, made)
+        tree.remove(facts.cgroup_root, path, facts.cgroup_home)
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
     return "" if found else "this kernel's cgroups have no cgroup.kill"

@@ -13,13 +13,13 @@ def table(ops: list[Op], notes: dict[int, str] | None = None, width: int = 0) ->
     created = "   <- state: created"
     words = [op.describe() + (created if op.KIND == "wait" else "") for op in ops]
     rows = [(step, op.actor == HOST, words[step - 1], op.pointer) for step, op in enumerate(ops, 1)]
-    host_width = max([len(text) for _, host, text, _ in rows if host], default=4)
-    widest = max([0 if host else len(text) for _, host, text, _ in rows], default=4)
+    # A row has one actor: a long line of the host's may run into init's column, which begins early.
+    longest = {who: max([len(text) for _, host, text, _ in rows if host == who], default=4) for who in (True, False)}
+    host_width = min(longest[True], 30)
     pointers = max([len(pointer) for _, _, _, pointer in rows] + [4])
     lead = 5 + (10 if notes is not None else 0)
-    if width:
-        host_width = min(host_width, (width - lead - pointers) // 2)
-    origin = (width - pointers) if width else lead + host_width + 2 + widest + 2
+    natural = lead + max(longest[True], host_width + 2 + longest[False]) + 2
+    origin = min(natural, width - pointers) if width else natural
     timed = notes is not None
     head = "  #  " + (f"{'took':>8}  " if timed else "") + "host".ljust(host_width) + "  init"
     lines = [head.ljust(origin) + "from"]

@@ -64,11 +64,20 @@ def start(store: Store, container_id: str, warn: Callable[[str], None]) -> None:
         poststart(spec, state)
     except InitFailed as error:
         lifecycle.wait_gone(state)
-        raise in_words(entry, state, error) from error
-    except MinirunError:
+        told = in_words(entry, state, error)
+        give_up(entry, state, told, warn)
+        raise told from error
+    except MinirunError as error:
         lifecycle.signal_process(state, 9)
         lifecycle.wait_gone(state)
+        give_up(entry, state, error, warn)
         raise
+
+
+def give_up(entry: Entry, state: State, error: MinirunError, warn: Callable[[str], None]) -> None:
+    """A failed hook ends the container altogether (runtime.md, steps 7, 9 and 12); any other failure leaves it stopped."""
+    if (error.pointer or "").startswith("/hooks/"):
+        lifecycle.destroy(entry, state, warn)
 
 
 def connect(entry: Entry, state: State) -> int:

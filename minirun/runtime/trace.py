@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from minirun.engine.execute import Site
 
 
-def terminal_width(fd: int) -> int:
-    """Columns of the terminal on ``fd``; 0 if it is none: a file or a pipe takes lines of any length."""
+def terminal_width(fd: int, columns: str = "") -> int:
+    """$COLUMNS, or the terminal's on ``fd``; 0 if it is none: a file or a pipe takes lines of any length."""
+    if columns.isascii() and columns.isdigit() and len(columns) < 5:
+        return max(int(columns), 80)
     try:
         return max(posix.get_terminal_size(fd).columns, 100)
     except OSError:

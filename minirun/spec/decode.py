@@ -41,7 +41,7 @@ def decode(data: bytes, name: str) -> Any:
         raise bad(name, f"byte {error.start} is not UTF-8") from error
     start = len(text) - len(text.lstrip(WHITESPACE))
     try:
-        value, end = scan(text, start)
+        value, end = carefully(text, start)
     except StopIteration as error:
         raise bad(name, where(text, error.value) + ": a value was expected") from error
     except (ValueError, RecursionError) as error:
@@ -52,6 +52,19 @@ def decode(data: bytes, name: str) -> Any:
     if rest:
         raise bad(name, where(text, len(text) - len(rest)) + ": something follows the document")
     return value
+
+
+def carefully(text: str, start: int) -> Any:
+    """The scanner raises json.decoder's error only if that module is there already (CPython's _json.c, raise_errmsg).
+
+    Only a document that is wrong pays for it.
+    """
+    try:
+        return scan(text, start)
+    except SystemError:
+        import json.decoder  # noqa: F401 (for its effect on sys.modules)
+
+        return scan(text, start)
 
 
 def where(text: str, at: int) -> str:

@@ -9,39 +9,16 @@ struct pollfd_record {
 };
 
 /* The child: stdin is the state, nothing else is open, nothing of init's rights beyond what it was given. */
-static void run_hook(struct ctx *c, const struct op *op, int state)
+static void run_hook(struct ctx *c, const struct op *op)
 {
+    /* One sealed memfd serves all hooks, one after the other: each reads it from its beginning. */
     const char **args = make_vector(S(op, HOOK_ARGS), N(op, HOOK_ARGS), NULL);
     const char **env = make_vector(S(op, HOOK_ENV), N(op, HOOK_ENV), NULL);
-    if (!args || !env || sys_dup3(state, 0, 0) < 0 || sc3(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+    if (!args || !env || sc3(lseek, c->state_fd, 0, 0) < 0 || sys_dup3(c->state_fd, 0, 0) < 0 ||
+        sc3(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         sys_exit(126);
     sc3(execve, P(S(op, HOOK_PATH)), P(args), P(env));
     sys_exit(last_failure.err == ENOENT ? 127 : 126);
-}
-
-/* The state as a pipe: every hook reads it from its beginning. */
-static int state_pipe(struct ctx *c, int *writer)
-{
-    int ends[2];
-    if (sc2(pipe2, P(ends), O_CLOEXEC) < 0)
-        return -1;
-    *writer = ends[1];
-    (void)c;
-    return ends[0];
-}
-
-static void feed(struct ctx *c, int writer)
-{
-    char buffer[4096];
-    uint64_t at = 0;
-    long n;
-    sc3(fcntl, writer, F_SETFL, O_NONBLOCK); /* a hook that does not read must not stop us */
-    while (c->state_fd >= 0 && (n = sys_pread(c->state_fd, buffer, sizeof buffer, at)) > 0) {
-        if (sys_write(writer, buffer, (size_t)n) < 0)
-            break;
-        at += (uint64_t)n;
-    }
-    sys_close(writer);
 }
 
 /* Wait for the child, at most `seconds` (0: as long as it takes). */
@@ -68,19 +45,13 @@ static int reap(struct ctx *c, int pid, int pidfd, uint64_t seconds)
 
 int op_hook(struct ctx *c, const struct op *op)
 {
-    int writer = -1;
     c->detail = S(op, HOOK_PATH);
-    int state = state_pipe(c, &writer);
-    if (state < 0)
-        return -1;
     int pidfd = -1;
     long pid = checked("clone", raw_syscall(__NR_clone, CLONE_PIDFD | 17 /* SIGCHLD */, 0, P(&pidfd), 0, 0, 0));
     if (pid < 0)
         return -1;
     if (pid == 0)
-        run_hook(c, op, state);
-    sys_close(state);
-    feed(c, writer);
+        run_hook(c, op);
     int result = reap(c, (int)pid, pidfd, N(op, HOOK_TIMEOUT));
     struct failure kept = last_failure;
     sys_close(pidfd);

@@ -112,7 +112,9 @@ def nested(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("word", "there"), [("bind", "below\n"), ("rbind", "mounted\n")])
-def test_recursive_bind(minirun: Runtime, bundle: Bundle, tmp_path: Path, clean_host: None, word: str, there: str) -> None:
+def test_recursive_bind(
+    minirun: Runtime, bundle: Bundle, tmp_path: Path, clean_host: None, word: str, there: str
+) -> None:
     import subprocess
 
     tree = nested(tmp_path)
@@ -121,7 +123,10 @@ def test_recursive_bind(minirun: Runtime, bundle: Bundle, tmp_path: Path, clean_
     script = 'mount -t tmpfs none "$1" && touch "$1/mounted" && shift && exec "$@"'
     words = [str(minirun.program), "--root", str(minirun.root), "run", "-b", str(bundle.write()), minirun.name()]
     done = subprocess.run(
-        ["unshare", "-m", "sh", "-ec", script, "sh", str(tree / "sub"), *words], capture_output=True, text=True, timeout=30
+        ["unshare", "-m", "sh", "-ec", script, "sh", str(tree / "sub"), *words],
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert (done.stdout, done.stderr) == (there, "")
 

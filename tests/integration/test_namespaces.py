@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +43,7 @@ def holder(minirun: Runtime, bundle: Bundle) -> Iterator[int]:
     argv = ["unshare", "-m", "-n", "-i", "-u", "-C", "-T", "-p", "--fork", "--kill-child", "sleep", "60"]
     with subprocess.Popen(argv) as process:
         path = f"/proc/{process.pid}/task/{process.pid}/children"
-        while not (children := open(path).read().split()):
+        while not (children := Path(path).read_text().split()):
             pass
         yield int(children[0])
         process.kill()

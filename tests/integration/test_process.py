@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -92,7 +93,8 @@ def test_the_waiting_process_has_its_rights_already(minirun: Runtime, bundle: Bu
     seen = status_of(outside(minirun.state(name := minirun.create(bundle))["pid"], "status"))
     sets = {line: seen[line] for line in ("CapBnd", "CapPrm", "CapEff", "CapInh", "CapAmb")}
     assert sets == {
-        "CapBnd": bits(0, 5, 7, 13), "CapPrm": bits(0, 5, 7), "CapEff": bits(0, 5), "CapInh": bits(0, 7), "CapAmb": bits(0),
+        "CapBnd": bits(0, 5, 7, 13), "CapPrm": bits(0, 5, 7), "CapEff": bits(0, 5), "CapInh": bits(0, 7),
+        "CapAmb": bits(0),
     }  # fmt: skip
     assert (seen["Uid"], seen["Gid"], seen["Groups"], seen["NoNewPrivs"]) == ("7 7 7 7", "8 8 8 8", "9", "1")
     limits = [line.split() for line in outside(minirun.state(name)["pid"], "limits").splitlines()]
@@ -166,7 +168,7 @@ def test_raising_a_hard_limit_needs_a_right(minirun: Runtime, bundle: Bundle, cl
 
 
 def test_oom_score(minirun: Runtime, bundle: Bundle) -> None:
-    own = int(open("/proc/self/oom_score_adj").read())
+    own = int(Path("/proc/self/oom_score_adj").read_text())
     assert ask(minirun, bundle, "oomscore") == [str(own)]
     bundle.config["process"]["oomScoreAdj"] = 500
     assert ask(minirun, bundle, "oomscore") == ["500"]

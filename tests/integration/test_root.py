@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.conftest import Bundle, Runtime
@@ -40,10 +42,10 @@ def test_the_old_root_is_gone(minirun: Runtime, bundle: Bundle) -> None:
 
 
 def test_names(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
-    before = open("/proc/sys/kernel/hostname").read()
+    before = Path("/proc/sys/kernel/hostname").read_text()
     bundle.config.update(hostname="box", domainname="example.test")
     assert ask(minirun, bundle, "hostname", "domainname") == ["box", "example.test"]
-    assert open("/proc/sys/kernel/hostname").read() == before
+    assert Path("/proc/sys/kernel/hostname").read_text() == before
 
 
 def test_masked_paths(minirun: Runtime, bundle: Bundle) -> None:
@@ -53,7 +55,14 @@ def test_masked_paths(minirun: Runtime, bundle: Bundle) -> None:
     bundle.config["root"]["readonly"] = False
     bundle.config["linux"]["maskedPaths"] = ["/etc/secret", "/home", "/absent", "/etc/passwd/below", "/proc/keys"]
     seen = ask(
-        minirun, bundle, "cat /etc/secret", "ls /home", "openrw /etc/secret", "mountinfo", "cat /proc/keys", "devnull-check"
+        minirun,
+        bundle,
+        "cat /etc/secret",
+        "ls /home",
+        "openrw /etc/secret",
+        "mountinfo",
+        "cat /proc/keys",
+        "devnull-check",
     )
     assert (seen[0], seen[1], seen[4], seen[5]) == ("", "", "", "ok")
     found = mounts(seen[3])
@@ -84,7 +93,7 @@ def test_a_path_both_readonly_and_masked_is_masked(minirun: Runtime, bundle: Bun
 
 
 def test_sysctls(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
-    before = open("/proc/sys/net/ipv4/ip_forward").read()
+    before = Path("/proc/sys/net/ipv4/ip_forward").read_text()
     wanted = {
         "net.ipv4.ip_forward": "1" if before.strip() == "0" else "0",
         "net/ipv4/conf/lo/rp_filter": "2",
@@ -95,7 +104,7 @@ def test_sysctls(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
     bundle.config["linux"]["sysctl"] = wanted
     names = [name.replace("/", ".") for name in wanted]
     assert ask(minirun, bundle, *(f"sysctl {name}" for name in names)) == list(wanted.values())
-    assert open("/proc/sys/net/ipv4/ip_forward").read() == before
+    assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == before
 
 
 def test_a_sysctl_of_the_host_is_refused(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
@@ -144,5 +153,5 @@ def test_mounts_of_a_shared_rootfs_stay_inside(minirun: Runtime, bundle: Bundle,
 def test_the_host_sees_the_container_root_only_through_proc(minirun: Runtime, bundle: Bundle) -> None:
     name = minirun.start(bundle.args("/probe", "pause"))
     pid = minirun.state(name)["pid"]
-    assert str(bundle.rootfs) not in open("/proc/self/mountinfo").read()
+    assert str(bundle.rootfs) not in Path("/proc/self/mountinfo").read_text()
     assert mounts(outside(pid, "mountinfo"))["/"].root.endswith("/rootfs")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 
 import pytest
 
@@ -16,8 +15,9 @@ RANGE = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 
 
 @pytest.fixture
-def mapped(bundle: Bundle) -> Bundle:
+def mapped(open_bundle: Bundle) -> Bundle:
     """The bundle with a user namespace; the rootfs belongs to its root, as an unpacked image's does."""
+    bundle = open_bundle
     linux = bundle.config["linux"]
     linux["namespaces"].append({"type": "user"})
     linux.update(uidMappings=RANGE, gidMappings=RANGE)
@@ -50,7 +50,12 @@ def test_everything_of_the_default_spec_is_there(minirun: Runtime, mapped: Bundl
         "stat /proc/1", "readlink /dev/fd", "stat /dev/pts/ptmx", "ns",
     )  # fmt: skip
     kinds = {mount.target: mount.fstype for mount in mounts(seen[0]).values()}
-    assert {"/proc": "proc", "/sys": "sysfs", "/dev/pts": "devpts", "/sys/fs/cgroup": "cgroup2"}.items() <= kinds.items()
+    assert {
+        "/proc": "proc",
+        "/sys": "sysfs",
+        "/dev/pts": "devpts",
+        "/sys/fs/cgroup": "cgroup2",
+    }.items() <= kinds.items()
     assert seen[1].startswith("char 0666") and " 1:3 " in seen[1]
     assert seen[2:4] == ["ok", "ENXIO"]
     assert seen[4].startswith("dir 1777 0 0") and seen[5] == "up ok" and seen[6].startswith("dir 0555 0 0")
@@ -65,7 +70,8 @@ def test_an_ordinary_user_inside(minirun: Runtime, mapped: Bundle) -> None:
 
 def test_limits_and_oom_score_are_set_from_outside(minirun: Runtime, mapped: Bundle) -> None:
     mapped.config["process"].update(
-        oomScoreAdj=300, rlimits=[{"type": "RLIMIT_NOFILE", "soft": 64, "hard": 128}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]
+        oomScoreAdj=300,
+        rlimits=[{"type": "RLIMIT_NOFILE", "soft": 64, "hard": 128}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}],
     )
     seen = ask(minirun, mapped, "oomscore", "rlimits")
     assert seen[0] == "300"
@@ -129,4 +135,3 @@ def test_a_rootfs_that_the_mapped_root_cannot_reach(minirun: Runtime, mapped: Bu
     os.chmod(mapped.path, 0o700)
     done = minirun.run(mapped)
     assert done.returncode == 125 and "chmod o+x" in done.stderr
-    subprocess.run(["chmod", "755", mapped.path], check=True)
