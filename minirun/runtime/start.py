@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import posix
 
-from minirun.engine.execute import from_init
 from minirun.engine.init import Failure, InitFailed, text
 from minirun.engine.protocol import FAILED, MESSAGE, START
 from minirun.errors import MinirunError
-from minirun.runtime import lifecycle, status
-from minirun.spec.decode import encode
+from minirun.runtime import hooks, lifecycle, status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,26 +22,19 @@ def start_here(created: Created) -> None:
     """run: the init we made ourselves.  On failure the container is destroyed."""
     init = created.site.init
     assert init is not None
-    fd = document_fd(created.spec, created.state)
+    fd = hooks.state_fd(created.spec, created.state)
     try:
         init.send(START, fd)
         init.started()
-        poststart(created.spec, created.state)
+        hooks.poststart(created.spec, created.state)
     except InitFailed as error:
         destroy_failed(created.entry, created.request.warn)
+        from minirun.engine.execute import from_init
+
         raise from_init(created.site, error) from error
     except BaseException:
         destroy_failed(created.entry, created.request.warn)
         raise
-
-
-def document_fd(spec: Spec, state: State) -> int:
-    """The state for startContainer hooks; -1 when there are none."""
-    if not spec.get("hooks", {}).get("startContainer"):
-        return -1
-    from minirun.linux.memfd import seal_bytes
-
-    return seal_bytes("minirun-state", encode(status.document(state, status.CREATED)).encode())
 
 
 def destroy_failed(entry: Entry, warn: Callable[[str], None]) -> None:
@@ -61,7 +52,7 @@ def start(store: Store, container_id: str, warn: Callable[[str], None]) -> None:
     gate = connect(entry, state)
     try:
         open_gate(gate, entry, state, spec)
-        poststart(spec, state)
+        hooks.poststart(spec, state)
     except InitFailed as error:
         lifecycle.wait_gone(state)
         told = in_words(entry, state, error)
@@ -75,7 +66,7 @@ def start(store: Store, container_id: str, warn: Callable[[str], None]) -> None:
 
 
 def give_up(entry: Entry, state: State, error: MinirunError, warn: Callable[[str], None]) -> None:
-    """A failed hook ends the container altogether (runtime.md, steps 7, 9 and 12); any other failure leaves it stopped."""
+    """A failed hook ends the container altogether (runtime.md, steps 7, 9 and 12); else it is left stopped."""
     if (error.pointer or "").startswith("/hooks/"):
         lifecycle.destroy(entry, state, warn)
 
@@ -97,7 +88,7 @@ def open_gate(gate: int, entry: Entry, state: State, spec: Spec) -> None:
     from minirun.linux import unix
 
     try:
-        unix.send(gate, START, document_fd(spec, state))
+        unix.send(gate, START, hooks.state_fd(spec, state))
         posix.unlink("gate", dir_fd=entry.fd)
         data, _ = unix.receive(gate, MESSAGE.size)
     except OSError as error:  # somebody killed it under our hands
@@ -110,31 +101,10 @@ def open_gate(gate: int, entry: Entry, state: State, spec: Spec) -> None:
         raise InitFailed(Failure(step=step, errno=errno, call=text(call), detail=text(detail)))
 
 
-def poststart(spec: Spec, state: State) -> None:
-    """Host hooks after exec; a failure fails start (runtime-spec 1.3; runtime.md, step 10)."""
-    if not spec.get("hooks", {}).get("poststart"):
-        return
-    from minirun.engine.hooks import run_hook
-    from minirun.engine.report import operation_failed
-    from minirun.plan.hooks import ops
-    from minirun.plan.ops import HOST
-
-    document = encode(status.document(state, status.RUNNING)).encode()
-    hooks = ops(spec, "poststart", HOST)
-    for step, hook in enumerate(hooks, 1):
-        try:
-            run_hook(hook, document)  # type: ignore[arg-type]
-        except OSError as error:
-            raise operation_failed(
-                hook, step, len(hooks), number=error.errno or 0, call="execve", detail=str(error.filename),
-                config=f"{state.bundle}/config.json", reason=error.strerror or "",
-            ) from error  # fmt: skip
-
-
 def in_words(entry: Entry, state: State, error: InitFailed) -> MinirunError:
     """Init names a step of the plan that create made: plan again (the same inputs give the same list)."""
     from minirun import facts
-    from minirun.engine.execute import Site
+    from minirun.engine.execute import Site, from_init
     from minirun.plan import container
 
     spec = entry.config()

@@ -110,7 +110,6 @@ static inline int sys_openat2(int dir, const char *path, uint64_t flags, uint64_
 static inline int sys_close(int fd) { return (int)sc1(close, fd); }
 static inline long sys_read(int fd, void *to, size_t n) { return sc3(read, fd, P(to), n); }
 static inline long sys_write(int fd, const void *from, size_t n) { return sc3(write, fd, P(from), n); }
-static inline long sys_pread(int fd, void *to, size_t n, uint64_t at) { return sc4(pread64, fd, P(to), n, at); }
 static inline int sys_mkdirat(int dir, const char *name, unsigned mode)
 {
     return (int)sc3(mkdirat, dir, P(name), mode);
