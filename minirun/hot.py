@@ -10,8 +10,9 @@ and ``if TYPE_CHECKING``, and writes one file:
                    unmarshalling, and then they are executed without a search for any
     single codes   for every other module, found through ``Finder`` when somebody imports it
 
-The meaning stays; line numbers stay in single codes, and ``--debug`` boards no train.  A source whose time or size is not what it was is imported from its file,
-and a train that carries it is not boarded: whoever edits the code runs what was edited.
+The meaning stays; line numbers stay in single codes, and ``--debug`` boards no train.  A source whose time or size
+is not what it was is imported from its file, and a train that carries it is not boarded: whoever edits the code
+runs what was edited.
 """
 
 import posix

@@ -11,10 +11,10 @@ from minirun.engine.protocol import DETACH
 from minirun.errors import MinirunError
 from minirun.plan import container
 from minirun.record import Record
-from minirun.runtime import status
+from minirun.runtime import hooks, status
 from minirun.runtime.store import State, check_id
 from minirun.spec import check
-from minirun.spec.decode import decode, encode
+from minirun.spec.decode import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,9 +114,11 @@ def create(store: Store, request: Request) -> Created:
         state.complete = True
         entry.save(state)
         hand_over(request, site, init.pid)
+        if not request.same_process:
+            init.send(DETACH)  # init waits at the gate from now on; should it be gone, that is create's failure too
     except BaseException:
         unwind(site)
-        run_poststop(spec, state, request.warn, name)
+        hooks.poststop(spec, state, request.warn)
         entry.remove()
         raise
     finally:
@@ -142,7 +144,7 @@ def cgroup_made(path: str, facts: Facts) -> str:
 
 def make_site(plan: Plan, state: State, facts: Facts, name: str, request: Request) -> Site:
     def state_document(pid: int) -> bytes:
-        return encode(status.document(state, status.CREATING, pid)).encode()
+        return hooks.state_document(state, status.CREATING, pid)
 
     return Site(
         ops=plan.ops, config=name, cgroup_root=facts.cgroup_root, cgroup=plan.cgroup,
@@ -210,25 +212,7 @@ def write_pid_file(path: str, pid: int) -> None:
 
 def detach(created: Created) -> None:
     """create's end: init waits at the gate, we go."""
-    assert created.site.init is not None
-    created.site.init.send(DETACH)
     created.entry.close()
-
-
-def run_poststop(spec: Spec, state: State, warn: Callable[[str], None], config: str) -> None:
-    """After the container is gone; a failure is a warning, and the next one is run (config.md, Poststop)."""
-    if not spec.get("hooks", {}).get("poststop"):
-        return
-    from minirun.engine.hooks import run_hook
-    from minirun.plan.hooks import ops
-    from minirun.plan.ops import HOST
-
-    document = encode(status.document(state, status.STOPPED)).encode()
-    for hook in ops(spec, "poststop", HOST):
-        try:
-            run_hook(hook, document)  # type: ignore[arg-type]
-        except OSError as error:
-            warn(f"{hook.pointer}: {hook.describe()} failed: {error.strerror}")
 
 
 def now() -> str:

@@ -83,7 +83,7 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
         process["capabilities"] = with_capabilities(process, request.capabilities)
     if request.no_new_privs is not None:
         process["noNewPrivileges"] = request.no_new_privs
-    return check.process(process, config)
+    return check.process(process, config, "/process")
 
 
 def with_capabilities(process: Process, names: list[str]) -> Capabilities:

@@ -8,8 +8,7 @@ import time
 
 from minirun.cgroups import tree
 from minirun.errors import MinirunError
-from minirun.runtime import status
-from minirun.runtime.create import run_poststop
+from minirun.runtime import hooks, status
 from minirun.runtime.status import CREATED, PAUSED, RUNNING, STOPPED
 
 TYPE_CHECKING = False
@@ -131,7 +130,7 @@ def destroy(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
                 f"cannot delete container {state.id}", reason=f"{error.filename}: {error.strerror}"
             ) from error
     if state.complete:
-        run_poststop(entry.config(), state, warn, f"{state.bundle}/config.json")
+        hooks.poststop(entry.config(), state, warn)
     entry.remove()
 
 

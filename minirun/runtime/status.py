@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from minirun.cgroups import tree
-from minirun.facts import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +13,10 @@ CREATING, CREATED, RUNNING, PAUSED, STOPPED = "creating", "created", "running", 
 
 def start_time(pid: int) -> int:
     """Field 22 of /proc/PID/stat, or 0 if there is no such process or it is a zombie (proc(5))."""
-    line = read(f"/proc/{pid}/stat")
+    try:
+        line = tree.read(f"/proc/{pid}/stat")
+    except OSError:
+        return 0
     fields = line.rpartition(")")[2].split()
     if len(fields) < 20 or fields[0] in "ZX":
         return 0

@@ -210,17 +210,12 @@ class Entry:
 
     def waits_at_gate(self) -> bool:
         """Does init listen?  A start that was killed leaves the socket's file behind; only a connection can tell."""
-        from _socket import AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET, socket
+        from minirun.linux import unix
 
-        link = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK)
         try:
-            link.connect(self.gate())
-        except BlockingIOError:  # others are knocking as well
-            return True
+            posix.close(unix.connect(self.gate()))
         except OSError:
             return False
-        finally:
-            link.close()
         return True
 
     def write(self, name: str, data: bytes) -> None:

@@ -63,10 +63,10 @@ def config(value: Any, name: str) -> Spec:
     return spec
 
 
-def process(value: Any, name: str) -> Process:
-    """A process document (``exec --process``)."""
+def process(value: Any, name: str, at: str = "") -> Process:
+    """A process document (``exec --process``), or the one that lies ``at`` /process of ``name``."""
     problems = Problems()
-    walk(value, PROCESS, "", problems)
+    walk(value, PROCESS, at, problems)
     problems.raise_any(name, "the process is not valid")
     wrapped = {"process": value}
     for pointer in UNSUPPORTED:
@@ -74,6 +74,7 @@ def process(value: Any, name: str) -> Process:
             refuse(wrapped, pointer.split("/")[1:], "", problems)
     for rule in rules.PROCESS:
         rule(wrapped, problems)
+    problems.found = [(at + pointer.removeprefix("/process"), message) for pointer, message in problems.found]
     problems.raise_any(name, "the process is not valid")
     checked: Process = value
     return checked

@@ -12,8 +12,8 @@ import sys
 from types import FrameType
 
 CALLS = {
-    "mkdir", "open", "write", "rename", "unlink", "rmdir", "close", "flock", "bind", "listen", "connect", "sendmsg", "recvmsg",
-    "recv", "send", "pidfd_send_signal", "pidfd_open", "waitpid", "posix_spawn", "kill", "prlimit", "poll",
+    "mkdir", "open", "write", "rename", "unlink", "rmdir", "bind", "listen", "connect", "sendmsg", "send", "flock",
+    "pidfd_send_signal", "posix_spawn", "kill", "prlimit",
 }  # fmt: skip
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from minirun.errors import MinirunError
 from minirun.spec.decode import decode, encode
+from tests.conftest import ROOT, run
 
 JSON = st.recursive(
     st.none()
@@ -64,6 +65,31 @@ def test_what_is_not_json_has_a_place(data: bytes, reason: str) -> None:
 @pytest.mark.parametrize("data", [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000])
 def test_depth_is_bounded(data: bytes) -> None:
     assert "recursion" in refused(data)
+
+
+def test_the_place_is_known_in_a_cold_interpreter_too() -> None:
+    """The C scanner raises json.decoder's error only where that module was imported: here it was not."""
+    program = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from minirun.errors import MinirunError
+from minirun.spec.decode import decode
+assert "json" not in sys.modules
+for data in (b'{{"a": tru}}', b'{{"a" 1}}', b"[1, 2", b'["', b"[" * 100000):
+    try:
+        decode(data, "x")
+    except MinirunError as error:
+        print(error.reason)
+"""
+    done = run(sys.executable, "-ISE", "-c", program)
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[:4] == [
+        "not JSON: line 1 column 7: a value was expected",
+        "not JSON: line 1 column 6: expecting ':' delimiter",
+        "not JSON: line 1 column 6: expecting ',' delimiter",
+        "not JSON: line 1 column 2: unterminated string starting at",
+    ]
+    assert len(done.stdout.splitlines()) == 5
 
 
 def test_a_number_of_a_million_digits() -> None:
