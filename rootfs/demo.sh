@@ -31,6 +31,11 @@ show() {
     printf '   %s$ sudo minirun' "$green"; printf ' %s' "$@"; printf '%s\n' "$plain"
     "$minirun" --root "$work/state" "$@" 2>&1 | indent || true
 }
+# In the background: it must not hold on to our pipe.
+detached() {
+    printf '   %s$ sudo minirun run --detach %s%s\n' "$green" "$1" "$plain"
+    "$minirun" --root "$work/state" run --detach "$1" >"$work/out" 2>&1 || indent <"$work/out"
+}
 # Change config.json by a line of Python: `c` is the document.
 edit() {
     "$python" -ISE -c 'import json, sys
@@ -63,9 +68,9 @@ say "Each line: who does it (host or init, inside), what, and where in config.js
 printf '   %s$ minirun run --explain %s%s\n' "$green" "$id" "$plain"
 # Neighbours of one kind (devices, links, masks, ...) are folded, for this screen only.
 "$minirun" --root "$work/state" run --explain "$id" | awk '
-    { kind = ($2 " " $NF); sub(/[0-9]+$/, "", kind) }
+    { kind = $2 " " $NF; sub(/[0-9]+$/, "", kind) }
     NR > 1 && kind == last { more++; next }
-    more { printf "        %*s... %d more\n", 40, "", more; more = 0 }
+    more { printf "%*s... %d more like it\n", 37, "", more; more = 0 }
     { print; last = kind }' | indent
 
 # -----------------------------------------------------------------------------------------------------------------
@@ -75,7 +80,7 @@ echo "hostname|$(hostname)"
 echo "pid of this shell|$$"
 echo "processes in sight|$(ls /proc | grep -c '^[0-9]')"
 echo "mounts in sight|$(wc -l </proc/self/mounts)"
-echo "network interfaces|$(ls /sys/class/net | tr '\n' ' ')"
+echo "network interfaces|$(ls /sys/class/net | xargs)"
 echo "effective capabilities|$(awk '/CapEff/ {print $2}' /proc/self/status)"
 echo "new privileges|$(awk '/NoNewPrivs/ {print $2 ? "never" : "possible"}' /proc/self/status)"
 echo "cgroup|$(awk -F: '$1 == 0 {print $3}' /proc/self/cgroup)"
@@ -90,14 +95,17 @@ sh rootfs/look.sh >"$work/host"
 printf '   %s%-24s %-24s %s%s\n' "$bold" "" "host" "container" "$plain"
 paste -d'|' "$work/host" "$work/container" | while IFS='|' read -r what outside _ inside; do
     mark=''
-    [ "$outside" != "$inside" ] || mark="${dim}  the same: config.json asks for no new one$plain"
+    case $what in
+    cgroup) mark="   $dim(the host calls it /minirun/$id)$plain" ;;
+    *namespace) [ "$outside" != "$inside" ] || mark="   $dim(the same: config.json asks for no new one)$plain" ;;
+    esac
     printf '   %-24s %-24.24s %s%s\n' "$what" "$outside" "$inside" "$mark"
 done
 
 # -----------------------------------------------------------------------------------------------------------------
 heading "A container in the background"
 edit 'c["process"]["args"] = ["sleep", "1000"]'
-show run --detach "$id"
+detached "$id"
 show list
 show exec "$id" ps
 show kill "$id" KILL
@@ -116,10 +124,6 @@ tail -1 "$work/trace" | indent
 # -----------------------------------------------------------------------------------------------------------------
 heading "A config.json that cannot be right: every problem at once, nothing done"
 cp config.json good.json
-edit 'c["process"]["cwd"] = "tmp"; c["process"]["rlimits"][0]["soft"] = 4096
-c["mounts"][1]["options"] = "nosuid"; c["linux"]["namespaces"][0]["type"] = "pids"; c["hooks"] = {"poststop": [{}]}'
-show run "$id"
-cp good.json config.json
 edit 'c["process"]["cwd"] = "tmp"; c["process"]["rlimits"][0]["soft"] = 4096
 c["linux"]["namespaces"][0]["type"] = "pids"; c["linux"]["cgroupsPath"] = "../../escape"
 c["linux"]["sysctl"] = {"vm.swappiness": "1"}'

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from minirun.plan.ops import HOST, Op
 
+USUAL = 26  # columns that nearly every pointer fits in
+
 
 def table(ops: list[Op], notes: dict[int, str] | None = None, width: int = 0) -> str:
     """Host's column, init's column, and where each step comes from; ``notes`` (step -> text) is the trace's column.
@@ -16,7 +18,7 @@ def table(ops: list[Op], notes: dict[int, str] | None = None, width: int = 0) ->
     # A row has one actor: a long line of the host's may run into init's column, which begins early.
     longest = {who: max([len(text) for _, host, text, _ in rows if host == who], default=4) for who in (True, False)}
     host_width = min(longest[True], 30)
-    pointers = max([len(pointer) for _, _, _, pointer in rows] + [4])
+    pointers = min(max([len(pointer) for _, _, _, pointer in rows] + [4]), USUAL)
     lead = 5 + (10 if notes is not None else 0)
     natural = lead + max(longest[True], host_width + 2 + longest[False]) + 2
     origin = min(natural, width - pointers) if width else natural
@@ -26,7 +28,8 @@ def table(ops: list[Op], notes: dict[int, str] | None = None, width: int = 0) ->
     for step, host, text, pointer in rows:
         note = f"{(notes or {}).get(step, ''):>8}  " if timed else ""
         start = f"{step:3}  {note}" + ("" if host else " " * (host_width + 2))
-        lines.append((start + clip(text, origin - len(start) - 2)).ljust(origin) + pointer)
+        last = width - len(pointer) if width else natural  # a short pointer makes way for a long text
+        lines.append((start + clip(text, last - len(start) - 2) + "  ").ljust(min(origin, last)) + pointer)
     return "\n".join(line.rstrip() for line in lines)
 
 
