@@ -134,7 +134,8 @@ class WriteTask(HostOp):
     value: str
 
     def describe(self) -> str:
-        return f"write {self.file}: {self.value.strip()}"
+        rows = self.value.strip().replace("\n", ", ")  # an id map is a row a line
+        return f"write {self.file}: {rows}"
 
 
 @op

@@ -1,0 +1,185 @@
+"""Example documents and their plans: the goldens of tests/unit/golden, and the seeds of the fuzzer (native/fuzz).
+
+A new kind of thing in config.json gets a line in one of these, or an example of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from minirun.plan.container import Plan
+from minirun.plan.exec import ExecAsked, plan as plan_exec
+from minirun.spec import check
+from minirun.spec.template import template
+from tests.unit.documents import ROOT, USER, Json, checked, default, planned, put
+
+
+def plain() -> Plan:
+    """What ``minirun spec`` writes, by root on a host with everything."""
+    return planned(default())
+
+
+def rootless() -> Plan:
+    """What ``minirun spec --rootless`` writes, by an ordinary user without a cgroup of its own."""
+    document = template(rootless=True, uid=1000, gid=1000)
+    document["process"]["terminal"] = False
+    return planned(document, USER)
+
+
+def joined() -> Plan:
+    """Into the user and pid namespaces of another container, the rest new (a pod's second container)."""
+    document = default()
+    document["linux"]["namespaces"] = [
+        {"type": "user", "path": "/proc/4242/ns/user"},
+        {"type": "pid", "path": "/proc/4242/ns/pid"},
+        {"type": "network", "path": "/run/netns/web"},
+        {"type": "mount"},
+        {"type": "uts"},
+        {"type": "ipc"},
+        {"type": "cgroup"},
+    ]
+    return planned(document)
+
+
+def mapped() -> Plan:
+    """A new user namespace, made by root: limits are raised from outside, devices are bound."""
+    document = default()
+    document["linux"]["namespaces"].append({"type": "user"})
+    document["linux"]["uidMappings"] = [
+        {"containerID": 0, "hostID": 100000, "size": 1000},
+        {"containerID": 1000, "hostID": 200000, "size": 64536},
+    ]
+    document["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    document["process"]["user"] = {"uid": 1000, "gid": 1000, "additionalGids": [10, 20], "umask": 0o27}
+    document["process"]["oomScoreAdj"] = -500
+    return planned(document)
+
+
+def clocks() -> Plan:
+    """A time namespace with offsets: written by the host after init unshared it, before the first child."""
+    document = default()
+    document["linux"]["namespaces"].append({"type": "time"})
+    document["linux"]["timeOffsets"] = {
+        "monotonic": {"secs": 172800, "nanosecs": 1},
+        "boottime": {"secs": -3600},
+    }
+    return planned(document)
+
+
+def limited() -> Plan:
+    """Every controller at work."""
+    document = default()
+    document["linux"]["cgroupsPath"] = "/pods/web"
+    document["linux"]["resources"] = {
+        "devices": [{"allow": False, "access": "rwm"}, {"allow": True, "type": "c", "major": 10, "minor": 200}],
+        "memory": {"limit": 67108864, "swap": 134217728, "reservation": 33554432},
+        "cpu": {"shares": 1024, "quota": 50000, "period": 100000, "burst": 1000, "cpus": "0-1", "mems": "0", "idle": 0},
+        "pids": {"limit": 100},
+        "blockIO": {"weight": 100, "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1048576}]},
+        "hugepageLimits": [{"pageSize": "2MB", "limit": 0}],
+        "rdma": {"mlx5_0": {"hcaHandles": 3}},
+        "unified": {"memory.high": "60000000"},
+    }
+    return planned(document)
+
+
+def terminal() -> Plan:
+    """A terminal, a user, a working directory of its own; no new keyring."""
+    document = default("bash", "-l")
+    document["process"].update(
+        terminal=True,
+        consoleSize={"height": 24, "width": 80},
+        user={"uid": 1000, "gid": 1000},
+        cwd="/home/guest",
+        env=["PATH=/bin::/usr/bin", "TERM=xterm", "TERM=vt100"],
+        noNewPrivileges=False,
+    )
+    document["process"]["rlimits"].append({"type": "RLIMIT_CORE", "soft": 0, "hard": 2**64 - 1})
+    document["domainname"] = "example"
+    return planned(document, no_new_keyring=True, listen_fds=2)
+
+
+def hooked() -> Plan:
+    """Hooks of all six kinds; poststart and poststop are no part of a plan."""
+    document = default()
+    for kind in ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"):
+        first = {"path": f"/hooks/{kind}", "args": [kind, "one"], "env": ["A=1"], "timeout": 5}
+        put(document, f"/hooks/{kind}", [first, {"path": "/hooks/second"}])
+    return planned(document)
+
+
+def mounted() -> Plan:
+    """Binds, propagation, remounts, whole trees, tmpcopyup, and a rootfs that is shared."""
+    document = default()
+    document["root"] = {"path": "/var/lib/rootfs"}
+    document["mounts"] += [
+        {"destination": "/data", "source": "/srv/data", "options": ["rbind", "rprivate", "nosuid", "rro"]},
+        {"destination": "etc/resolv.conf", "source": "resolv.conf", "type": "bind", "options": ["bind", "ro"]},
+        {
+            "destination": "/a/../b//c",
+            "source": "tmpfs",
+            "type": "tmpfs",
+            "options": ["size=1m", "tmpcopyup", "noatime"],
+        },
+        {"destination": "/data", "type": "none", "options": ["remount", "bind", "ro", "rnodev", "unbindable"]},
+        {"destination": "/overlay", "source": "overlay", "type": "overlay", "options": ["lowerdir=/l", "ro", "sync"]},
+        {"destination": "/", "options": ["rshared"]},
+    ]
+    document["linux"]["rootfsPropagation"] = "rshared"
+    document["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1", "net/ipv4/conf/eth0.1/forwarding": "0"}
+    document["linux"]["maskedPaths"] = ["/proc/kcore"]
+    document["linux"]["readonlyPaths"] = ["/proc/sys", "/etc"]
+    return planned(document, no_pivot=True)
+
+
+def devices() -> Plan:
+    """Nodes of all kinds, with owner and mode; one replaces a default."""
+    document = default()
+    document["linux"]["devices"] = [
+        {"type": "c", "path": "/dev/fuse", "major": 10, "minor": 229, "fileMode": 0o660, "uid": 5, "gid": 6},
+        {"type": "b", "path": "/dev/disk/sda", "major": 8, "minor": 0},
+        {"type": "u", "path": "/dev/raw", "major": 7, "minor": 1},
+        {"type": "p", "path": "/run/fifo", "fileMode": 0o600},
+        {"type": "c", "path": "/dev/null", "major": 1, "minor": 3, "fileMode": 0o600},
+    ]
+    put(document, "/linux/resources/devices/1", {"allow": True, "type": "c", "major": 10, "minor": 229, "access": "rw"})
+    return planned(document)
+
+
+def bare() -> Plan:
+    """The least there can be: one namespace, no mounts, no cgroup namespace, /sys/fs/cgroup bound."""
+    document: Json = {
+        "ociVersion": "1.0.0",
+        "root": {"path": "rootfs"},
+        "process": {"args": ["/init"], "cwd": "/"},
+        "mounts": [{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}],
+        "linux": {"namespaces": [{"type": "mount"}]},
+    }
+    return planned(document)
+
+
+def executed() -> Plan:
+    """``exec`` with a terminal in the container of ``mapped``."""
+    document = default()
+    document["linux"]["namespaces"].append({"type": "user"})
+    document["linux"]["uidMappings"] = document["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 7, "size": 9}]
+    process = check.process(
+        {"args": ["ps", "-ef"], "cwd": "/tmp", "terminal": True, "oomScoreAdj": 3, "user": {"uid": 7, "gid": 8}}, "x"
+    )
+    asked = ExecAsked(
+        spec=checked(document),
+        process=process,
+        facts=ROOT,
+        container_id="web",
+        config="config.json",
+        cgroup="/minirun/web",
+    )
+    return plan_exec(asked)
+
+
+EXAMPLES: dict[str, Callable[[], Plan]] = {
+    function.__name__: function
+    for function in (
+        plain, rootless, joined, mapped, clocks, limited, terminal, hooked, mounted, devices, bare, executed,
+    )
+}  # fmt: skip
