@@ -51,10 +51,6 @@ HINTS = (
         text="an ELF program for another architecture than this kernel's",
     ),
     Hint(
-        name="exec-noexec", kind="exec", errno="EACCES", when=detail_starts("noexec"),
-        text="it lies on a mount with the option noexec",
-    ),
-    Hint(
         name="find-not-in-path", kind="find_program", errno="ENOENT", when=detail_starts("not-in-path"),
         text="no directory of PATH (in /process/env) has it, seen from inside the rootfs",
     ),
@@ -67,8 +63,12 @@ HINTS = (
         text="the file has no x bit: chmod +x it in the rootfs",
     ),
     Hint(
+        name="find-noexec", kind="find_program", errno="EACCES", when=detail_starts("noexec"),
+        text="it lies on a mount with the option noexec",
+    ),
+    Hint(
         name="find-denied", kind="find_program", errno="EACCES",
-        text="the user of /process/user may not execute it, or a directory above is closed to that user, or noexec",
+        text="the user of /process/user may not execute it, or a directory above is closed to that user",
     ),
     Hint(name="find-directory", kind="find_program", errno="EISDIR", text="it is a directory"),
     Hint(
@@ -94,7 +94,7 @@ HINTS = (
     Hint(name="terminal-not-pty", kind="console", errno="ENXIO", text="{detail} in the container is not the pty multiplexer"),
     Hint(name="join-type", kind="join", errno="EINVAL", text="the path leads to another kind of namespace than the type says, or to the one we are in"),
     Hint(name="join-missing", kind="join", errno="ENOENT", text="{detail} is not there: has its container ended?"),
-    Hint(name="rlimit-raise", kind="rlimit", errno="EPERM", text="raising a hard limit needs CAP_SYS_RESOURCE, which the runtime does not have here"),
+    Hint(name="rlimit-raise", kind="rlimit", errno="EPERM", text="raising a hard limit needs CAP_SYS_RESOURCE; RLIMIT_NOFILE ends at sysctl fs.nr_open"),
     Hint(name="user-unmapped", kind="user", errno="EINVAL", text="the uid or a gid of /process/user is not in /linux/uidMappings or gidMappings"),
     Hint(name="cwd-missing", kind="chdir", errno="ENOENT", text="/process/cwd is looked up inside the rootfs"),
     Hint(name="cwd-not-directory", kind="node", errno="ENOTDIR", text="something on the way to {detail} is a file in the rootfs"),

@@ -26,6 +26,13 @@ const char **make_vector(const char *first, size_t count, const char *extra)
     return vector;
 }
 
+/* statfs(2) f_flags, ST_NOEXEC: EACCES although the mode allows it. */
+static bool on_noexec(const char *path)
+{
+    uint64_t fs[16] = {0};
+    return sc2(statfs, P(path), P(fs)) >= 0 && (fs[10] & 8);
+}
+
 /* May we execute it?  A directory, or a file without an x bit, is EACCES, as execvp(3) has it. */
 static int executable(struct ctx *c, const char *path)
 {
@@ -37,6 +44,8 @@ static int executable(struct ctx *c, const char *path)
     if (sc4(faccessat2, AT_FDCWD, P(path), 1 /* X_OK */, AT_EACCESS) < 0) {
         if (!(is.stx_mode & 0111))
             c->detail = "no-x-bit";
+        else if (on_noexec(path))
+            c->detail = "noexec";
         return fail(EACCES, "execve");
     }
     return 0;
@@ -86,11 +95,10 @@ static const char *elf_interpreter(const unsigned char *head, size_t size)
     return NULL;
 }
 
-/* Leave in `detail` what the file is: "script LINE", "elf LOADER", "elf", "data" or "noexec". */
+/* Leave in `detail` what the file is: "script LINE", "elf LOADER", "elf" or "data". */
 static void explain_program(struct ctx *c)
 {
     static unsigned char head[HEAD + 1];
-    int err = last_failure.err;
     int fd = sys_openat2(AT_FDCWD, c->program, O_RDONLY | O_NONBLOCK, 0, 0);
     long n = fd < 0 ? -1 : sys_read(fd, head, HEAD);
     c->detail = "";
@@ -110,10 +118,6 @@ static void explain_program(struct ctx *c)
     } else {
         c->detail = "data";
     }
-    /* statfs(2) f_flags ST_NOEXEC: EACCES although the mode allows it */
-    uint64_t fs[16] = {0};
-    if (err == EACCES && sc2(fstatfs, fd, P(fs)) >= 0 && (fs[10] & 8))
-        c->detail = "noexec";
 }
 
 static bool has_home(const char *env, size_t count)

@@ -37,8 +37,14 @@ static int make_component(int parent, const char *name, bool directory)
     int made = directory ? sys_mkdirat(parent, name, 0755) : sys_mknodat(parent, name, 0100000 | 0644, 0);
     if (made < 0 && last_failure.err != EEXIST)
         return -1;
-    return sys_openat2(parent, name, O_PATH | O_NOFOLLOW | (directory ? O_DIRECTORY : 0), 0,
-                       RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH);
+    int fd = sys_openat2(parent, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_BENEATH);
+    struct statx is;
+    int kind = fd < 0 ? -1 : path_kind(fd, &is); /* O_PATH | O_NOFOLLOW opens a link itself (openat2(2)) */
+    if (kind >= 0 && kind != 0120000 && (!directory || kind == 0040000))
+        return fd;
+    if (fd >= 0)
+        sys_close(fd);
+    return kind < 0 ? -1 : fail(kind == 0120000 ? ELOOP : ENOTDIR, "openat2");
 }
 
 /* The directory of `path`, made if missing; *name is the last component. */
