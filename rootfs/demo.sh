@@ -8,7 +8,7 @@ minirun=${MINIRUN:-$here/.venv/bin/minirun}
 python=/usr/bin/python3
 work=$(mktemp -d "${TMPDIR:-/tmp}/minirun-demo.XXXXXX")
 id=demo-$$
-export COLUMNS=98
+export COLUMNS=96
 
 tidy() {
     "$minirun" --root "$work/state" delete --force "$id" >/dev/null 2>&1 || true
@@ -97,7 +97,7 @@ paste -d'|' "$work/host" "$work/container" | while IFS='|' read -r what outside 
     mark=''
     case $what in
     cgroup) mark="   $dim(the host calls it /minirun/$id)$plain" ;;
-    *namespace) [ "$outside" != "$inside" ] || mark="   $dim(the same: config.json asks for no new one)$plain" ;;
+    *namespace) [ "$outside" != "$inside" ] || mark="   $dim(config.json asks for no new one)$plain" ;;
     esac
     printf '   %-24s %-24.24s %s%s\n' "$what" "$outside" "$inside" "$mark"
 done
@@ -125,8 +125,8 @@ tail -1 "$work/trace" | indent
 heading "A config.json that cannot be right: every problem at once, nothing done"
 cp config.json good.json
 edit 'c["process"]["cwd"] = "tmp"; c["process"]["rlimits"][0]["soft"] = 4096
-c["linux"]["namespaces"][0]["type"] = "pids"; c["linux"]["cgroupsPath"] = "../../escape"
-c["linux"]["sysctl"] = {"vm.swappiness": "1"}'
+c["process"]["env"][0] = "PATH"; c["linux"]["cgroupsPath"] = "../../escape"
+c["linux"]["maskedPaths"][2] = "proc/kcore"'
 show run "$id"
 
 # -----------------------------------------------------------------------------------------------------------------
