@@ -141,7 +141,7 @@ def tried(name: str, why: str, status: str, good: str, hint: str = KERNEL) -> Fi
 
 def user_namespaces() -> Finding:
     why = trials.ordinary_user()
-    hint = "sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns"
+    hint = "sysctl user.max_user_namespaces, and kernel.unprivileged_userns_clone or AppArmor's where they exist"
     found = f"ordinary users cannot make them: {why}" if why else "ordinary users can make them"
     return Finding(name="user namespaces", status=LIMITED if why else OK, found=found, hint=hint if why else "")
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 INTRO = (
-    "Run OCI containers. The two commands to know: `minirun spec` writes a first config.json next to a rootfs directory, "
-    "`sudo minirun run ID` runs it."
+    "Run OCI containers. The two commands to know: `minirun spec` writes a first config.json next to a rootfs "
+    "directory, `sudo minirun run ID` runs it."
 )
 
 

@@ -15,6 +15,10 @@ from minirun.cli.human_options import ALL, HUMAN
 from minirun.cli.options import GLOBAL
 from minirun.cli.parse import parse, usage
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def run(argv: list[str]) -> int:
     """The exit code of a human verb, or of a help text."""
@@ -47,7 +51,7 @@ def unknown(word: str) -> Exception:
 def program() -> click.Group:
     """The whole command line; only the human verbs have something behind them."""
     group = Program("minirun", params=VerbCommand(ALL["features"]).params)
-    behind = {"doctor": doctor, "completion": completion, "man": man, "help": help_for}
+    behind: dict[str, Callable[..., int]] = {"doctor": doctor, "completion": completion, "man": man, "help": help_for}
     own = {verb.name for verb in HUMAN}
     for verb in ALL.values():
         group.add_command(VerbCommand(verb, behind[verb.name] if verb.name in own else None))
@@ -55,11 +59,11 @@ def program() -> click.Group:
 
 
 def doctor(format: str) -> int:  # noqa: A002 (the option's name)
-    from minirun.cli import doctor as module
+    from minirun.cli.doctor import run as examine
 
     if format not in ("table", "json"):
         raise usage(f"--format must be table or json, not {format!r}")
-    return module.run(format)
+    return examine(format)
 
 
 def completion(shell: str) -> int:

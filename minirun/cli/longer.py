@@ -77,7 +77,8 @@ LONGER = {
         examples=("minirun update --memory 67108864 --pids-limit 100 web1", "minirun update -r limits.json web1"),
     ),
     "events": Longer(
-        text="One JSON object a line: type stats every --interval, type oom whenever the kernel killed for memory. Ends with the container.",
+        text="One JSON object a line: type stats every --interval, type oom whenever the kernel killed for memory. "
+        "Ends with the container.",
         examples=("minirun events --stats web1",),
     ),
     "spec": Longer(
