@@ -16,6 +16,8 @@ def exec(call: Call) -> int:  # noqa: A001 (the verb's name)
     values = call.values
     file = values.text("process")
     args = call.words[1:]
+    if args[:1] == ["--"]:
+        del args[0]
     if bool(file) == bool(args):
         raise usage("minirun exec wants a COMMAND, or --process FILE", "not both, not neither")
     base = request_of(call)
@@ -26,7 +28,7 @@ def exec(call: Call) -> int:  # noqa: A001 (the verb's name)
         args=args,
         cwd=values.text("cwd"),
         env=values.listed("env"),
-        user=values.text("user"),
+        user=values.text("user") if "user" in values else None,  # an empty one is refused, not taken for root
         additional_gids=values.listed("additional_gids"),
         capabilities=values.listed("cap"),
         terminal=True if values.on("tty") else None,

@@ -70,7 +70,14 @@ GLOBAL = (
 )
 
 BUILD = (BUNDLE, CONFIG, CONSOLE, PID_FILE, PIDFD, PRESERVE, NO_PIVOT, NO_KEYRING, EXPLAIN, TRACE)
-CRIU = "checkpoint and restore need CRIU, which minirun does not use yet"
+CRIU = tuple(
+    Option(long=name, help="as in runc", later="checkpoint and restore need CRIU, which minirun does not use yet")
+    for name in (
+        "image-path", "work-path", "parent-path", "leave-running", "tcp-established", "ext-unix-sk", "shell-job",
+        "lazy-pages", "status-fd", "page-server", "file-locks", "pre-dump", "manage-cgroups-mode", "empty-ns",
+        "auto-dedup", "bundle", "detach", "pid-file", "console-socket", "no-pivot", "no-subreaper",
+    )
+)  # fmt: skip
 LIMITS = (
     ("blkio-weight", "weight of block IO, 10 to 1000"),
     ("cpu-period", "CPU period in microseconds"),
@@ -156,8 +163,8 @@ VERBS = (
                  Option(long="force", short="f", help="write over an existing file")),
     ),
     Verb(name="features", help="print what minirun can do, as JSON (runtime-spec, features.md)", arguments=()),
-    Verb(name="checkpoint", help="not there yet"),
-    Verb(name="restore", help="not there yet"),
+    Verb(name="checkpoint", help="not there yet", options=CRIU),
+    Verb(name="restore", help="not there yet", options=CRIU),
 )  # fmt: skip
 
 BY_NAME = {verb.name: verb for verb in VERBS}

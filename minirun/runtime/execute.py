@@ -32,7 +32,7 @@ class ExecRequest(Record):
     args: list[str]
     cwd: str = ""
     env: list[str]
-    user: str = ""
+    user: str | None = None
     additional_gids: list[str]
     capabilities: list[str]
     terminal: bool | None = None
@@ -70,7 +70,7 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
     process["env"] = [*process.get("env", []), *request.env]
     if request.cwd:
         process["cwd"] = request.cwd
-    if request.user:
+    if request.user is not None:
         uid, colon, gid = request.user.partition(":")
         process["user"] = {**process.get("user", {}), "uid": number(uid, "user")}
         if colon:

@@ -191,4 +191,6 @@ def test_hooks_have_no_descriptors_of_ours(minirun: Runtime, bundle: Bundle) -> 
         bundle.config["hooks"] = script(kind, f"ls -l /proc/$$/fd > {target}", env=["PATH=/bin:/usr/bin"])
         assert minirun.run(bundle.args("/probe", "pid")).returncode == 0, kind
         lines = (bundle.rootfs / "tmp/fds").read_text()
-        assert not any(word in lines for word in ("minirun-plan", "minirun-init", "socket:", "anon_inode")), f"{kind}: {lines}"
+        assert not any(word in lines for word in ("minirun-plan", "minirun-init", "socket:", "anon_inode")), (
+            f"{kind}: {lines}"
+        )

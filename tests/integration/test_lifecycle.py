@@ -120,8 +120,8 @@ def test_force_ends_everything(minirun: Runtime, bundle: Bundle, clean_host: Non
 
 
 SIGNALS = {
-    "TERM": "SIGTERM", "SIGUSR1": "SIGUSR1", "usr2": "SIGUSR2", "sighup": "SIGHUP", "10": "SIGUSR1", "RTMIN": "SIGRTMIN",
-    "SIGRTMIN+1": "SIGRTMIN+1", "rtmin+15": "SIGRTMIN+15", "35": "SIGRTMIN+1",
+    "TERM": "SIGTERM", "SIGUSR1": "SIGUSR1", "usr2": "SIGUSR2", "sighup": "SIGHUP", "10": "SIGUSR1",
+    "RTMIN": "SIGRTMIN+0",    "SIGRTMIN+1": "SIGRTMIN+1", "rtmin+15": "SIGRTMIN+15", "35": "SIGRTMIN+1",
 }  # fmt: skip
 
 
