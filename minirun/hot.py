@@ -52,8 +52,12 @@ class Finder:
         self.singles: Any = None
 
     def read(self, train: str) -> "Any":
+        """A section of the file; nothing if the file was cut short (a full disk, a crash)."""
         at, size = self.trains[train]
-        return loads(posix.pread(self.fd, size, at))
+        try:
+            return loads(posix.pread(self.fd, size, at))
+        except (ValueError, EOFError, TypeError):
+            return ()
 
     def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "ModuleSpec | None":
         if name in self.libraries:
@@ -61,7 +65,7 @@ class Finder:
         if not name.startswith("minirun"):
             return None
         if self.singles is None:
-            self.singles = self.read("")
+            self.singles = self.read("") or {}
         entry = self.singles.get(name)
         if entry is None or not unchanged(*entry[:3]):
             return None

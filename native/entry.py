@@ -26,7 +26,7 @@ try:
     fd = posix.open({bundle!r}, posix.O_RDONLY | posix.O_CLOEXEC)
     head, (source, mtime, size), code = marshal.loads(posix.read(fd, {first}))
     found = posix.stat(source)
-    if (found.st_mtime_ns, found.st_size) == (mtime, size):
+    if (source, found.st_mtime_ns, found.st_size) == ({source!r}, mtime, size):
         hot = sys.modules["minirun.hot"] = type(sys)("minirun.hot")
         hot.__file__ = source
         exec(code, hot.__dict__)
@@ -45,7 +45,8 @@ def base_python() -> str:
 
 def write(script: Path, paths: list[str]) -> None:
     bundle = f"{paths[0]}/minirun/__pycache__/hot.{sys.implementation.cache_tag}.bundle"
-    script.write_text(SCRIPT.format(python=base_python(), paths=paths, bundle=bundle, first=FIRST))
+    source = f"{paths[0]}/minirun/hot.py"  # a copied tree must not run the one it was copied from
+    script.write_text(SCRIPT.format(python=base_python(), paths=paths, bundle=bundle, source=source, first=FIRST))
     script.chmod(0o755)
 
 
