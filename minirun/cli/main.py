@@ -128,11 +128,29 @@ def show_version() -> int:
     return 0
 
 
+def give_stdio() -> None:
+    """Closed by the caller: what we open next would take their places, and the container would inherit it there."""
+    from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+    for finder in hot.active:
+        if finder.fd < 3:
+            finder.fd = fcntl(finder.fd, F_DUPFD_CLOEXEC, 3)
+    null = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
+    for fd, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
+        if stream is None:
+            posix.dup2(null, fd)
+            posix.set_inheritable(fd, True)
+    if null > 2:
+        posix.close(null)
+
+
 def entry() -> None:
     """The command.  No garbage collection, no atexit, no teardown of modules: the process is about to be gone."""
     import gc
 
     gc.disable()
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        give_stdio()
     env = {
         key.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
         for key, value in posix.environ.items()
@@ -145,6 +163,6 @@ def entry() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (OSError, ValueError):
+        except (OSError, ValueError, AttributeError):  # AttributeError: it was closed before we began
             pass
     posix._exit(code)
