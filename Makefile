@@ -8,7 +8,7 @@ SITE = $(shell $(BIN)/python -c 'import site; print(site.getsitepackages()[0])')
 PREFIX ?= /usr/local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 DEBS := python3 python3-venv python3-dev gcc libc6-dev linux-libc-dev libcap-dev make busybox-static procps
-TEST_DEBS := runc clang clang-format libclang-rt-14-dev
+TEST_DEBS := runc clang clang-format libclang-rt-dev
 
 .PHONY: help setup demo test lint format bench install uninstall clean deb-setup fuzz
 

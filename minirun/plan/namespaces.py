@@ -67,6 +67,8 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
     # A new time namespace takes in children only: init forks for it, and must not be pid 1 already, which may not
     # leave its place to a sibling (kernel/fork.c: CLONE_PARENT by a namespace's init is EINVAL).
     unshared = (*LATE, "pid") if "time" in new else LATE
+    if "user" in new:
+        unshared = (*unshared, "ipc")  # its mqueue belongs to its maker: to the container's root, not to nobody
     at_once = [] if first else [name for name in new if name not in unshared]
     ops: list[Op] = [
         Spawn(namespaces=at_once, flags=flags_of(at_once), into_cgroup=asked.cgroup != "", pointer=POINTER),

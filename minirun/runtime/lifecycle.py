@@ -98,8 +98,8 @@ def delete(store: Store, container_id: str, force: bool, warn: Callable[[str], N
     """Undo what create did.  --force kills first, and is content when there is nothing."""
     try:
         entry = store.open(container_id, lock=True)
-    except MinirunError:
-        if force:
+    except MinirunError as error:
+        if force and error.errno_name == "ENOENT":
             return
         raise
     state = entry.load()

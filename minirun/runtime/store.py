@@ -161,7 +161,7 @@ class Store:
 
 def missing(container_id: str) -> MinirunError:
     # "does not exist" is what containerd and podman look for in a runtime's message.
-    return MinirunError(f"container {container_id} does not exist")
+    return MinirunError(f"container {container_id} does not exist", errno_name="ENOENT")
 
 
 def unusable(path: str, error: OSError) -> MinirunError:
