@@ -255,12 +255,16 @@ def test_a_terminal(both: tuple[Runtime, Runtime], bundle: Bundle, tmp_path: Pat
     texts, names = [], []
     for runtime in both:
         names.append(f"{runtime.name}-{uuid.uuid4().hex[:8]}")
-        with closing(ConsoleSocket(tmp_path / f"{runtime.name}.sock")) as console:
-            with open(bundle.path / "out", "wb") as out:
-                argv = ("create", "-b", bundle.path, "--console-socket", console.path, names[-1])
-                runtime(*argv, capture_output=False, stdout=out, stderr=out)
-            with closing(console.take()) as terminal:
-                runtime("start", names[-1])
-                texts.append("".join(terminal.expect("\x1e") for _ in asked[1:]) + terminal.expect("ok\r\n"))
-        runtime("delete", "--force", names[-1])
+        argv = ("create", "-b", bundle.path, "--console-socket", tmp_path / f"{runtime.name}.sock", names[-1])
+        with (
+            closing(ConsoleSocket(tmp_path / f"{runtime.name}.sock")) as console,
+            open(bundle.path / "out", "wb") as out,
+        ):
+            runtime(*argv, capture_output=False, stdout=out, stderr=out)
+            try:
+                with closing(console.take()) as terminal:
+                    runtime("start", names[-1])
+                    texts.append("".join(terminal.expect("\x1e") for _ in asked[1:]) + terminal.expect("ok\r\n"))
+            finally:
+                runtime("delete", "--force", names[-1])
     compare(asked, [text.replace("\r\n", "\n") for text in texts], names)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -115,8 +117,6 @@ def nested(tmp_path: Path) -> Path:
 def test_recursive_bind(
     minirun: Runtime, bundle: Bundle, tmp_path: Path, clean_host: None, word: str, there: str
 ) -> None:
-    import subprocess
-
     tree = nested(tmp_path)
     bind(bundle, tree, "/home", word)
     bundle.args("/probe", "ls", "/home/sub")
@@ -172,8 +172,6 @@ def test_cgroup_without_a_namespace_of_its_own(minirun: Runtime, bundle: Bundle)
 
 def test_host_mounts_reach_a_slave(minirun: Runtime, bundle: Bundle, tmp_path: Path, clean_host: None) -> None:
     """rslave: what the host mounts later below a shared source appears inside (Kubernetes' HostToContainer)."""
-    import subprocess
-
     source = tmp_path / "shared"
     source.mkdir()
     bind(bundle, source, "/home", "rbind", "rslave")
@@ -192,3 +190,37 @@ def test_host_mounts_reach_a_slave(minirun: Runtime, bundle: Bundle, tmp_path: P
     )  # fmt: skip
     wait_for(lambda: (tmp_path / "shared.out").read_text() == "seen\n", 2)
     assert not mark.exists()
+
+
+def test_sockets_and_fifos_are_bound(minirun: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        os.mkfifo(tmp_path / "f")
+        for name in "sf":
+            bind(bundle, tmp_path / name, f"/run/{name}")
+        kinds = [text.split()[0] for text in ask(minirun, bundle, "stat /run/s", "stat /run/f")]
+    assert kinds == ["socket", "fifo"]
+
+
+def test_overlay(minirun: Runtime, bundle: Bundle, tmp_path: Path, clean_host: None) -> None:
+    """As podman writes a volume with :O."""
+    for name in ("lower", "upper", "work"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lower/x").write_text("below")
+    data = (f"lowerdir={tmp_path}/lower", f"upperdir={tmp_path}/upper", f"workdir={tmp_path}/work")
+    add(bundle, "/home", "overlay", "overlay", *data, "private")
+    assert ask(minirun, bundle, "cat /home/x", "write /home/new y", "ls /home") == ["below", "", "new\nx"]
+    assert (tmp_path / "upper/new").read_text() == "y"
+
+
+def test_proc_with_options_of_its_own(minirun: Runtime, bundle: Bundle) -> None:
+    bundle.config["mounts"][0]["options"] = ["nosuid", "hidepid=2"]
+    mount = mounts(ask(minirun, bundle, "mountinfo")[0])["/proc"]
+    assert "nosuid" in mount.options and "hidepid=invisible" in mount.superblock
+
+
+def test_without_any_mounts(minirun: Runtime, bundle: Bundle) -> None:
+    """The devices are made in the rootfs itself; what is masked or read-only is simply not there."""
+    bundle.config["mounts"] = []
+    assert "null" in ask(minirun, bundle, "ls /dev", "pid")[0].split()
+    assert (bundle.rootfs / "dev/null").is_char_device()

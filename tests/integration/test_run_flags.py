@@ -223,3 +223,17 @@ def test_the_foreground_parent_is_named(minirun: Runtime, bundle: Bundle) -> Non
         wait_for(lambda: outside(process.pid, "comm").startswith("minirun"))
         minirun("kill", minirun.used[-1], "TERM")
         assert process.wait(10) == 0
+
+
+def test_descriptors_that_are_not_open(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
+    done = minirun.run(bundle, "--preserve-fds", "3")
+    assert done.returncode == 125 and "descriptor 3" in done.stderr
+
+
+def test_closed_standard_streams(minirun: Runtime, bundle: Bundle) -> None:
+    """What the caller closed is /dev/null inside, never a file of ours that took its number."""
+    words = [str(minirun.program), "--root", str(minirun.root), "run", "-b", str(bundle.args("/probe", "fds").write())]
+    argv = ["sh", "-c", 'exec "$@" <&- 2>&-', "sh", *words, minirun.name()]
+    lines = subprocess.run(argv, capture_output=True, text=True).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["0", "1", "2"]
+    assert lines[0] == "0 /dev/null" and lines[2] == "2 /dev/null"
