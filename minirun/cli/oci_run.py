@@ -6,6 +6,7 @@ import posix
 
 from minirun.cli.parse import usage
 from minirun.cli.stores import absolute, store_of
+from minirun.errors import MinirunError
 from minirun.plan.container import Options
 from minirun.runtime.create import Request, create as create_container, detach
 
@@ -23,19 +24,37 @@ def request_of(call: Call) -> Request:
         name: absolute(values.text(name), call.cwd) if values.text(name) else ""
         for name in ("pid_file", "console_socket", "pidfd_socket", "config")
     }
+    preserved = values.number("preserve_fds") + activated
+    check_preserved(preserved)
     return Request(
         container_id=call.words[0],
         bundle=absolute(values.text("bundle") or ".", call.cwd),
         options=Options(
             no_pivot=values.on("no_pivot"),
             no_new_keyring=values.on("no_new_keyring"),
-            preserve_fds=values.number("preserve_fds") + activated,
+            preserve_fds=preserved,
             listen_fds=activated,
         ),
         trace=values.on("trace"),
         warn=call.log.warn,
         **paths,  # type: ignore[arg-type]
     )
+
+
+def check_preserved(count: int) -> None:
+    """They must be the caller's: where it has none, descriptors of our own would pass, the state directory among them.
+
+    What the caller left open came through an exec; what closes on exec we opened ourselves.
+    """
+    from fcntl import F_GETFD, FD_CLOEXEC, fcntl
+
+    for fd in range(3, 3 + count):
+        try:
+            flags = fcntl(fd, F_GETFD)
+        except OSError:
+            flags = FD_CLOEXEC
+        if flags & FD_CLOEXEC:
+            raise MinirunError(f"cannot preserve {count} descriptors", reason=f"descriptor {fd} is not open")
 
 
 def create(call: Call) -> int:

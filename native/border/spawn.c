@@ -62,9 +62,13 @@ static void child(struct spawn_request *r)
     for (int i = 0; i < 3; i++)
         if (r->stdio[i] >= 0 && r->stdio[i] != i && dup2(r->stdio[i], i) < 0)
             goto failed;
-    for (int i = 3; i < base; i++) /* preserved descriptors lose close-on-exec */
-        if (fcntl(i, F_SETFD, 0) < 0)
+    for (int i = 3; i < base; i++) { /* the caller's came through an exec; one that closes on exec is our own */
+        int flags = fcntl(i, F_GETFD);
+        if (flags < 0 || flags & FD_CLOEXEC) {
+            errno = EBADF;
             goto failed;
+        }
+    }
     for (int i = 0; i < OWN_FDS; i++) {
         if (fds[i] < 0)
             close(base + i);

@@ -12,9 +12,23 @@ import sys
 from types import FrameType
 
 CALLS = {
-    "mkdir", "open", "write", "rename", "unlink", "rmdir", "bind", "listen", "connect", "sendmsg", "send", "flock",
-    "pidfd_send_signal", "posix_spawn", "kill", "prlimit",
-}  # fmt: skip
+    "mkdir",
+    "open",
+    "write",
+    "rename",
+    "unlink",
+    "rmdir",
+    "bind",
+    "listen",
+    "connect",
+    "sendmsg",
+    "send",
+    "flock",
+    "pidfd_send_signal",
+    "posix_spawn",
+    "kill",
+    "prlimit",
+}
 
 
 def children() -> list[int]:

@@ -1,7 +1,8 @@
 """Attacks from inside, by the rule that stops each: the runtime's binary, its descriptors, the process, the host.
 
 The classes are those of every runc CVE since 2019; each test is named by the rule it holds.  The file system's are in
-test_attacks_rootfs.py, those of words and numbers in test_attacks_words.py.
+test_attacks_rootfs.py, an image's in
+test_attacks_image.py, those of words and numbers in test_attacks_words.py and test_attacks_numbers.py.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pytest
 
 from minirun.engine.host import INIT_PROGRAM
 from minirun.plan.process import CAPABILITIES
-from tests.conftest import MINIRUN, Bundle, Runtime
+from tests.conftest import MINIRUN, Bundle, Runtime, run
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
@@ -31,7 +32,7 @@ def digest(path: str | Path) -> str:
 def strong(bundle: Bundle) -> Bundle:
     """Root with everything but a way out: the strongest attacker a configuration can make."""
     process = bundle.config["process"]
-    process["capabilities"] = {kind: EVERY_CAPABILITY for kind in ("bounding", "effective", "permitted")}
+    process["capabilities"] = dict.fromkeys(("bounding", "effective", "permitted"), EVERY_CAPABILITY)
     process["noNewPrivileges"] = False
     bundle.config["root"]["readonly"] = False
     return bundle
@@ -54,7 +55,9 @@ def test_running_the_runtimes_binary_runs_a_sealed_copy(
     assert (digest(INIT_PROGRAM), digest(MINIRUN)) == before
 
 
-def test_the_waiting_init_is_sealed_and_cannot_be_looked_into(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
+def test_the_waiting_init_is_sealed_and_cannot_be_looked_into(
+    minirun: Runtime, bundle: Bundle, clean_host: None
+) -> None:
     bundle.config["process"]["user"] = {"uid": 1000, "gid": 1000}
     name = minirun.create(bundle)
     pid = minirun.state(name)["pid"]
@@ -126,7 +129,9 @@ def numbers(output: str) -> list[int]:
     return [int(line.split()[0]) for line in output.splitlines()]
 
 
-def test_nothing_but_stdio_is_open_in_a_container(minirun: Runtime, bundle: Bundle, leaky: list[int], clean_host: None) -> None:
+def test_nothing_but_stdio_is_open_in_a_container(
+    minirun: Runtime, bundle: Bundle, leaky: list[int], clean_host: None
+) -> None:
     done = minirun.run(bundle.args("/probe", "fds"), pass_fds=leaky)
     assert (done.returncode, numbers(done.stdout)) == (0, [0, 1, 2]), done
     name = minirun.start(bundle.args("/probe", "pause"))
@@ -134,38 +139,47 @@ def test_nothing_but_stdio_is_open_in_a_container(minirun: Runtime, bundle: Bund
     assert (done.returncode, numbers(done.stdout)) == (0, [0, 1, 2]), done
 
 
-def test_exactly_the_preserved_descriptors_pass(minirun: Runtime, bundle: Bundle, leaky: list[int], clean_host: None) -> None:
-    keep = ["sh", "-c", 'exec 3</etc/hostname 4</etc/hostname 5</; exec "$@"', "-", MINIRUN, "--root", minirun.root]
-    run = [*keep, "run", "--preserve-fds", "2", "-b", bundle.args("/probe", "fds").write(), minirun.name()]
-    done = subprocess.run(run, capture_output=True, text=True, timeout=20, pass_fds=leaky, stdin=subprocess.DEVNULL, check=False)
-    assert numbers(done.stdout) == [0, 1, 2, 3, 4], done
+def with_roots(minirun: Runtime, *argv: str | Path) -> subprocess.CompletedProcess[str]:
+    """minirun, called with the host's root directory open as 3 to 7."""
+    given = 'exec 3</ 4</ 5</ 6</ 7</; exec "$@"'
+    return run("sh", "-c", given, "-", MINIRUN, "--root", minirun.root, *argv)
 
 
-@pytest.mark.parametrize("number", [*range(3, 13), 200])
-def test_the_working_directory_is_inside(
-    minirun: Runtime, bundle: Bundle, leaky: list[int], clean_host: None, number: int
-) -> None:
-    for path in (f"/proc/self/fd/{number}", f"/proc/self/fd/{number}/etc", f"/proc/thread-self/fd/{number}/../.."):
-        bundle.config["process"]["cwd"] = path
-        done = minirun.run(bundle.args("/probe", "cwd", "--", "ls", "."), "--preserve-fds", "5", pass_fds=leaky)
-        assert done.returncode == 125 and done.stdout == "", (path, done)
-        assert "config   /process/cwd in " in done.stderr
+def test_exactly_the_preserved_descriptors_pass(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
+    path = bundle.args("/probe", "fds").write()
+    done = with_roots(minirun, "run", "--preserve-fds", "2", "-b", path, minirun.name())
+    assert (done.returncode, numbers(done.stdout)) == (0, [0, 1, 2, 3, 4]), done
 
 
-def test_the_working_directory_of_exec_is_inside(minirun: Runtime, bundle: Bundle, leaky: list[int], clean_host: None) -> None:
+@pytest.mark.parametrize("keep", ["0", "5"])
+def test_the_working_directory_is_inside(minirun: Runtime, bundle: Bundle, clean_host: None, keep: str) -> None:
+    """Neither by a descriptor of minirun's own nor by one that the caller wants to be passed on."""
+    for number in range(3, 14):
+        for path in (f"/proc/self/fd/{number}", f"/proc/self/fd/{number}/etc", f"/proc/thread-self/fd/{number}/../.."):
+            bundle.config["process"]["cwd"] = path
+            bundle.args("/probe", "cwd", "--", "ls", ".").write()
+            done = with_roots(minirun, "run", "--preserve-fds", keep, "-b", bundle.path, minirun.name())
+            assert done.returncode == 125 and done.stdout == "", (path, done)
+            assert "config   /process/cwd in " in done.stderr
+
+
+@pytest.mark.parametrize("keep", ["0", "5"])
+def test_the_working_directory_of_exec_is_inside(minirun: Runtime, bundle: Bundle, keep: str) -> None:
     name = minirun.start(bundle.args("/probe", "pause"))
     for number in range(3, 16):
-        for keep in ("0", "5"):
-            path = f"/proc/self/fd/{number}"
-            done = minirun("exec", "--preserve-fds", keep, "--cwd", path, name, "/probe", "cwd", "--", "ls", ".", pass_fds=leaky)
-            assert done.returncode == 125 and done.stdout == "", (path, done)
+        path = f"/proc/self/fd/{number}"
+        done = with_roots(
+            minirun, "exec", "--preserve-fds", keep, "--cwd", path, name, "/probe", "cwd", "--", "ls", "."
+        )
+        assert done.returncode == 125 and done.stdout == "", (path, done)
+        assert "config   /process/cwd in " in done.stderr
 
 
 def test_closed_stdio_is_no_way_in(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
     """A caller without 0, 1 and 2: what minirun opens must not take their places in the container."""
     bundle.config["root"]["readonly"] = False
     bundle.args("/bin/sh", "-c", "/probe fds > /log; exit 3")
-    argv = [MINIRUN, "--root", minirun.root, "run", "-b", bundle.write(), minirun.name()]
+    argv = [str(word) for word in (MINIRUN, "--root", minirun.root, "run", "-b", bundle.write(), minirun.name())]
     done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "-", *argv], timeout=20, check=False)
     assert done.returncode == 3
     targets = dict(line.split(" ", 1) for line in (bundle.rootfs / "log").read_text().splitlines())
@@ -206,11 +220,21 @@ def test_the_host_is_out_of_sight(minirun: Runtime, bundle: Bundle, clean_host: 
 @pytest.mark.parametrize(
     "path",
     [
-        "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/sys/kernel/modprobe", "/sys/kernel/uevent_helper",
-        "/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/release_agent", "/proc/sys/vm/drop_caches", "/proc/bus/pci/00/00.0",
-        "/proc/irq/default_smp_affinity", "/proc/kcore", "/dev/mem", "/dev/kmsg", "/dev/sda",
+        "/proc/sys/kernel/core_pattern",
+        "/proc/sysrq-trigger",
+        "/proc/sys/kernel/modprobe",
+        "/sys/kernel/uevent_helper",
+        "/sys/fs/cgroup/cgroup.procs",
+        "/sys/fs/cgroup/release_agent",
+        "/proc/sys/vm/drop_caches",
+        "/proc/bus/pci/00/00.0",
+        "/proc/irq/default_smp_affinity",
+        "/proc/kcore",
+        "/dev/mem",
+        "/dev/kmsg",
+        "/dev/sda",
     ],
-)  # fmt: skip
+)
 def test_no_file_leads_out(minirun: Runtime, bundle: Bundle, clean_host: None, path: str) -> None:
     """What escapes have been written through: read-only, masked (the null device), or not there."""
     done = minirun.run(bundle.args("/probe", "openrw", path))
@@ -222,8 +246,12 @@ def test_no_file_leads_out(minirun: Runtime, bundle: Bundle, clean_host: None, p
 
 def test_no_mount_and_no_device_by_default(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
     bundle.config["root"]["readonly"] = False
-    for verb in (("mount", "none", "/tmp", "cgroup", "0"), ("mount", "none", "/tmp", "tmpfs", "0"), ("umount", "/proc/sys"),
-                 ("mknod", "/tmp/disk", "b", "8", "0")):  # fmt: skip
+    for verb in (
+        ("mount", "none", "/tmp", "cgroup", "0"),
+        ("mount", "none", "/tmp", "tmpfs", "0"),
+        ("umount", "/proc/sys"),
+        ("mknod", "/tmp/disk", "b", "8", "0"),
+    ):
         done = minirun.run(bundle.args("/probe", *verb))
         assert done.returncode == 1 and "not permitted" in done.stderr, (verb, done)
     assert "escaped" not in minirun.output(bundle, "/probe", "chroot-escape")

@@ -32,9 +32,21 @@ def strike(minirun: Runtime, bundle: Bundle, number: int, who: str, *argv: str) 
     """The verb, with SIGKILL to ``who`` at the Nth call; its stdio are files, for an orphan may hold them."""
     with open(bundle.path / "out", "wb") as out, open(bundle.path / "err", "wb") as err:
         return subprocess.run(
-            [sys.executable, Path(__file__).with_name("killed.py"), str(number), who, "--root", str(minirun.root), *argv],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=err, timeout=30, env={"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+            [
+                sys.executable,
+                Path(__file__).with_name("killed.py"),
+                str(number),
+                who,
+                "--root",
+                str(minirun.root),
+                *argv,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            timeout=30,
+            env={"PYTHONPATH": str(ROOT)},
+        )
 
 
 def listed(minirun: Runtime) -> list[Json]:
@@ -125,7 +137,9 @@ def test_start(minirun: Runtime, slow: Bundle, clean_host: None) -> None:
             assert again.returncode == 0, again.stderr
             assert minirun.state(name)["status"] == "running"
         else:
-            assert again.returncode == 125 and ("not created" in again.stderr or "nobody waits" in again.stderr), again.stderr
+            assert again.returncode == 125 and ("not created" in again.stderr or "nobody waits" in again.stderr), (
+                again.stderr
+            )
             assert minirun.state(name)["status"] == row["status"], "a second start must not touch it"
         remove(minirun, name, force=True)
         if done.returncode != KILLED:
@@ -190,7 +204,9 @@ def test_init_is_killed_while_it_is_made(minirun: Runtime, slow: Bundle, clean_h
         struck += 1
         assert done.returncode == 125, said
         assert "a case it does not know" not in said and "Traceback" not in said, said
-        assert said.startswith("minirun: ") and ("killed by signal 9" in said or "hook" in said or "No such" in said), said
+        assert said.startswith("minirun: ") and ("killed by signal 9" in said or "hook" in said or "No such" in said), (
+            said
+        )
         assert rows == [] and os.listdir(minirun.root) == []
     assert struck > 5
 
@@ -235,7 +251,10 @@ def test_killed_at_any_moment(minirun: Runtime, slow: Bundle, clean_host: None) 
         verb = ("create", "run")[turn % 2]
         with open(slow.path / "out", "wb") as out:
             process = subprocess.Popen(
-                [MINIRUN, "--root", minirun.root, verb, "-b", path, name], stdin=subprocess.DEVNULL, stdout=out, stderr=out
+                [MINIRUN, "--root", minirun.root, verb, "-b", path, name],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
             )
             time.sleep(chance.uniform(0.001, 0.040))
             process.kill()
@@ -262,7 +281,9 @@ def knock(minirun: Runtime, name: str, *words: bytes) -> None:
     os.close(folder)
 
 
-@pytest.mark.parametrize("words", [(), (b"",), (b"\0",), (b"\3\0\0",), (b"\2\0\0\0",), (b"x" * 4096,), (b"\1\0\0\0", b"\3\0\0\0")])
+@pytest.mark.parametrize(
+    "words", [(), (b"",), (b"\0",), (b"\3\0\0",), (b"\2\0\0\0",), (b"x" * 4096,), (b"\1\0\0\0", b"\3\0\0\0")]
+)
 def test_who_dies_at_the_gate_does_not_open_it(
     minirun: Runtime, bundle: Bundle, clean_host: None, words: tuple[bytes, ...]
 ) -> None:

@@ -21,10 +21,17 @@ Done = subprocess.CompletedProcess[str]
 def call(root: Path, *argv: str | Path, output: Path | None = None) -> Done:
     """minirun with files for stdio where a container would hold a pipe open."""
     if output is None:
-        return subprocess.run([MINIRUN, "--root", root, *argv], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+        return subprocess.run(
+            [MINIRUN, "--root", root, *argv], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        )
     with open(output, "w+") as file:
         done = subprocess.run(
-            [MINIRUN, "--root", root, *argv], stdin=subprocess.DEVNULL, stdout=file, stderr=file, timeout=60, check=False
+            [MINIRUN, "--root", root, *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            timeout=60,
+            check=False,
         )
         file.seek(0)
         return subprocess.CompletedProcess(done.args, done.returncode, "", file.read())
@@ -103,9 +110,18 @@ def test_one_id_from_all_sides(minirun: Runtime, bundle: Bundle, clean_host: Non
     path = bundle.args("/probe", "pause").write()
     name = minirun.name()
     verbs: list[tuple[str | Path, ...]] = [
-        ("create", "-b", path, name), ("start", name), ("state", name), ("kill", name, "KILL"), ("exec", name, "/bin/true"),
-        ("delete", "--force", name), ("delete", name), ("list",), ("pause", name), ("resume", name), ("ps", "-f", "json", name),
-    ]  # fmt: skip
+        ("create", "-b", path, name),
+        ("start", name),
+        ("state", name),
+        ("kill", name, "KILL"),
+        ("exec", name, "/bin/true"),
+        ("delete", "--force", name),
+        ("delete", name),
+        ("list",),
+        ("pause", name),
+        ("resume", name),
+        ("ps", "-f", "json", name),
+    ]
 
     def storm(number: int) -> None:
         argv = verbs[number * 7 % len(verbs)]
