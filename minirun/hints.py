@@ -1,6 +1,6 @@
 """Which advice goes with which failure: one table, keyed by operation and errno.
 
-The table is also ``docs/errors.md`` (written by ``python3 -m minirun.hints``), and a test provokes every row.
+The table is also ``docs/errors.md`` (written by native/docs.py), and a test provokes every row.
 ``when`` may look at the operation and at init's detail; the first row that fits is the one.
 """
 
