@@ -124,7 +124,7 @@ def install(fd: int, head: "Any") -> None:
     version, owner, libraries, trains = head
     if version == VERSION and owner == PACKAGE:
         finder = Finder(fd, libraries, trains)
-        sys.meta_path.insert(2, finder)  # type: ignore[arg-type]  # behind the built-in and frozen modules
+        sys.meta_path.insert(2, finder)  # behind the built-in and frozen modules
         if "--debug" not in sys.argv:
             active.append(finder)
         board("minirun.cli.main")

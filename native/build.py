@@ -109,11 +109,14 @@ def build_asan(folder: Path) -> Path:
     return target
 
 
-def build_fuzz(folder: Path) -> Path:
-    """plan_open() under libFuzzer (needs clang and its runtime)."""
-    target = folder / "fuzz-plan"
-    sources = [NATIVE / "fuzz" / "plan.c", NATIVE / "init" / "plan.c", NATIVE / "init" / "text.c"]
-    run("clang", *WARNINGS, "-std=c11", "-O1", "-g", "-fsanitize=fuzzer,address,undefined", "-o", target, *sources)
+def build_fuzz(folder: Path, *, alone: bool = False) -> Path:
+    """plan_open() under libFuzzer (needs clang and its runtime); ``alone``: a program that takes a file of plans."""
+    target = folder / ("plans" if alone else "fuzz-plan")
+    sources = [NATIVE / "fuzz" / "plan.c", NATIVE / "init" / "text.c"]  # the first includes init/plan.c
+    if alone:
+        run(cc(), *WARNINGS, *SANITIZED, "-DALONE", "-o", target, *sources)
+    else:
+        run("clang", *WARNINGS, *SANITIZED, "-fsanitize=fuzzer", "-o", target, *sources)
     return target
 
 

@@ -39,7 +39,7 @@ static int open_master(struct ctx *c)
     if (fd < 0 || sys_statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_MODE, &is) < 0)
         return -1;
     if ((is.stx_mode & 0170000) != 0020000 || is.stx_rdev_major != 5 || is.stx_rdev_minor != 2)
-        return fail(ENXIO, "the pty multiplexer (char 5:2)");
+        return fail(ENXIO, "pty master (char 5:2)");
     return fd;
 }
 

@@ -144,7 +144,7 @@ int path_null(struct ctx *c)
     if ((is.stx_mode & 0170000) != 0020000 || is.stx_rdev_major != 1 || is.stx_rdev_minor != 3) {
         sys_close(fd);
         c->detail = "/dev/null";
-        return fail(ENXIO, "the null device (char 1:3)");
+        return fail(ENXIO, "null device (char 1:3)");
     }
     return fd;
 }

@@ -61,7 +61,7 @@ static int carry_out(struct ctx *c, const struct op *op)
     if (op->kind == OP_SYNC)
         return sync_simple(c, MSG_SYNC, 0) < 0 ? -1 : sync_wait_go(c);
     if (!handlers[op->kind])
-        return fail(ENOSYS, "plan: an operation of the host's");
+        return fail(ENOSYS, "plan: the host's");
     return handlers[op->kind](c, op);
 }
 

@@ -81,10 +81,10 @@ def a_life(installed: Installed, folder: Path, bundled: bool) -> dict[str, set[s
     try:
         with open(folder / "out", "wb") as out:
             verb("create", "-b", folder, name, capture_output=False, stdout=out, stderr=out)
-        for step in (("state", name), ("start", name), ("list",), ("exec", name, "/bin/busybox", "true")):
-            verb(*step)
-        for step in (("pause", name), ("resume", name), ("kill", name, "KILL"), ("delete", "--force", name)):
-            verb(*step)
+        for words in ("state ID", "start ID", "list", "exec ID /bin/busybox true", "pause ID", "resume ID"):
+            verb(*words.replace("ID", name).split())
+        for words in ("kill ID KILL", "delete --force ID"):
+            verb(*words.replace("ID", name).split())
         write_config(folder, "true")
         verb("run", "-b", folder, name)
     finally:

@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from native import build
 from tests.conftest import ROOT, require, run
-
-sys.path.insert(0, str(ROOT / "native"))
-
-import build
 
 FOLDERS = ("minirun", "native", "tests")
 C_FOLDERS = ("native/init", "native/border", "native/fuzz", "tests/probe", "tests/bench")

@@ -107,6 +107,13 @@ def test_structs_have_python_s_sizes(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_names_of_failures_fit_into_a_report() -> None:
+    """struct report has 24 bytes for what failed; a longer name would reach people cut off."""
+    for path in INIT.glob("*.c"):
+        for name in re.findall(r'fail\(E\w+, "([^"]*)"\)', path.read_text()):
+            assert 0 < len(name) < 24, f"{path.name}: {name}"
+
+
 def test_messages_have_one_number() -> None:
     for name, number in protocol.MESSAGES.items():
         assert getattr(protocol, name) == number

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from minirun.cgroups import device_program
 from minirun.linux import lib, statfs
 from minirun.plan import mountflags, namespaces, process
 from minirun.spec.rules import RLIMITS
-from tests.conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "native"))
-
-import build
+from native import build
 
 CLONE_NAMES = {
     "user": "USER", "mount": "NS", "pid": "PID", "network": "NET", "ipc": "IPC", "uts": "UTS", "cgroup": "CGROUP",

@@ -7,19 +7,15 @@ import copy
 import dis
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType
 
 import pytest
 
+from native import bundle
 from tests.conftest import ROOT
 from tests.installed import Installed
-
-sys.path.insert(0, str(ROOT / "native"))
-
-import bundle
 
 SOURCES = sorted((ROOT / "minirun").rglob("*.py"))
 SAID = 'raise usage("the edited one")  # '
@@ -102,7 +98,7 @@ def empty():
     point = space["Point"]
     assert space["here"] == 1 and "nothing" not in space
     assert point.__doc__ is None and point.go.__doc__ is None  # type: ignore[attr-defined]
-    assert point.__annotations__ == {"x": "int"}, "a record's annotations are its fields"  # type: ignore[attr-defined]
+    assert point.__annotations__ == {"x": "int"}, "a record's annotations are its fields"
     assert point.go.__annotations__ == {}  # type: ignore[attr-defined]
 
 

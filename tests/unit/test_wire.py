@@ -111,7 +111,7 @@ def test_header_and_flags() -> None:
 
 
 def test_equal_strings_are_stored_once() -> None:
-    node = {"target": "", "major": 1, "minor": 3, "mode": 0, "uid": 0, "gid": 0, "flags": 0}
+    node: dict[str, Any] = {"target": "", "major": 1, "minor": 3, "mode": 0, "uid": 0, "gid": 0, "flags": 0}
     one = wire.encode([Node(path="/dev/a-long-name", type="c", **node)])
     two = wire.encode([Node(path="/dev/a-long-name", type="c", **node)] * 2)
     assert len(two) - len(one) == wire.RECORD.size
