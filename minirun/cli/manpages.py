@@ -16,8 +16,8 @@ from minirun.errors import CANNOT_EXECUTE, FAILED, NOT_FOUND, USAGE
 DATE = "2026-11-23"  # of the words below; a page must not change because it is built on another day
 DESCRIPTION = """\
 minirun runs containers as the OCI runtime-spec describes them. A container comes from a bundle: a directory with a \
-config.json and a root file system. containerd, podman and others call minirun as they call runc; the options are \
-spelled the same.
+config.json and a root file system. Verbs and options are spelled as runc \
+spells them, because containerd and podman call a runtime that way.
 
 config.json becomes a plan: one ordered list of steps, each with who does it (the host, or init inside) and the place \
 in config.json it comes from. create, run and exec print it with --explain and do nothing; with --trace they carry it \
