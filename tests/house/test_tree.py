@@ -9,9 +9,9 @@ from tests.conftest import ROOT, run
 
 # Names are put together here, so that this file does not find itself.
 HOSTS = [".".join(words) for words in (
-    ("docker", "io"), ("ghcr", "io"), ("quay", "io"), ("gcr", "io"), ("k8s", "io"), ("pypi", "org"),
-    ("pythonhosted", "org"), ("crates", "io"), ("npmjs", "org"), ("deb", "debian", "org"), ("github", "com"),
-    ("githubusercontent", "com"), ("gitlab", "com"),
+    ("docker", "io"), ("ghcr", "io"), ("quay", "io"), ("gcr", "io"), ("registry", "k8s", "io"), ("pypi", "org"),
+    ("pythonhosted", "org"), ("crates", "io"), ("npmjs", "org"), ("deb", "debian", "org"),
+    ("githubusercontent", "com"),
 )]  # fmt: skip
 PLACES = ["/" + "work/", r"/Users/\w+"]
 
