@@ -83,7 +83,7 @@ HINTS = (
     Hint(name="mount-option", kind="mount", errno="EINVAL", text="the file system does not know the option, or not that value: {detail}"),
     Hint(name="mount-link", kind="mount", errno="ELOOP", text="{detail} in the rootfs is or has a symbolic link; /proc, /sys and /dev must be directories"),
     Hint(name="bind-source", kind="bind", errno="ENOENT", text="{detail} is not there"),
-    Hint(name="bind-link", kind="bind", errno="ELOOP", text="{detail} in the rootfs is a dangling symbolic link: minirun does not create what it points to"),
+    Hint(name="bind-link", kind="bind", errno="ELOOP", text="{detail} in the rootfs is a symbolic link that leads nowhere: in a circle, or (for a directory) to what is not there"),
     Hint(name="target-not-directory", kind="bind", errno="ENOTDIR", text="source and target must both be directories, or both not: {detail}"),
     Hint(name="rootfs-missing", kind="root", errno="ENOENT", text="/root/path is relative to the bundle; make the directory, or correct the path"),
     Hint(name="rootfs-not-directory", kind="root", errno="ENOTDIR", text="a root file system is a directory"),

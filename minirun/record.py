@@ -30,7 +30,7 @@ class Record:
 
     def __init_subclass__(cls) -> None:
         own = cls.__dict__.get("__annotations__", {})
-        cls.FIELDS = cls.FIELDS + tuple(name for name in own if name.islower() and name not in cls.FIELDS)
+        cls.FIELDS = cls.FIELDS + tuple(name for name in own if not name.isupper() and name not in cls.FIELDS)
 
     def __init__(self, **values: Any) -> None:
         self.__dict__.update(values)

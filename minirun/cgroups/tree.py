@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 GONE = (ENOENT, ENODEV)  # ENODEV: removed between open and write
+CLAIM = "user.minirun"
 RACES = 20  # another runtime may remove the empty parent between our two mkdirs
 
 
@@ -42,6 +43,24 @@ def make_once(root: str, path: str, controllers: tuple[str, ...]) -> None:
             posix.mkdir(root + at, 0o755)
         except FileExistsError:
             continue
+
+
+def claim(directory: str, owner: str, *, replace: bool = False) -> None:
+    """Write down whose the cgroup is, in an extended attribute (cgroup2 has had them for users since Linux 5.7).
+
+    Two containers may be given the same path: without this, removing one would kill the other.  Raises
+    FileExistsError if somebody's name is there, unless ``replace``.
+    """
+    flags = posix.XATTR_REPLACE if replace else posix.XATTR_CREATE
+    posix.setxattr(directory, CLAIM, owner.encode("utf-8", "surrogateescape"), flags)
+
+
+def owner(directory: str) -> str:
+    """Who claimed the cgroup; "" if nobody did, or it is gone."""
+    try:
+        return posix.getxattr(directory, CLAIM).decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
 
 
 def enable(directory: str, controller: str) -> None:

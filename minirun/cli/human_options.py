@@ -5,7 +5,7 @@ Kept apart from ``options`` because that table is read at every cold start, and 
 
 from __future__ import annotations
 
-from minirun.cli.options import BY_NAME as OCI, Option, Verb
+from minirun.cli.options import Option, Verb, all_verbs
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -22,7 +22,7 @@ HUMAN = (
     Verb(name="help", help="say more about a verb", arguments=("VERB",), at_least=0),
 )  # fmt: skip
 
-ALL = {**OCI, **{verb.name: verb for verb in HUMAN}}
+ALL = {**all_verbs(), **{verb.name: verb for verb in HUMAN}}
 
 HEADINGS = (
     ("Life of a container", ("create", "start", "run", "exec", "kill", "delete")),

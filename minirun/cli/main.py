@@ -44,7 +44,7 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
         if glob.on("help") or not words:
             return human(argv)
         log = open_log(glob)
-        verb = options.BY_NAME.get(words[0])
+        verb = options.verb_of(words[0])
         rest = words[1:]
         if verb is None:
             return human(argv)

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from minirun.record import Record
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class Option(Record):
     """``--long``/``-s``; ``value`` is the placeholder's name, "" for a switch."""
@@ -101,15 +105,18 @@ LATER_LIMITS = (
     "mem-bw-schema",
 )
 
-VERBS = (
-    Verb(name="create", help="make a container from a bundle; its program waits for start", options=BUILD),
-    Verb(name="start", help="let the program of a created container run"),
-    Verb(
+# A verb is made when it is asked for: a cold start needs one of them.
+TABLE: dict[str, Callable[[], Verb]] = {
+    "create": lambda: Verb(
+        name="create", help="make a container from a bundle; its program waits for start", options=BUILD
+    ),
+    "start": lambda: Verb(name="start", help="let the program of a created container run"),
+    "run": lambda: Verb(
         name="run", help="create and start; wait and delete unless --detach",
         options=(*BUILD, DETACH, Option(long="keep", help="do not delete the container when it ends"),
                  Option(long="no-subreaper", help="accepted: minirun becomes a subreaper only while it waits")),
     ),
-    Verb(
+    "exec": lambda: Verb(
         name="exec", help="run one more program in a container", rest="COMMAND",
         options=(
             CONSOLE, PID_FILE, PIDFD, PRESERVE, DETACH, EXPLAIN, TRACE,
@@ -127,23 +134,25 @@ VERBS = (
             Option(long="apparmor", value="PROFILE", help="AppArmor profile", later="AppArmor profiles are not applied yet"),
         ),
     ),
-    Verb(name="state", help="print a container's state as JSON"),
-    Verb(
+    "state": lambda: Verb(name="state", help="print a container's state as JSON"),
+    "kill": lambda: Verb(
         name="kill", help="send a signal (default TERM) to a container", arguments=("ID", "SIGNAL"), at_least=1,
         options=(Option(long="all", short="a", help="to every process, not only the first"),
                  Option(long="regex", short="r", help="as in crun", later="ids are taken literally")),
     ),
-    Verb(
+    "delete": lambda: Verb(
         name="delete", help="remove a stopped container",
         options=(Option(long="force", short="f", help="kill it first; fine if it does not exist"),
                  Option(long="regex", help="as in crun", later="ids are taken literally")),
     ),
-    Verb(name="list", help="list containers", arguments=(),
-         options=(FORMAT, Option(long="quiet", short="q", help="ids only"))),
-    Verb(name="ps", help="list a container's processes", options=(FORMAT,), rest="PS_OPTION"),
-    Verb(name="pause", help="freeze all processes of a container"),
-    Verb(name="resume", help="let a paused container go on"),
-    Verb(
+    "list": lambda: Verb(
+        name="list", help="list containers", arguments=(),
+        options=(FORMAT, Option(long="quiet", short="q", help="ids only")),
+    ),
+    "ps": lambda: Verb(name="ps", help="list a container's processes", options=(FORMAT,), rest="PS_OPTION"),
+    "pause": lambda: Verb(name="pause", help="freeze all processes of a container"),
+    "resume": lambda: Verb(name="resume", help="let a paused container go on"),
+    "update": lambda: Verb(
         name="update", help="change a running container's limits",
         options=(
             Option(long="resources", short="r", value="FILE|-", help="a resources document (config.json, /linux/resources)"),
@@ -151,20 +160,31 @@ VERBS = (
             *[Option(long=name, value="N", help="as in runc", later="not on cgroup v2, or not yet") for name in LATER_LIMITS],
         ),
     ),
-    Verb(
+    "events": lambda: Verb(
         name="events", help="print numbers and out-of-memory events as JSON lines",
         options=(Option(long="stats", help="once, then end"),
                  Option(long="interval", value="DURATION", default="5s", help="time between two lines, as 500ms, 5s or 1m")),
     ),
-    Verb(
+    "spec": lambda: Verb(
         name="spec", help="write a first config.json", arguments=(),
         options=(Option(long="bundle", short="b", value="DIR", help="where to write it (default: here)"),
                  Option(long="rootless", help="for an ordinary user, in a user namespace"),
                  Option(long="force", short="f", help="write over an existing file")),
     ),
-    Verb(name="features", help="print what minirun can do, as JSON (runtime-spec, features.md)", arguments=()),
-    Verb(name="checkpoint", help="not there yet", options=CRIU),
-    Verb(name="restore", help="not there yet", options=CRIU),
-)  # fmt: skip
+    "features": lambda: Verb(
+        name="features", help="print what minirun can do, as JSON (runtime-spec, features.md)", arguments=()
+    ),
+    "checkpoint": lambda: Verb(name="checkpoint", help="not there yet", options=CRIU),
+    "restore": lambda: Verb(name="restore", help="not there yet", options=CRIU),
+}  # fmt: skip
 
-BY_NAME = {verb.name: verb for verb in VERBS}
+
+def verb_of(name: str) -> Verb | None:
+    """The verb of that name, if there is one."""
+    made = TABLE.get(name)
+    return made() if made else None
+
+
+def all_verbs() -> dict[str, Verb]:
+    """Every verb by name, for help, man pages and completions."""
+    return {name: made() for name, made in TABLE.items()}

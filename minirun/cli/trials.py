@@ -70,7 +70,7 @@ def spawn(facts: Facts, names: list[str], into_cgroup: bool = False) -> list[Op]
         ops.append(WriteTask(file="uid_map", value=f"0 {facts.euid} 1\n"))
         ops.append(WriteTask(file="gid_map", value=f"0 {facts.egid} 1\n"))
         ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=USER_SETGROUPS if facts.euid == 0 else 0))
-    ops.append(Session(keyring=""))
+    ops.append(Session(new_keyring=False))
     return ops
 
 

@@ -42,6 +42,7 @@ class Site(Record):
     meanwhile: Callable[[], None] | None = None  # something useful to do while init works
     terminal: Callable[[int], None] | None = None  # takes the pty's master
     warn: Callable[[str], None] | None = None
+    claim: str = ""  # the name that the cgroup is claimed with
     cgroup_made: str = ""  # the topmost directory to remove with it
     init: Init | None = None
     undo: list[Callable[[], None]]

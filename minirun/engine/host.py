@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+from errno import EBUSY
 
 from minirun.cgroups import tree
 from minirun.engine.init import Init
@@ -20,10 +21,18 @@ INIT_PROGRAM = __file__.rpartition("/engine/")[0] + "/minirun-init"
 
 
 def make_cgroup(site: Site, op: Any) -> None:
+    """Made (or found empty), then claimed: from there on it is ours to kill and to remove."""
     directory = site.cgroup_root + op.path
     if tree.populated(directory):
-        raise OSError(16, "it exists and has processes: another container's?", directory)
+        raise OSError(EBUSY, "it exists and has processes: another container's?", directory)
     tree.make(site.cgroup_root, op.path, op.controllers)
+    try:
+        tree.claim(directory, site.claim)
+    except FileExistsError:
+        other = tree.owner(directory)
+        if other != site.claim and posix.access(other, posix.F_OK):
+            raise OSError(EBUSY, f"it belongs to another container, {other}", directory) from None
+        tree.claim(directory, site.claim, replace=True)
     site.undo.append(lambda: tree.remove(site.cgroup_root, op.path, site.cgroup_made))
 
 

@@ -45,7 +45,7 @@ def plan(asked: ExecAsked) -> Plan:
     if "user" in names:
         setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
         ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
-    ops.append(Session(keyring=f"_ses.{asked.container_id}", pointer=""))
+    ops.append(Session(new_keyring=True, pointer=""))
     ops += process.console(program, "")
     ops += process.become_the_user(program, asked.facts, process.rlimits(program), problems)
     ops.append(Wait(pointer="/process"))

@@ -36,6 +36,8 @@ def one(asked: Asked, mount: MountSpec, pointer: str, problems: Problems) -> lis
     options = mountflags.parse(mount.get("options", ()))
     target = clean(mount["destination"])
     fstype = mount.get("type", "")
+    if target == "/" and not options.remount and (options.bind or fstype not in ("", "none")):
+        problems.add(f"{pointer}/destination", "a mount over the rootfs itself is not supported: /root/path names it")
     if options.remount or (not options.bind and fstype in ("", "none")):
         return remount(target, options, pointer, problems)
     if options.bind or fstype == "bind":

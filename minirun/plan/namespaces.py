@@ -86,8 +86,7 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
     ops += late(asked, [name for name in new if name in unshared])
     if "pid" in joined or "time" in new or (first and "pid" in new):
         ops.append(Fork(pointer=pointers(asked).get("pid", POINTER)))
-    keyring = "" if asked.options.no_new_keyring else f"_ses.{asked.container_id}"
-    ops.append(Session(keyring=keyring, pointer=""))
+    ops.append(Session(new_keyring=not asked.options.no_new_keyring, pointer=""))
     if "network" in new:
         ops.append(Loopback(pointer=pointers(asked)["network"]))
     return ops

@@ -40,6 +40,7 @@ USER_SETGROUPS = 1
 PIVOT_CHROOT = 1  # --no-pivot: MS_MOVE and chroot, for a rootfs on ramfs
 CHDIR_TRY = 1  # with the runtime's rights first; EACCES is not final
 EXEC_SET_HOME = 1
+LONGEST_LINE = 400  # of a command in a message: arguments may be megabytes
 
 
 class Op(Record):
@@ -183,12 +184,12 @@ class Fork(Op):
 
 @op
 class Session(Op):
-    """setsid(2), and keyctl(2) KEYCTL_JOIN_SESSION_KEYRING unless ``keyring`` is empty."""
+    """setsid(2), and keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: an anonymous one, which nobody can have prepared."""
 
-    keyring: str
+    new_keyring: bool
 
     def describe(self) -> str:
-        return "start a new session" + (f" with keyring {self.keyring}" if self.keyring else "")
+        return "start a new session" + (" with a keyring of its own" if self.new_keyring else "")
 
 
 @op
@@ -460,7 +461,8 @@ class Exec(Op):
     flags: int
 
     def describe(self) -> str:
-        return f"exec {' '.join(self.args)}"
+        words = " ".join(self.args)
+        return f"exec {words if len(words) <= LONGEST_LINE else words[:LONGEST_LINE] + '...'}"
 
 
 def limit_word(value: int) -> str:

@@ -103,6 +103,7 @@ def create(store: Store, request: Request) -> Created:
         id=request.container_id, bundle=request.bundle, created=now(), owner=facts.euid,
         rootfs=container.absolute(spec["root"]["path"], request.bundle), annotations=spec.get("annotations", {}),
         cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
+        claim=entry.path,
     )  # fmt: skip
     site = make_site(plan, state, facts, name, request)
     try:
@@ -148,7 +149,7 @@ def make_site(plan: Plan, state: State, facts: Facts, name: str, request: Reques
 
     return Site(
         ops=plan.ops, config=name, cgroup_root=facts.cgroup_root, cgroup=plan.cgroup,
-        cgroup_made=state.cgroupMade, state_document=state_document,
+        claim=state.claim, cgroup_made=state.cgroupMade, state_document=state_document,
         preserve=request.options.preserve_fds, trace=request.trace, dumpable=facts.euid != 0, warn=request.warn,
         terminal=terminal_taker(request), meanwhile=request.meanwhile, undo=[], times={},
     )  # fmt: skip

@@ -69,21 +69,27 @@ def kill(store: Store, container_id: str, number: int, everyone: bool = False) -
     entry = store.open(container_id)
     state = entry.load()
     word = status.status(entry, state)
-    if everyone and state.cgroup:
-        kill_all(state, number)
+    directory = own_cgroup(state) if everyone else ""
+    if directory:
+        kill_all(directory, number)
         if word == STOPPED:
             return
     if word not in (CREATED, RUNNING, PAUSED):
         # "container not running" is what containerd looks for.
         raise MinirunError(f"cannot kill container {container_id}", reason="container not running")
-    if everyone and state.cgroup:
+    if directory:
         return
     if not signal_process(state, number):
         raise MinirunError(f"cannot kill container {container_id}", reason="container not running")
 
 
-def kill_all(state: State, number: int) -> None:
+def own_cgroup(state: State) -> str:
+    """The container's cgroup, unless it is claimed by another container that was given the same path."""
     directory = state.cgroupRoot + state.cgroup
+    return directory if state.cgroup and tree.owner(directory) == state.claim else ""
+
+
+def kill_all(directory: str, number: int) -> None:
     if number == SIGKILL:
         tree.kill(directory)
         return
@@ -92,6 +98,8 @@ def kill_all(state: State, number: int) -> None:
             posix.kill(pid, number)
         except ProcessLookupError:
             continue
+        except PermissionError as error:
+            raise MinirunError(f"cannot signal process {pid}", reason="it runs as another user") from error
 
 
 def delete(store: Store, container_id: str, force: bool, warn: Callable[[str], None]) -> None:
@@ -114,15 +122,16 @@ def delete(store: Store, container_id: str, force: bool, warn: Callable[[str], N
 
 def destroy(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
     """End every process, remove the cgroup, run poststop hooks, forget."""
+    directory = own_cgroup(state)
     if status.alive(state):
-        if state.cgroup:
-            tree.kill(state.cgroupRoot + state.cgroup)
+        if directory:
+            tree.kill(directory)
         signal_process(state, SIGKILL)
         if not wait_gone(state):
             raise MinirunError(
                 f"cannot delete container {state.id}", reason=f"process {state.pid} does not end (D state?)"
             )
-    if state.cgroup:
+    if directory or (state.cgroup and unclaimed(state)):
         try:
             tree.remove(state.cgroupRoot, state.cgroup, state.cgroupMade)
         except OSError as error:
@@ -132,6 +141,12 @@ def destroy(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
     if state.complete:
         hooks.poststop(entry.config(), state, warn)
     entry.remove()
+
+
+def unclaimed(state: State) -> bool:
+    """Nobody's and empty: made by a create that was killed before it could say whose."""
+    directory = state.cgroupRoot + state.cgroup
+    return not tree.owner(directory) and not tree.populated(directory)
 
 
 def freeze(store: Store, container_id: str, frozen: bool) -> None:

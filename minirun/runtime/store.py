@@ -41,12 +41,10 @@ class State(Record):
     cgroup: str  # below the cgroup2 mount; "" for none
     cgroupRoot: str
     cgroupMade: str = ""  # the topmost directory that goes with the last container in it
+    claim: str = ""  # what the cgroup's owner is called (cgroups/tree.py)
     pid: int = 0
     startTime: int = 0  # field 22 of /proc/PID/stat: with the pid it names one process for ever
     complete: bool = False  # create got to its end
-
-    FIELDS = ("id", "bundle", "created", "owner", "rootfs", "annotations", "cgroup", "cgroupRoot", "cgroupMade",
-              "pid", "startTime", "complete")  # fmt: skip
 
     def to_json(self) -> bytes:
         return encode(dict(zip(self.FIELDS, self.astuple(), strict=True))).encode()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from minirun.errors import MinirunError
 from minirun.spec import rules
-from minirun.spec.schema import CONFIG, PROCESS, RESOURCES, UNSUPPORTED
+from minirun.spec.schema import CONFIG, PROCESS, RESOURCES, UNSUPPORTED, V1_ONLY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ def config(value: Any, name: str) -> Spec:
     """A whole config.json, checked; ``name`` is the file for the error."""
     problems = Problems()
     walk(value, CONFIG, "", problems)
-    if value.__class__ is dict:
-        for pointer in UNSUPPORTED:
-            refuse(value, pointer.split("/")[1:], "", problems)
+    refuse_all(value, "/", problems)
     problems.raise_any(name)
     for rule in rules.ALL:
         rule(value, problems)
@@ -69,9 +67,7 @@ def process(value: Any, name: str, at: str = "") -> Process:
     walk(value, PROCESS, at, problems)
     problems.raise_any(name, "the process is not valid")
     wrapped = {"process": value}
-    for pointer in UNSUPPORTED:
-        if pointer.startswith("/process/"):
-            refuse(wrapped, pointer.split("/")[1:], "", problems)
+    refuse_all(wrapped, "/process/", problems)
     for rule in rules.PROCESS:
         rule(wrapped, problems)
     problems.found = [(at + pointer.removeprefix("/process"), message) for pointer, message in problems.found]
@@ -84,6 +80,8 @@ def resources(value: Any, name: str) -> Resources:
     """A resources document (``update -r``)."""
     problems = Problems()
     walk(value, RESOURCES, "", problems)
+    refuse_all({"linux": {"resources": value}}, "/linux/resources/", problems)
+    problems.found = [(pointer.removeprefix("/linux/resources"), message) for pointer, message in problems.found]
     problems.raise_any(name, "the resources are not valid")
     checked: Resources = value
     return checked
@@ -170,20 +168,35 @@ def escape(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def refuse(value: Any, path: list[str], pointer: str, problems: Problems) -> None:
-    """Add a problem if the member at ``path`` is there and holds something."""
+def refuse_all(value: Any, below: str, problems: Problems) -> None:
+    """What minirun does not carry out yet, or cgroup v2 does not have; of the pointers that begin with ``below``."""
+    later = "is not supported yet, and running without it would not be what was asked"
+    never = "is a limit of cgroup v1: cgroup v2, the only one that minirun uses, does not have it"
+    for pointers, message in ((UNSUPPORTED, later), (V1_ONLY, never)):
+        for pointer in pointers:
+            if pointer.startswith(below):
+                refuse(value, pointer.split("/")[1:], "", problems, message)
+
+
+def asks(value: Any) -> bool:
+    """Does a member ask for something?  Empty, false, 0 and (for a limit: none) negative do not."""
+    return bool(value) and not (value.__class__ is int and value < 0)
+
+
+def refuse(value: Any, path: list[str], pointer: str, problems: Problems, message: str) -> None:
+    """Add a problem if the member at ``path`` is there and asks for something."""
     head, rest = path[0], path[1:]
     if head == "*":
         if value.__class__ is list:
             for index, item in enumerate(value):
-                refuse(item, rest, f"{pointer}/{index}", problems)
+                refuse(item, rest, f"{pointer}/{index}", problems, message)
         return
-    if value.__class__ is not dict or value.get(head) in (None, "", {}, []):
+    if value.__class__ is not dict or not asks(value.get(head)):
         return
     if rest:
-        refuse(value[head], rest, f"{pointer}/{head}", problems)
+        refuse(value[head], rest, f"{pointer}/{head}", problems, message)
     else:
-        problems.add(f"{pointer}/{head}", "is not supported yet, and running without it would not be what was asked")
+        problems.add(f"{pointer}/{head}", message)
 
 
 if TYPE_CHECKING:

@@ -134,11 +134,21 @@ UNSUPPORTED = (
     "/process/commandLine",
     "/mounts/*/uidMappings",
     "/mounts/*/gidMappings",
-    "/linux/resources/network",
     "/linux/resources/cpu/realtimeRuntime",
     "/linux/resources/cpu/realtimePeriod",
     "/vm",
     "/solaris",
     "/windows",
     "/zos",
+)
+
+# Limits of cgroup v1 that v2 does not have at all: refused while they ask for something.
+V1_ONLY = (
+    "/linux/resources/memory/kernel",
+    "/linux/resources/memory/kernelTCP",
+    "/linux/resources/memory/swappiness",
+    "/linux/resources/memory/disableOOMKiller",
+    "/linux/resources/blockIO/leafWeight",
+    "/linux/resources/blockIO/weightDevice/*/leafWeight",
+    "/linux/resources/network",
 )

@@ -112,19 +112,43 @@ int path_make_directory(struct ctx *c, const char *path, uint64_t resolve)
     return make_below(fd, path + end);
 }
 
+/* Where the link `name` in `parent` (the directory of `path`) leads, as a path from the root, into `to`. */
+static int link_target(int parent, const char *name, const char *path, char *to)
+{
+    char target[PATH_SIZE], directory[PATH_SIZE];
+    long n = sc4(readlinkat, parent, P(name), P(target), sizeof target - 1);
+    if (n < 0 || text_join(directory, sizeof directory, path, "", "") < 0)
+        return -1;
+    target[n] = '\0';
+    directory[text_length(path) - text_length(name)] = '\0';
+    return text_join(to, PATH_SIZE, target[0] == '/' ? "" : directory, target, "");
+}
+
+/*
+ * A file to mount on, made if missing.  A dangling link in its place (/etc/resolv.conf of many images) is followed,
+ * as runc and crun do, and what it leads to is made: inside the rootfs, because it is resolved like every path.
+ */
 int path_make_file(struct ctx *c, const char *path, uint64_t resolve)
 {
-    int fd = path_open(c, path, 0, resolve);
-    if (fd >= 0 || last_failure.err != ENOENT)
-        return fd;
-    const char *name;
-    int parent = path_parent(c, path, &name);
-    if (parent < 0)
-        return -1;
-    fd = make_component(parent, name, false);
-    sys_close(parent);
-    c->detail = path;
-    return fd;
+    char followed[PATH_SIZE];
+    for (int links = 0; links < 8; links++) {
+        int fd = path_open(c, path, 0, resolve);
+        if (fd >= 0 || last_failure.err != ENOENT)
+            return fd;
+        const char *name;
+        int parent = path_parent(c, path, &name);
+        if (parent < 0)
+            return -1;
+        fd = make_component(parent, name, false);
+        bool dangling = fd < 0 && last_failure.err == ELOOP;
+        int led = dangling ? link_target(parent, name, path, followed) : 0;
+        sys_close(parent);
+        c->detail = path;
+        if (!dangling || led < 0)
+            return dangling ? -1 : fd;
+        path = followed;
+    }
+    return fail(ELOOP, "openat2");
 }
 
 /*

@@ -57,12 +57,15 @@ int op_fork(struct ctx *c, const struct op *op)
 
 int op_session(struct ctx *c, const struct op *op)
 {
-    const char *keyring = S(op, SESSION_KEYRING);
     c->detail = "";
     if (sc0(setsid) < 0)
         return -1;
-    /* Without a keyring of its own the container reads the caller's; a kernel without keys has none to read. */
-    if (*keyring && sc2(keyctl, KEYCTL_JOIN_SESSION_KEYRING, P(keyring)) < 0 && last_failure.err != ENOSYS)
+    /*
+     * Without a keyring of its own the container reads the caller's; a kernel without keys has none to read.  It
+     * has no name: joining by name (runc's "_ses.ID") would join what somebody else had put there under that name.
+     */
+    if (N(op, SESSION_NEW_KEYRING) && sc2(keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0) < 0 &&
+        last_failure.err != ENOSYS)
         return -1;
     return 0;
 }

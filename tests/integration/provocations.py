@@ -180,8 +180,8 @@ def no_source(minirun: Runtime, bundle: Bundle) -> Done:
 
 
 @provokes("bind-link", "/mounts/7")
-def dangling_target(minirun: Runtime, bundle: Bundle) -> Done:
-    (bundle.rootfs / "target").symlink_to("/nowhere")
+def circular_target(minirun: Runtime, bundle: Bundle) -> Done:
+    (bundle.rootfs / "target").symlink_to("/target")
     bundle.config["mounts"].append({"destination": "/target", "source": "config.json", "options": ["bind"]})
     return minirun.run(bundle)
 

@@ -201,12 +201,9 @@ def test_sub_cgroup(minirun: Runtime, running: str) -> None:
 
 
 def test_preserve_fds(minirun: Runtime, running: str, bundle: Bundle) -> None:
-    with open(bundle.path / "given", "w+") as file:
-        os.dup2(file.fileno(), 3, inheritable=True)
-        try:
-            done = minirun("exec", "--preserve-fds", "1", running, "/probe", "fds", pass_fds=(3,))
-        finally:
-            os.close(3)
+    """Descriptor 3 is opened by a shell: in here it belongs to pytest."""
+    words = f"{MINIRUN} --root {minirun.root} exec --preserve-fds 1 {running} /probe fds"
+    done = run("sh", "-c", f"exec 3>{bundle.path}/given; {words}")
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["0", "1", "2", "3"]
 
 

@@ -224,3 +224,27 @@ def test_without_any_mounts(minirun: Runtime, bundle: Bundle) -> None:
     bundle.config["mounts"] = []
     assert "null" in ask(minirun, bundle, "ls /dev", "pid")[0].split()
     assert (bundle.rootfs / "dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("target", ["/run/resolve/stub", "../run/resolve/stub"])
+def test_dangling_link_as_target(minirun: Runtime, bundle: Bundle, target: str) -> None:
+    """/etc/resolv.conf of many images: what the link leads to is made, inside the rootfs."""
+    (bundle.rootfs / "etc" / "resolv.conf").symlink_to(target)
+    (bundle.path / "dns").write_text("nameserver 10.0.0.1\n")
+    bundle.config["mounts"].append(
+        {"destination": "/etc/resolv.conf", "type": "bind", "source": "dns", "options": ["bind", "ro"]}
+    )
+    assert minirun.output(bundle, "/probe", "cat", "/etc/resolv.conf") == "nameserver 10.0.0.1\n"
+    assert (bundle.rootfs / "run" / "resolve" / "stub").is_file()
+
+
+def test_dangling_link_out_of_the_rootfs(minirun: Runtime, bundle: Bundle) -> None:
+    """However far up a link climbs, it ends in the rootfs."""
+    outside = bundle.path / "canary"
+    (bundle.rootfs / "etc" / "resolv.conf").symlink_to("../../../../../../../.." + str(outside))
+    (bundle.path / "dns").write_text("x")
+    bundle.config["mounts"].append(
+        {"destination": "/etc/resolv.conf", "type": "bind", "source": "dns", "options": ["bind"]}
+    )
+    minirun.run(bundle.args("/probe", "pid"))
+    assert not outside.exists()

@@ -182,9 +182,16 @@ def test_session_and_descriptors(minirun: Runtime, bundle: Bundle) -> None:
     assert seen[:4] == ["1", "1", "1", "0"]
     assert [line.split()[0] for line in seen[4].splitlines()] == ["0", "1", "2"]
     assert dict(line.split(":\t") for line in seen[5].splitlines())["SigIgn"] == bits()
-    assert f"_ses.{minirun.used[-1]}" in seen[6]
+    assert seen[6].endswith(";_ses")
+
+
+def test_no_keyring_can_be_prepared(minirun: Runtime, bundle: Bundle) -> None:
+    """Every container gets a keyring of its own: no name leads to one that somebody else has put there."""
+    first, second = (ask(minirun, bundle, "keyring")[0].split()[0] for _ in range(2))
+    assert first != second
 
 
 def test_no_new_keyring(minirun: Runtime, bundle: Bundle) -> None:
-    mine = minirun.run(bundle.args("/probe", "keyring"), "--no-new-keyring").stdout
-    assert "_ses.t-" not in mine
+    kept = minirun.run(bundle.args("/probe", "keyring"), "--no-new-keyring").stdout.split()[0]
+    again = minirun.run(bundle.args("/probe", "keyring"), "--no-new-keyring").stdout.split()[0]
+    assert kept == again

@@ -127,17 +127,17 @@ def test_any_words_end_in_values_or_in_a_usage_error(argv: list[str]) -> None:
 )
 def test_the_number_of_words(verb: str, words: list[str], message: str) -> None:
     with pytest.raises(MinirunError) as caught:
-        arguments(options.BY_NAME[verb], words)
+        arguments(options.TABLE[verb](), words)
     assert (caught.value.message, caught.value.exit_code) == (message, USAGE)
 
 
 def test_enough_words() -> None:
-    assert arguments(options.BY_NAME["kill"], ["a"]) == ["a"]
-    assert arguments(options.BY_NAME["exec"], ["a", "sh", "-c"]) == ["a", "sh", "-c"]
-    assert arguments(options.BY_NAME["list"], []) == []
+    assert arguments(options.TABLE["kill"](), ["a"]) == ["a"]
+    assert arguments(options.TABLE["exec"](), ["a", "sh", "-c"]) == ["a", "sh", "-c"]
+    assert arguments(options.TABLE["list"](), []) == []
 
 
-@pytest.mark.parametrize("verb", options.VERBS, ids=lambda verb: verb.name)
+@pytest.mark.parametrize("verb", options.all_verbs().values(), ids=lambda verb: verb.name)
 def test_the_table_is_sound(verb: options.Verb) -> None:
     """One option, one name; help for each; an OCI verb's options are runc's and crun's."""
     longs = [option.long for option in verb.options]
