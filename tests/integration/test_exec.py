@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Bundle, Json, Runtime
+from tests.conftest import MINIRUN, Bundle, Json, Runtime, run
 from tests.integration.seen import ask_in, mark, outside, status_of, wait_for
 
 pytestmark = pytest.mark.needs("root", "busybox")
