@@ -243,7 +243,9 @@ class Runtime:
 
 
 @pytest.fixture
-def minirun(tmp_path: Path) -> Iterator[Runtime]:
+def minirun(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Runtime]:
+    if "clean_host" in request.fixturenames:  # begin earlier, end later: what is deleted here must be gone there
+        request.getfixturevalue("clean_host")
     assert MINIRUN.exists(), "make setup first"
     runtime = Runtime(tmp_path / "state")
     yield runtime
