@@ -6,8 +6,8 @@ and ``if TYPE_CHECKING``, and writes one file:
 
     this module    what the command executes first (native/entry.py)
     the head       whose bundle it is, and where the rest lies
-    one train      for each verb: all modules it needs, in the order in which they finish importing; one read, one
-                   unmarshalling, and then they are executed without a search for any
+    one train      for each verb: all modules it needs, in the order in which they finish importing, in a few
+                   sections; they are executed without a search for any
     single codes   for every other module, found through ``Finder`` when somebody imports it
 
 The meaning stays; line numbers stay in single codes, and ``--debug`` boards no train.  A source whose time or size
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PACKAGE = __file__.rpartition("/")[0]
 PATH = f"{PACKAGE}/__pycache__/hot.{sys.implementation.cache_tag}.bundle"
-VERSION = sys.version + "/3"
+VERSION = sys.version + "/4"
 FIRST = 16384  # this module and the head lie within the first bytes
 Module: "type[ModuleType]" = type(sys)
 
@@ -45,15 +45,14 @@ def unchanged(path: str, mtime: int, size: int) -> bool:
 class Finder:
     """A meta path finder and loader for what the bundle holds (importlib.abc)."""
 
-    def __init__(self, fd: int, libraries: "dict[str, str]", trains: "dict[str, tuple[int, int]]") -> None:
+    def __init__(self, fd: int, libraries: "dict[str, str]", trains: "dict[str, list[tuple[int, int]]]") -> None:
         self.fd = fd
         self.libraries = libraries
         self.trains = trains
         self.singles: Any = None
 
-    def read(self, train: str) -> "Any":
+    def read(self, at: int, size: int) -> "Any":
         """A section of the file; nothing if the file was cut short (a full disk, a crash)."""
-        at, size = self.trains[train]
         try:
             return loads(posix.pread(self.fd, size, at))
         except (ValueError, EOFError, TypeError):
@@ -65,7 +64,7 @@ class Finder:
         if not name.startswith("minirun"):
             return None
         if self.singles is None:
-            self.singles = self.read("") or {}
+            self.singles = self.read(*self.trains[""][0]) or {}
         entry = self.singles.get(name)
         if entry is None or not unchanged(*entry[:3]):
             return None
@@ -86,14 +85,17 @@ class Finder:
             exec(loads(self.singles[module.__name__][3]), module.__dict__)
 
     def board(self, train: str) -> None:
-        """Execute all modules of a train that are not there yet; none at all if one of them was edited."""
-        if train not in self.trains:
-            return
+        """Execute the modules of a train that are not there yet, up to the first that was edited since."""
+        for section in self.trains.get(train, ()):
+            cars = self.read(*section)
+            for _, origin, mtime, size, _ in cars:
+                if not unchanged(origin, mtime, size):
+                    return
+            self.run(cars)
+
+    def run(self, cars: "Any") -> None:
+        """Modules, without importlib: nothing has to be found, and nobody else is importing."""
         modules = sys.modules
-        cars = self.read(train)
-        for _, origin, mtime, size, _ in cars:
-            if not unchanged(origin, mtime, size):
-                return
         for name, origin, _, _, code in cars:
             if name in modules:
                 continue

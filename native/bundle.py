@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT))
 
 from minirun import hot  # noqa: E402 (the path is set above)
 
+PART = 48 * 1024
 LIBRARIES = ("_json", "_cffi_backend", "minirun._native")
 ROOT_OF_PACKAGE = Path(hot.PACKAGE).parent
 
@@ -127,19 +128,32 @@ def short(code: CodeType) -> CodeType:
     return code.replace(co_consts=inner, co_linetable=b"")
 
 
+def parts(cars: list[Any]) -> list[tuple[Any, ...]]:
+    """Cut a train where a part would need memory of its own from the kernel: malloc(3) keeps and reuses less."""
+    found: list[list[Any]] = [[]]
+    for car in cars:
+        if found[-1] and len(dumps(tuple(found[-1]))) > PART:
+            found.append([])
+        found[-1].append(car)
+    return [tuple(part) for part in found]
+
+
 def build() -> Path:
     """Write the bundle; returns its path."""
     files = module_files()
     codes = {name: lean(path.read_text(), str(path)) for name, path in files.items()}
-    sections = {"": dumps({name: (*stamp(path), dumps(codes[name])) for name, path in files.items()})}
+    sections = {"": [dumps({name: (*stamp(path), dumps(codes[name])) for name, path in files.items()})]}
     for train, (behind, names) in TRAINS.items():
         there = finish_order((*MAIN, *TRAINS[behind][1])) if behind else []
         order = [name for name in finish_order((*MAIN, *TRAINS.get(behind, ("", ()))[1], *names)) if name not in there]
-        sections[train] = dumps(tuple((name, *stamp(files[name]), short(codes[name])) for name in order))
-    places, at = {}, hot.FIRST
-    for train, section in sections.items():
-        places[train] = (at, len(section))
-        at += len(section)
+        cars = [(name, *stamp(files[name]), short(codes[name])) for name in order]
+        sections[train] = [dumps(part) for part in parts(cars)]
+    places: dict[str, list[tuple[int, int]]] = {}
+    at = hot.FIRST
+    for train, several in sections.items():
+        for section in several:
+            places.setdefault(train, []).append((at, len(section)))
+            at += len(section)
     first = dumps(
         ((hot.VERSION, hot.PACKAGE, library_files(), places), stamp(files["minirun.hot"]), codes["minirun.hot"])
     )
@@ -148,7 +162,7 @@ def build() -> Path:
     target = Path(hot.PATH)
     target.parent.mkdir(exist_ok=True)
     new = target.with_suffix(".new")
-    new.write_bytes(first.ljust(hot.FIRST, b"\0") + b"".join(sections.values()))
+    new.write_bytes(first.ljust(hot.FIRST, b"\0") + b"".join(b"".join(several) for several in sections.values()))
     new.replace(target)
     return target
 
