@@ -68,7 +68,7 @@ def load(bundle: str, config: str = "") -> tuple[Spec, bytes, str]:
         raise MinirunError("cannot read the configuration", reason=f"{path}: {error.strerror}", hint=hint) from error
     try:
         data = b""
-        while part := posix.read(fd, 1 << 20):
+        while part := posix.read(fd, 65536):
             data += part
             if len(data) > LARGEST:
                 raise MinirunError("cannot read the configuration", reason=f"{path}: larger than {LARGEST >> 20} MiB")

@@ -229,7 +229,7 @@ class Entry:
         fd = posix.open(name, posix.O_RDONLY | posix.O_CLOEXEC, dir_fd=self.fd)
         try:
             parts = []
-            while part := posix.read(fd, 1 << 20):
+            while part := posix.read(fd, 65536):
                 parts.append(part)
             return b"".join(parts)
         finally:

@@ -102,6 +102,49 @@ static int new_mount(struct ctx *c, const struct op *op, uint64_t attributes)
     return result;
 }
 
+/* fsconfig(2) takes values of at most 255 bytes; the lowerdir of an overlay is longer soon. */
+static bool has_long_value(struct ctx *c, const struct op *op)
+{
+    const char *option = S(op, MOUNT_DATA);
+    for (uint64_t i = 0; i < N(op, MOUNT_DATA); i++, option = list_next(option)) {
+        const char *equals = text_first(option, '=');
+        if (equals && text_length(equals + 1) > 255)
+            return true;
+    }
+    return false;
+}
+
+/* The flags of mount(2) for what mount_setattr(2) would set; the first four bits are the same. */
+static unsigned long classic_flags(uint64_t attributes)
+{
+    unsigned long flags = attributes & 15;
+    uint64_t atime = attributes & MOUNT_ATTR__ATIME;
+    flags |= atime == MOUNT_ATTR_NOATIME ? 1024ul : atime == MOUNT_ATTR_STRICTATIME ? 1ul << 24 : 1ul << 21;
+    flags |= attributes & MOUNT_ATTR_NODIRATIME ? 2048ul : 0;
+    return flags | (attributes & MOUNT_ATTR_NOSYMFOLLOW ? 256ul : 0);
+}
+
+/*
+ * mount(2), for options that fsconfig(2) cannot take: all in one string of at most a page.  Its target is the
+ * directory that is held open, by the name that procfs gives the descriptor: no path of the rootfs is looked up.
+ */
+static int classic_mount(struct ctx *c, const struct op *op, int target)
+{
+    char data[PATH_SIZE], path[64], number[21];
+    const char *option = S(op, MOUNT_DATA);
+    size_t at = 0;
+    for (uint64_t i = 0; i < N(op, MOUNT_DATA); i++, option = list_next(option)) {
+        if (text_join(data + at, sizeof data - at, at ? "," : "", option, "") < 0)
+            return fail(E2BIG, "mount");
+        at += text_length(data + at);
+    }
+    text_number(number, (uint64_t)target);
+    if (text_join(path, sizeof path, "/proc/self/fd/", number, "") < 0)
+        return -1;
+    return (int)sc5(mount, P(S(op, MOUNT_SOURCE)), P(path), P(S(op, MOUNT_FSTYPE)),
+                    classic_flags(N(op, MOUNT_ATTR_SET)), P(data));
+}
+
 static int set_attributes(int mount, unsigned flags, uint64_t set, uint64_t clear)
 {
     struct mount_attr attr = {.attr_set = set, .attr_clr = clear};
@@ -121,6 +164,10 @@ int op_mount(struct ctx *c, const struct op *op)
     int target = path_make_directory(c, target_path, plain ? 0 : RESOLVE_NO_SYMLINKS);
     if (target < 0)
         return -1;
+    if (has_long_value(c, op)) {
+        c->detail = target_path;
+        return classic_mount(c, op, target) < 0 ? -1 : sys_close(target);
+    }
     int mount = new_mount(c, op, 0);
     if (mount < 0)
         return -1;

@@ -248,3 +248,19 @@ def test_dangling_link_out_of_the_rootfs(minirun: Runtime, bundle: Bundle) -> No
     )
     minirun.run(bundle.args("/probe", "pid"))
     assert not outside.exists()
+
+
+def test_option_longer_than_fsconfig_takes(minirun: Runtime, bundle: Bundle) -> None:
+    """The lowerdir of an overlay (podman's volumes): more than 255 bytes go through mount(2)."""
+    layers = []
+    for number in range(4):
+        layer = bundle.path / ("layer" * 20) / str(number)
+        layer.mkdir(parents=True)
+        (layer / f"file{number}").write_text(str(number))
+        layers.append(str(layer))
+    options = [f"lowerdir={':'.join(layers)}", "ro", "nodev", "noatime"]
+    assert len(options[0]) > 255
+    bundle.config["mounts"].append({"destination": "/mnt", "type": "overlay", "source": "overlay", "options": options})
+    assert ask(minirun, bundle, "ls /mnt")[0].split() == ["file0", "file1", "file2", "file3"]
+    found = mounts(ask(minirun, bundle, "mountinfo")[0])["/mnt"]
+    assert {"ro", "nodev", "noatime"} <= set(found.options)
