@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 SITE = $(shell $(BIN)/python -c 'import site; print(site.getsitepackages()[0])')
 PREFIX ?= /usr/local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+# Before a command that must be root's: say what to do where neither root nor sudo is at hand.  $(1): what for; $(2): the way out.
+need_root = [ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { echo "minirun: $(1) needs root, and there is no sudo here: $(2)" >&2; exit 1; }
 DEBS := python3 python3-venv python3-dev gcc libc6-dev linux-libc-dev libcap-dev make busybox-static procps
 TEST_DEBS := runc clang clang-format libclang-rt-dev
 
@@ -20,8 +22,8 @@ setup: $(BIN)/minirun ## packages of the distribution, .venv, native parts, .ven
 # A package is asked for by trying what it brings: apt is slow, and needs a network.
 deb-setup:
 	@missing=""; for p in $(DEBS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
-	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
-	  ( $(SUDO) apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 \
+	if [ -n "$$missing" ]; then $(call need_root,installing packages,as root first: apt-get install$$missing); echo "installing:$$missing"; \
+	  ( $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 \
 	    || ( $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null ) ); fi
 
 $(VENV)/.stamp: pyproject.toml | deb-setup
@@ -42,6 +44,7 @@ $(BIN)/minirun: $(VENV)/.stamp FORCE
 FORCE:
 
 demo: setup ## what minirun does, in one minute
+	@$(call need_root,the demo,run it as root; or see docs/tutorial.md for containers of an ordinary user)
 	@$(SUDO) rootfs/demo.sh
 
 test-setup: setup
@@ -50,7 +53,8 @@ test-setup: setup
 	  || echo "minirun: some of$$missing cannot be installed; the tests that need them say so"
 
 test: test-setup ## all tests (as root, or with sudo)
-	@$(SUDO) $(BIN)/python -m pytest -q $(ARGS); code=$$?; \
+	@$(call need_root,make test,run it as root; .venv/bin/python -m pytest runs what an ordinary user can)
+	@$(SUDO) env MINIRUN_REQUIRE="$$MINIRUN_REQUIRE" $(BIN)/python -m pytest $(ARGS); code=$$?; \
 	if [ $$code = 5 ]; then echo "0 passed, 1 failed"; echo "minirun: no test was run"; exit 1; fi; exit $$code
 
 lint: test-setup ## ruff, mypy, clang-format, compiler warnings
@@ -68,11 +72,12 @@ fuzz: test-setup ## libFuzzer on the plan decoder, one minute
 	@$(BIN)/python native/fuzz/corpus.py .cache/fuzz/corpus && .cache/fuzz/fuzz-plan -max_total_time=60 .cache/fuzz/corpus
 
 install: setup ## into PREFIX (/usr/local), with man pages and completions
-	@$(BIN)/python native/install.py "$(PREFIX)"
+	@if [ -w "$(PREFIX)" ] || mkdir -p "$(PREFIX)" 2>/dev/null && [ -w "$(PREFIX)" ]; then $(BIN)/python native/install.py "$(PREFIX)"; \
+	else $(SUDO) $(BIN)/python native/install.py "$(PREFIX)"; fi
 
 uninstall: ## take it away again
-	@$(BIN)/python native/install.py --remove "$(PREFIX)"
+	@$(PYTHON) native/install.py --remove "$(PREFIX)"
 
 clean: ## everything that was built
-	rm -rf $(VENV) .cache build dist *.egg-info minirun/minirun-init minirun/*.so
+	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

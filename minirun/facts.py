@@ -49,6 +49,8 @@ def read(path: str) -> str:
         return ""
     try:
         return posix.read(fd, 65536).decode("utf-8", "replace")
+    except OSError:  # ESRCH: the process of a /proc/PID file ended since
+        return ""
     finally:
         posix.close(fd)
 
@@ -78,8 +80,9 @@ def probe() -> Facts:
     euid = posix.geteuid()
     root = find_cgroup_root()
     home = "/minirun"
-    delegated = bool(root) and euid == 0
-    if root and euid != 0:
+    userns = tuple(read("/proc/self/uid_map").split()) != IDENTITY_MAP
+    delegated = bool(root) and euid == 0 and not userns
+    if root and not delegated:
         home = own_cgroup().rstrip("/") + "/minirun"
         parent = root + home.rpartition("/")[0]
         delegated = posix.access(parent, posix.W_OK) and posix.access(parent + "/cgroup.procs", posix.W_OK)
@@ -90,7 +93,7 @@ def probe() -> Facts:
         controllers=tuple(read(root + "/cgroup.controllers").split()) if root else (),
         cgroup_home=home,
         cgroup_delegated=delegated,
-        userns=tuple(read("/proc/self/uid_map").split()) != IDENTITY_MAP,
+        userns=userns,
     )
 
 

@@ -118,7 +118,7 @@ edit 'c["process"]["args"] = ["true"]'
 printf '   %s$ sudo minirun run --trace %s%s' "$green" "$id" "$plain"
 printf '%s     (the eight longest steps)%s\n' "$dim" "$plain"
 "$minirun" --root "$work/state" run --trace "$id" 2>"$work/trace"
-awk '$3 == "us"' "$work/trace" | sort -k2,2nr | head -8 | sed 's/  *[^ ]*$//; s/us  */us  /' | indent
+awk '$3 == "us"' "$work/trace" | sort -k2,2nr | sed -n 1,8p | sed 's/  *[^ ]*$//; s/us  */us  /' | indent
 tail -1 "$work/trace" | indent
 
 # -----------------------------------------------------------------------------------------------------------------

@@ -18,12 +18,13 @@ from typing import Any
 
 import pytest
 
+from tests import reach
 from tests.host import host_picture
 
 ROOT = Path(__file__).resolve().parent.parent
-MINIRUN = ROOT / ".venv" / "bin" / "minirun"
 BUSYBOX = Path("/bin/busybox")
 Json = dict[str, Any]
+MINIRUN = reach.MINIRUN
 
 
 def run(*argv: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:

@@ -20,8 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.reach import MINIRUN
+
 ROOT = Path(__file__).resolve().parent.parent
-MINIRUN = ROOT / ".venv" / "bin" / "minirun"
 USER = 1000
 FENCE = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
 
@@ -62,7 +63,7 @@ class Shell:
         self.folder = self.cwd = folder
         self.code = 0
         (folder / "bin").mkdir()
-        (folder / "rootfs").symlink_to(ROOT / "rootfs")
+        shutil.copytree(ROOT / "rootfs", folder / "rootfs")
         wrapper = folder / "bin" / "minirun"
         wrapper.write_text(f'#!/bin/sh\nexec {MINIRUN} --root {folder}/state-$(id -u) "$@"\n')
         wrapper.chmod(0o755)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 GONE = (ENOENT, ENODEV)  # ENODEV: removed between open and write
-CLAIM = "user.minirun"
+TRUSTED, CLAIM = "trusted.minirun", "user.minirun"
 RACES = 20  # another runtime may remove the empty parent between our two mkdirs
 
 
@@ -46,21 +46,28 @@ def make_once(root: str, path: str, controllers: tuple[str, ...]) -> None:
 
 
 def claim(directory: str, owner: str, *, replace: bool = False) -> None:
-    """Write down whose the cgroup is, in an extended attribute (cgroup2 has had them for users since Linux 5.7).
+    """Write down whose the cgroup is, in an extended attribute.
 
-    Two containers may be given the same path: without this, removing one would kill the other.  Raises
-    FileExistsError if somebody's name is there, unless ``replace``.
+    Two containers may be given the same path: without this, removing one would kill the other.  "trusted." ones only
+    the host's root can write or see, not the root of a container that may write its cgroup; an ordinary user has
+    "user." ones (on cgroup2 since Linux 5.7).  Raises FileExistsError if somebody's name is there, unless ``replace``.
     """
-    flags = posix.XATTR_REPLACE if replace else posix.XATTR_CREATE
-    posix.setxattr(directory, CLAIM, owner.encode("utf-8", "surrogateescape"), flags)
+    flags = 0 if replace else posix.XATTR_CREATE
+    value = owner.encode("utf-8", "surrogateescape")
+    try:
+        posix.setxattr(directory, TRUSTED, value, flags)
+    except PermissionError:
+        posix.setxattr(directory, CLAIM, value, flags)
 
 
 def owner(directory: str) -> str:
     """Who claimed the cgroup; "" if nobody did, or it is gone."""
-    try:
-        return posix.getxattr(directory, CLAIM).decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
+    for name in (TRUSTED, CLAIM):
+        try:
+            return posix.getxattr(directory, name).decode("utf-8", "surrogateescape")
+        except OSError:
+            continue
+    return ""
 
 
 def enable(directory: str, controller: str) -> None:

@@ -11,8 +11,6 @@ import time
 
 from minirun.errors import MinirunError, printable
 
-LEVELS = ("debug", "warning", "error")
-
 
 class Log:
     """Where messages go."""

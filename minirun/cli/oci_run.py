@@ -8,6 +8,7 @@ from minirun.cli.parse import usage
 from minirun.cli.stores import absolute, store_of
 from minirun.errors import MinirunError
 from minirun.plan.container import Options
+from minirun.runtime import interrupt
 from minirun.runtime.create import Request, create as create_container, detach
 
 TYPE_CHECKING = False
@@ -61,6 +62,7 @@ def create(call: Call) -> int:
     request = request_of(call)
     if call.values.text("explain"):
         return explain(call, request)
+    interrupt.raise_on_signals()
     created = create_container(store_of(call), request)
     detach(created)
     trace(request, created)

@@ -24,7 +24,10 @@ def run_hook(hook: Hook, state: bytes) -> None:
     """
     document = seal_bytes("minirun-state", state)
     reader = posix.open(f"/proc/self/fd/{document}", posix.O_RDONLY | posix.O_CLOEXEC)
+    here = posix.open(".", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
+        if hook.cwd:
+            posix.chdir(hook.cwd)  # posix_spawn(3) has no word for it that Python knows
         pid = posix.posix_spawn(
             hook.path, hook.args, environment(hook.env), file_actions=[(posix.POSIX_SPAWN_DUP2, reader, 0)],
             setsigmask=[], setsigdef=[number for number in SIGNALS if number not in UNTOUCHABLE],
@@ -32,8 +35,9 @@ def run_hook(hook: Hook, state: bytes) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, hook.path) from error
     finally:
-        posix.close(document)
-        posix.close(reader)
+        posix.fchdir(here)
+        for fd in (here, document, reader):
+            posix.close(fd)
     status = wait(pid, hook.timeout)
     if status is None:
         raise OSError(ETIMEDOUT, f"no end after {hook.timeout} s", hook.path)
@@ -52,10 +56,13 @@ def wait(pid: int, seconds: int) -> int | None:
     try:
         poller = select.poll()
         poller.register(pidfd, select.POLLIN)
-        late = not poller.poll(min(seconds * 1000, LONGEST) if seconds else None)
-        if late:
-            posix.kill(pid, 9)
-        _, status = posix.waitpid(pid, 0)
+        late = True
+        try:
+            late = not poller.poll(min(seconds * 1000, LONGEST) if seconds else None)
+        finally:  # too late, or we are being ended ourselves
+            if late:
+                posix.kill(pid, 9)
+            _, status = posix.waitpid(pid, 0)
     finally:
         posix.close(pidfd)
     code = posix.waitstatus_to_exitcode(status)

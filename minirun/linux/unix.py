@@ -27,13 +27,15 @@ def receive(fd: int, size: int) -> tuple[bytes, int]:
     """One record ("" at end of file) and the descriptor that came with it, or -1."""
     buffer = ffi.new("char[]", size)
     passed = ffi.new("int *")
-    count = lib.minirun_receive(fd, buffer, size, passed)
-    if count < 0:
+    while True:
+        count = lib.minirun_receive(fd, buffer, size, passed)
+        if count >= 0:
+            return ffi.buffer(buffer, count)[:], passed[0]
         error = oserror()
         if isinstance(error, ConnectionResetError):  # closed with our last word unread: an end all the same
             return b"", -1
-        raise error
-    return ffi.buffer(buffer, count)[:], passed[0]
+        if not isinstance(error, InterruptedError):  # a signal's Python handler has run by now, and may have raised
+            raise error
 
 
 def listen(path: str) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from minirun.plan import devices
 from minirun.plan.limits import limits
 from minirun.plan.ops import DeviceRules, MakeCgroup, Op, WriteCgroup
-from minirun.spec.rules import namespace_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,7 +70,3 @@ def check_controllers(writes: list[Limit], facts: Facts, problems: Problems) -> 
                 f" (in {facts.cgroup_root or 'no mount'}: {' '.join(facts.controllers) or 'none'})",
             )
     return missing
-
-
-def has_own_namespace(spec: Spec) -> bool:
-    return "cgroup" in namespace_types(spec)

@@ -102,7 +102,8 @@ def plan(asked: Asked) -> Plan:
     ops += process.working_directory(program)
     ops += sysctls(spec)
     ops += names(spec)
-    ops += hooks.before_pivot(spec)
+    ops += hooks.before_pivot(spec, asked.bundle)
+    ops += mounts.read_only_at_last(spec)
     ops += protected_paths(spec)
     ops += leave_old_root(asked)
     own_limits = [] if any(op.KIND == "rlimit" for op in ops) else asked.rlimits

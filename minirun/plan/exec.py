@@ -25,6 +25,7 @@ class ExecAsked(Record):
     config: str
     cgroup: str
     preserve_fds: int = 0
+    new_keyring: bool = True
 
 
 def plan(asked: ExecAsked) -> Plan:
@@ -45,7 +46,7 @@ def plan(asked: ExecAsked) -> Plan:
     if "user" in names:
         setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
         ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
-    ops.append(Session(new_keyring=True, pointer=""))
+    ops.append(Session(new_keyring=asked.new_keyring, pointer=""))
     ops += process.console(program, "")
     ops += process.become_the_user(program, asked.facts, process.rlimits(program), problems)
     ops.append(Wait(pointer="/process"))

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from minirun.spec.types import HookName, Spec
 
 
-def ops(spec: Spec, name: HookName, actor: str) -> list[Op]:
-    """The hooks of one kind, in the listed order."""
+def ops(spec: Spec, name: HookName, actor: str, cwd: str = "") -> list[Op]:
+    """The hooks of one kind, in the listed order; they run in ``cwd`` (under runc and crun, the bundle)."""
     return [
         Hook(
             actor=actor,
@@ -27,14 +27,16 @@ def ops(spec: Spec, name: HookName, actor: str) -> list[Op]:
             args=hook.get("args") or [hook["path"]],
             env=hook.get("env", []),
             timeout=hook.get("timeout", 0),
+            cwd=cwd,
             pointer=f"/hooks/{name}/{index}",
         )
         for index, hook in enumerate(spec.get("hooks", {}).get(name, ()))
     ]
 
 
-def before_pivot(spec: Spec) -> list[Op]:
-    return ops(spec, "prestart", HOST) + ops(spec, "createRuntime", HOST) + ops(spec, "createContainer", INIT)
+def before_pivot(spec: Spec, bundle: str) -> list[Op]:
+    outside = ops(spec, "prestart", HOST, bundle) + ops(spec, "createRuntime", HOST, bundle)
+    return outside + ops(spec, "createContainer", INIT, bundle)
 
 
 def inside(spec: Spec, name: HookName) -> list[Op]:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from minirun.plan import mountflags
-from minirun.plan.ops import ATTR_RECURSIVE, BIND_RECURSIVE, MOUNT_COPY_UP, MOUNT_IS_DEV, Attr, Bind, Mount, Op
+from minirun.plan.ops import (
+    ATTR_RECURSIVE,
+    BIND_RECURSIVE,
+    MOUNT_COPY_UP,
+    MOUNT_IS_DEV,
+    MOUNT_MODE_OF_TARGET,
+    Attr,
+    Bind,
+    Mount,
+    Op,
+)
 from minirun.spec.rules import namespace_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.plan.container import Asked, Problems
     from minirun.plan.mountflags import MountOptions
-    from minirun.spec.types import Mount as MountSpec
+    from minirun.spec.types import Mount as MountSpec, Spec
 
 
 def clean(path: str) -> str:
@@ -44,6 +54,10 @@ def one(asked: Asked, mount: MountSpec, pointer: str, problems: Problems) -> lis
         source = mount["source"]
         path = source if source.startswith("/") else f"{asked.bundle}/{source}"
         op: Op = bind(path, target, options, pointer)
+        if options.data:
+            problems.warnings.append(
+                f"{pointer}/options: {','.join(options.data)} means nothing to a bind mount, ignored"
+            )
     elif fstype in ("cgroup", "cgroup2"):
         op = cgroup(asked, target, options, pointer, problems)
     else:
@@ -70,6 +84,11 @@ def bind(source: str, target: str, options: MountOptions, pointer: str) -> Op:
 
 def filesystem(fstype: str, source: str, target: str, options: MountOptions, pointer: str) -> Op:
     flags = (MOUNT_IS_DEV if target == "/dev" and fstype == "tmpfs" else 0) | (MOUNT_COPY_UP if options.copy_up else 0)
+    on = options.attr_set | options.rec_set
+    if fstype == "tmpfs":
+        on &= ~mountflags.RDONLY  # see read_only_at_last
+        if not any(word.startswith("mode=") for word in options.data):
+            flags |= MOUNT_MODE_OF_TARGET
     superblock = [*options.superblock]
     if options.attr_set & mountflags.RDONLY and not flags and fstype != "tmpfs":
         superblock.append("ro")  # mount(2) with MS_RDONLY makes both read-only, the mount and the superblock
@@ -78,12 +97,24 @@ def filesystem(fstype: str, source: str, target: str, options: MountOptions, poi
         source=source,
         target=target,
         data=superblock + options.data,
-        attr_set=options.attr_set | options.rec_set,
+        attr_set=on,
         attr_clr=options.attr_clr | options.rec_clr,
         flags=flags,
         words=options.words,
         pointer=pointer,
     )
+
+
+def read_only_at_last(spec: Spec) -> list[Op]:
+    """A tmpfs with ``ro`` is written to first: by what is mounted in it, and by the nodes of /dev."""
+    ops: list[Op] = []
+    for index, mount in enumerate(spec.get("mounts", ())):
+        if mount.get("type") == "tmpfs":
+            options = mountflags.parse(mount.get("options", ()))
+            if (options.attr_set | options.rec_set) & mountflags.RDONLY and not options.bind and not options.remount:
+                target = clean(mount["destination"])
+                ops.append(attribute(target, mountflags.RDONLY, 0, 0, ["read-only"], f"/mounts/{index}"))
+    return ops
 
 
 def cgroup(asked: Asked, target: str, options: MountOptions, pointer: str, problems: Problems) -> Op:

@@ -29,14 +29,14 @@ HOST, INIT = "host", "init"
 ATTR_CLONE = 1  # put a copy of the target over itself first, so that only this view changes
 ATTR_RECURSIVE = 2
 ATTR_OPTIONAL = 4  # a target that does not exist is fine
-ATTR_HOST = 8  # the target is a path of the mount namespace, not of the rootfs (before the pivot)
 MOUNT_COPY_UP = 1  # tmpcopyup: begin with what the target directory held
 MOUNT_IS_DEV = 2  # later nodes below /dev go into this very tmpfs, by fd
+MOUNT_MODE_OF_TARGET = 4  # a tmpfs without mode= takes that of the directory below
 BIND_RECURSIVE = 1
-BIND_NO_SYMLINK = 2
 NODE_BIND = 1  # bind the host's node: mknod is not allowed in a user namespace
 NODE_IF_PRESENT = 2  # only where the symlink's target or the host's node exists
 USER_SETGROUPS = 1
+USER_GIVE_STDIO = 2  # stdio becomes the user's
 PIVOT_CHROOT = 1  # --no-pivot: MS_MOVE and chroot, for a rootfs on ramfs
 CHDIR_TRY = 1  # with the runtime's rights first; EACCES is not final
 EXEC_SET_HOME = 1
@@ -377,6 +377,7 @@ class Hook(Op):
     args: list[str]
     env: list[str]
     timeout: int
+    cwd: str  # "" leaves it as it is
 
     def describe(self) -> str:
         return f"run {self.name} hook {self.path}"

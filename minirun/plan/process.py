@@ -9,6 +9,7 @@ from __future__ import annotations
 from minirun.plan.ops import (
     CHDIR_TRY,
     EXEC_SET_HOME,
+    USER_GIVE_STDIO,
     USER_SETGROUPS,
     Bounding,
     Capabilities,
@@ -113,7 +114,7 @@ def become_the_user(process: Process, facts: Facts, limits: list[Rlimit], proble
             gid=user.get("gid", 0),
             groups=groups,
             umask=user.get("umask", DEFAULT_UMASK),
-            flags=USER_SETGROUPS if can_set_groups else 0,
+            flags=USER_GIVE_STDIO | (USER_SETGROUPS if can_set_groups else 0),
             pointer="/process/user",
         )
     )

@@ -103,7 +103,7 @@ def create(store: Store, request: Request) -> Created:
         id=request.container_id, bundle=request.bundle, created=now(), owner=facts.euid,
         rootfs=container.absolute(spec["root"]["path"], request.bundle), annotations=spec.get("annotations", {}),
         cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
-        claim=entry.path,
+        claim=entry.path, config=name, newKeyring=not request.options.no_new_keyring,
     )  # fmt: skip
     site = make_site(plan, state, facts, name, request)
     try:
@@ -199,14 +199,18 @@ def hand_over(request: Request, site: Site, pid: int) -> None:
 def write_pid_file(path: str, pid: int) -> None:
     """Atomically: conmon and containerd read it as soon as it is there."""
     folder, _, name = path.rpartition("/")
-    new = f"{folder}/.{name}" if folder or path.startswith("/") else f".{name}"
+    new = f"{folder}/.{name}.{pid}" if folder or path.startswith("/") else f".{name}.{pid}"
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
     try:
-        fd = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o644)
+        fd = posix.open(new, flags, 0o644)
         try:
             posix.write(fd, str(pid).encode())
+            posix.rename(new, path)
+        except OSError:
+            posix.unlink(new)
+            raise
         finally:
             posix.close(fd)
-        posix.rename(new, path)
     except OSError as error:
         raise MinirunError("cannot write the pid file", reason=f"{path}: {error.strerror}") from error
 

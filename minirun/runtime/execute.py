@@ -11,7 +11,7 @@ from minirun.engine.protocol import START
 from minirun.errors import MinirunError
 from minirun.plan import exec as plan_exec
 from minirun.record import Record
-from minirun.runtime import foreground, lifecycle, status
+from minirun.runtime import foreground, interrupt, lifecycle, status
 from minirun.runtime.create import hand_over, terminal_taker
 from minirun.spec import check
 from minirun.spec.decode import decode
@@ -62,6 +62,11 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
         given = check.process(decode(data, request.process_file), request.process_file)
         if request.terminal:
             given["terminal"] = True
+        own = spec["process"]
+        if "capabilities" not in given and "capabilities" in own:  # what is not said is the container's, as in runc
+            given["capabilities"] = own["capabilities"]
+        if "rlimits" not in given and "rlimits" in own:
+            given["rlimits"] = own["rlimits"]
         return given
     process: Process = {**spec["process"]}
     process.pop("consoleSize", None)
@@ -118,11 +123,12 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, str]:
     if word not in (status.RUNNING, status.CREATED, status.PAUSED):
         raise MinirunError(f"cannot exec in container {state.id}", reason="container not running")
     spec: Spec = entry.config()
-    config = request.process_file or f"{state.bundle}/config.json"
+    config = request.process_file or state.config
     process = build_process(request, spec, config)
     asked = plan_exec.ExecAsked(
         spec=spec, process=process, facts=host_facts.probe(), container_id=state.id, config=config,
         cgroup=target_cgroup(state, request.cgroup), preserve_fds=request.base.options.preserve_fds,
+        new_keyring=state.newKeyring,
     )  # fmt: skip
     check_terminal(process, request)
     entry.close()
@@ -143,7 +149,7 @@ def execute(store: Store, request: ExecRequest) -> int:
     base = request.base
     for warning in plan.warnings:
         base.warn(warning)
-    signals = -1 if request.detach else foreground.watch_signals()
+    interrupt.raise_on_signals()
     target = lifecycle.open_pidfd(state)
     if target < 0:
         raise MinirunError(f"cannot exec in container {state.id}", reason="container not running")
@@ -154,6 +160,7 @@ def execute(store: Store, request: ExecRequest) -> int:
     )  # fmt: skip
     init = carry_out(site)
     posix.close(target)
+    signals = -1 if request.detach else foreground.watch_signals()
     try:
         hand_over(base, site, init.pid)
         init.send(START)

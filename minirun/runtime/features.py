@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minirun.plan.mountflags import ABSENT, ATTRIBUTES, PROPAGATION, SUPERBLOCK
 from minirun.plan.process import CAPABILITIES
+from minirun.runtime.store import OCI_VERSION
 from minirun.spec.rules import NAMESPACES
 from minirun.spec.schema import HOOK_NAMES
 
@@ -19,7 +20,7 @@ def features() -> dict[str, Any]:
     recursive = {f"r{name}" for name in (*ATTRIBUTES, *PROPAGATION) if name != "defaults"}
     return {
         "ociVersionMin": "1.0.0",
-        "ociVersionMax": "1.3.0",
+        "ociVersionMax": OCI_VERSION,
         "hooks": list(HOOK_NAMES),
         "mountOptions": sorted(plain | recursive | {"bind", "rbind", "remount", "tmpcopyup"}),
         "linux": {

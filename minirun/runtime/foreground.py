@@ -68,23 +68,20 @@ def wait_with_terminal(init: Init, signals: int, name: str) -> int:
     from minirun.runtime.terminal import Relay
 
     relay = Relay(init.terminal)
-    poller = select.poll()
-    for fd in (init.pidfd, signals, init.terminal, 0):
-        poller.register(fd, select.POLLIN)
     settle(name)
     try:
         while True:
-            for fd, _ in poller.poll():
+            poller = select.poll()
+            for fd, events in {init.pidfd: select.POLLIN, signals: select.POLLIN, **relay.wanted()}.items():
+                poller.register(fd, events)
+            for fd, events in poller.poll():
                 if fd == signals:
                     if forward(init, signals) == SIGWINCH:
                         relay.resize()
                 elif fd == 0:
-                    if not relay.from_user():
-                        poller.unregister(0)
-                    relay.to_container()
+                    relay.from_user()
                 elif fd == init.terminal:
-                    if not relay.from_container():
-                        poller.unregister(init.terminal)
+                    relay.ready(events)
                 else:
                     relay.drain()
                     return init.wait()

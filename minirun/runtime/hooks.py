@@ -40,14 +40,14 @@ def poststart(spec: Spec, state: State) -> None:
     from minirun.plan.ops import HOST
 
     document = state_document(state, status.RUNNING)
-    hooks = ops(spec, "poststart", HOST)
+    hooks = ops(spec, "poststart", HOST, state.bundle)
     for step, hook in enumerate(hooks, 1):
         try:
             run_hook(hook, document)  # type: ignore[arg-type]
         except OSError as error:
             raise operation_failed(
                 hook, step, len(hooks), number=error.errno or 0, call="execve", detail=str(error.filename),
-                config=f"{state.bundle}/config.json", reason=error.strerror or "",
+                config=state.config, reason=error.strerror or "",
             ) from error  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def poststop(spec: Spec, state: State, warn: Callable[[str], None]) -> None:
     from minirun.plan.ops import HOST
 
     document = state_document(state, status.STOPPED)
-    for hook in ops(spec, "poststop", HOST):
+    for hook in ops(spec, "poststop", HOST, state.bundle):
         try:
             run_hook(hook, document)  # type: ignore[arg-type]
         except OSError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posix
 import select
-import time
 
 from minirun.cgroups import tree
 from minirun.errors import MinirunError
@@ -94,6 +93,8 @@ def kill_all(directory: str, number: int) -> None:
         tree.kill(directory)
         return
     for pid in tree.processes(directory):
+        if pid == 0:  # a process that our pid namespace does not see; kill(2) would take 0 for our own group
+            continue
         try:
             posix.kill(pid, number)
         except ProcessLookupError:
@@ -139,7 +140,10 @@ def destroy(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
                 f"cannot delete container {state.id}", reason=f"{error.filename}: {error.strerror}"
             ) from error
     if state.complete:
-        hooks.poststop(entry.config(), state, warn)
+        try:
+            hooks.poststop(entry.config(), state, warn)
+        except MinirunError as error:  # its configuration is gone or damaged: it must be possible to delete it still
+            warn(f"no poststop hooks: {error}")
     entry.remove()
 
 
@@ -164,13 +168,3 @@ def freeze(store: Store, container_id: str, frozen: bool) -> None:
         tree.freeze(state.cgroupRoot + state.cgroup, False)
         raise MinirunError(f"cannot {verb} container {container_id}", reason="its processes did not stop in time")
     entry.close()
-
-
-def wait_stopped(state: State, seconds: float) -> bool:
-    """For callers that killed and want to delete."""
-    end = time.monotonic() + seconds
-    while status.alive(state):
-        if time.monotonic() > end:
-            return False
-        wait_gone(state, end - time.monotonic())
-    return True

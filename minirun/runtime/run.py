@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minirun import hot
-from minirun.runtime import foreground
+from minirun.runtime import foreground, interrupt
 from minirun.runtime.create import Created, create
 
 TYPE_CHECKING = False
@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 
 def run(store: Store, request: Request, *, detach: bool, keep: bool) -> tuple[Created, int]:
     """The container's exit code (0 when detached)."""
-    signals = -1 if detach else foreground.watch_signals()
+    interrupt.raise_on_signals()
     request.meanwhile = the_rest
     created = create(store, request)
     from minirun.runtime import lifecycle, start
 
+    try:
+        signals = -1 if detach else foreground.watch_signals()  # what came until now was ours; what comes is passed on
+    except BaseException:
+        start.destroy_failed(created.entry, request.warn)
+        raise
     start.start_here(created)
     if detach:
         created.entry.close()

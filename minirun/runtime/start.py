@@ -102,7 +102,11 @@ def open_gate(gate: int, entry: Entry, state: State, spec: Spec) -> None:
 
 
 def in_words(entry: Entry, state: State, error: InitFailed) -> MinirunError:
-    """Init names a step of the plan that create made: plan again (the same inputs give the same list)."""
+    """Init names a step of the plan that create made: plan again.
+
+    The same inputs give the same list; should the host have changed since, so that it cannot be made any more, the
+    system call and its errno are what is left to say.
+    """
     from minirun import facts
     from minirun.engine.execute import Site, from_init
     from minirun.plan import container
@@ -112,10 +116,20 @@ def in_words(entry: Entry, state: State, error: InitFailed) -> MinirunError:
         spec=spec, facts=facts.probe(), bundle=state.bundle, container_id=state.id, config="",
         options=container.Options(), rlimits=[],
     )  # fmt: skip
-    ops = container.plan(asked).ops
+    try:
+        ops = container.plan(asked).ops
+    except MinirunError:
+        from posix import strerror
+
+        failure = error.failure
+        return MinirunError(
+            f"cannot start container {state.id}",
+            reason=f"{failure.call}: {strerror(failure.errno)}",
+            config=state.config,
+        )
     site = Site(
         ops=ops,
-        config=f"{state.bundle}/config.json",
+        config=state.config,
         cgroup_root="",
         cgroup="",
         state_document=lambda pid: b"",

@@ -17,7 +17,7 @@ from errno import ENOENT, ENOTDIR, EWOULDBLOCK
 
 from minirun.errors import MinirunError
 from minirun.record import Record
-from minirun.spec.decode import decode, encode
+from minirun.spec.decode import decode, encode, without_nulls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ID_FIRST = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+-")
 ID_REST = ID_FIRST | {"."}
 ID_LONGEST = 1024 // 8  # leaves room for a cgroup's and a file's name (255)
-OCI_VERSION = "1.2.1"
+OCI_VERSION = "1.3.0"
 
 
 class State(Record):
@@ -44,6 +44,8 @@ class State(Record):
     claim: str = ""  # what the cgroup's owner is called (cgroups/tree.py)
     pid: int = 0
     startTime: int = 0  # field 22 of /proc/PID/stat: with the pid it names one process for ever
+    config: str = ""  # the file that create read, for messages
+    newKeyring: bool = True
     complete: bool = False  # create got to its end
 
     def to_json(self) -> bytes:
@@ -254,10 +256,8 @@ class Entry:
                 continue
             try:
                 return State(**decode(data, f"{self.path}/{name}"))
-            except MinirunError:
-                if name == "state.json":
-                    raise
-                break  # killed while it wrote creating.json, so before it made anything
+            except (MinirunError, TypeError):
+                break  # creating.json: killed while it wrote, so before it made anything; state.json: a damaged disk
         return State(
             id=self.id, bundle="", created="", owner=posix.fstat(self.fd).st_uid, rootfs="", annotations={},
             cgroup="", cgroupRoot="",
@@ -266,13 +266,14 @@ class Entry:
     def config(self) -> Any:
         """The configuration that create saved."""
         try:
-            return decode(self.read("config.json"), f"{self.path}/config.json")
+            return without_nulls(decode(self.read("config.json"), f"{self.path}/config.json"))
         except FileNotFoundError as error:  # deleted since we opened it
             raise missing(self.id) from error
 
     def remove(self) -> None:
         """The files, then the directory; what is gone already is fine."""
-        for name in posix.listdir(self.fd):
+        # What names the cgroup goes last: whoever is killed in between leaves what another delete can finish.
+        for name in sorted(posix.listdir(self.fd), key=("state.json", "creating.json").__contains__):
             try:
                 posix.unlink(name, dir_fd=self.fd)
             except FileNotFoundError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+import select
 from _struct import Struct
 
 from minirun.errors import MinirunError
@@ -30,13 +31,19 @@ def send_master(path: str, master: int) -> None:
 
 
 class Relay:
-    """stdin -> master and master -> stdout, with our own terminal in raw mode meanwhile."""
+    """stdin -> master and master -> stdout, with our own terminal in raw mode meanwhile.
+
+    Never wait for the one while the other has something: a program that echoes stops reading when nobody takes its
+    echo.  So the master is non-blocking, and what it does not take yet is ``pending``.
+    """
 
     def __init__(self, master: int) -> None:
         self.master = master
         self.saved: list[Any] | None = None
-        self.input_open = True
+        self.input_open = self.output_open = True
         self.pending = b""
+        self.last = b"\n"  # the last byte that was typed
+        posix.set_blocking(master, False)
         if posix.isatty(0):
             import termios
 
@@ -70,43 +77,59 @@ class Relay:
         except OSError:
             return
 
-    def from_user(self) -> bool:
-        """Read what was typed; False at its end."""
+    def wanted(self) -> dict[int, int]:
+        """What to poll for now: descriptor -> events."""
+        events = {}
+        if self.input_open and len(self.pending) < CHUNK:
+            events[0] = select.POLLIN
+        if self.output_open:
+            events[self.master] = select.POLLIN | (select.POLLOUT if self.pending else 0)
+        return events
+
+    def from_user(self) -> None:
+        """Read what was typed.  A pipe that ended is Ctrl-D: twice in the middle of a line, where one only sends it."""
         try:
             data = posix.read(0, CHUNK)
         except OSError:
             data = b""
-        if not data:
+        if data:
+            self.pending += data
+            self.last = data[-1:]
+        else:
             self.input_open = False
-            self.pending += b"" if self.saved else b"\x04"  # a pipe that ended is Ctrl-D on the terminal
-            return False
-        self.pending += data
-        return True
+            if self.saved is None:
+                self.pending += b"\x04" if self.last == b"\n" else b"\x04\x04"
 
-    def to_container(self) -> None:
-        try:
-            self.pending = self.pending[posix.write(self.master, self.pending) :]
-        except OSError:
-            self.pending = b""
+    def ready(self, events: int) -> None:
+        """The master can be written to, or read from, or (EIO) the last slave is closed."""
+        if events & select.POLLOUT:
+            try:
+                self.pending = self.pending[posix.write(self.master, self.pending) :]
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.pending = b""
+        if events & ~select.POLLOUT:
+            self.output_open = self.copy_out()
 
-    def from_container(self) -> bool:
-        """Copy what the container wrote; False when the last slave is closed (EIO)."""
+    def copy_out(self) -> bool:
+        """Once; False at the end."""
         try:
             data = posix.read(self.master, CHUNK)
         except BlockingIOError:
             return True
         except OSError:
             return False
-        while data:
+        rest = data
+        while rest:
             try:
-                data = data[posix.write(1, data) :]
-            except OSError:
-                return bool(data)
-        return True
+                rest = rest[posix.write(1, rest) :]
+            except OSError:  # nobody reads our output any more: the container may go on
+                break
+        return bool(data)
 
     def drain(self) -> None:
         """What is left after the process ended."""
-        posix.set_blocking(self.master, False)
         while True:
             try:
                 data = posix.read(self.master, CHUNK)

@@ -15,7 +15,7 @@ from minirun.runtime import status
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.runtime.store import Store
-    from minirun.spec.types import Resources
+    from minirun.spec.types import Cpu, Memory, Resources
 
 
 def update(store: Store, container_id: str, resources: Resources, source: str) -> None:
@@ -25,7 +25,7 @@ def update(store: Store, container_id: str, resources: Resources, source: str) -
     word = status.status(entry, state, locked=True)
     if word == status.STOPPED:
         raise MinirunError(f"cannot update container {container_id}", reason="container not running")
-    writes = limits(resources)
+    writes = limits(complete(resources, state.cgroupRoot + state.cgroup))
     if not writes:
         return
     problems = Problems()
@@ -46,6 +46,33 @@ def update(store: Store, container_id: str, resources: Resources, source: str) -
                 op, step, len(writes), number=error.errno or 0, call="write", detail=path, config=source
             ) from error
     entry.close()
+
+
+def complete(resources: Resources, directory: str) -> Resources:
+    """What one file holds together, but was given in part, is filled up from the cgroup as it is.
+
+    cpu.max is quota and period; config.json's swap is memory plus swap, of which v2 wants the difference.
+    """
+    cpu: Cpu = {**resources.get("cpu", {})}
+    memory: Memory = {**resources.get("memory", {})}
+    if ("quota" in cpu) != ("period" in cpu):
+        quota, _, period = current(directory, "cpu.max").partition(" ")
+        if "quota" not in cpu and quota.isdigit():
+            cpu["quota"] = int(quota)
+        if "period" not in cpu and period.isdigit():
+            cpu["period"] = int(period)
+    if "swap" in memory and "limit" not in memory:
+        limit = current(directory, "memory.max")
+        if limit.isdigit():
+            memory["limit"] = int(limit)
+    return {**resources, "cpu": cpu, "memory": memory}
+
+
+def current(directory: str, name: str) -> str:
+    try:
+        return tree.read(f"{directory}/{name}").strip()
+    except OSError:
+        return ""
 
 
 def enable(root: str, path: str, controllers: set[str]) -> None:

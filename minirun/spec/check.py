@@ -80,7 +80,10 @@ def resources(value: Any, name: str) -> Resources:
     """A resources document (``update -r``)."""
     problems = Problems()
     walk(value, RESOURCES, "", problems)
-    refuse_all({"linux": {"resources": value}}, "/linux/resources/", problems)
+    wrapped = {"linux": {"resources": value}}
+    refuse_all(wrapped, "/linux/resources/", problems)
+    if not problems.found:
+        rules.memory(wrapped, problems)
     problems.found = [(pointer.removeprefix("/linux/resources"), message) for pointer, message in problems.found]
     problems.raise_any(name, "the resources are not valid")
     checked: Resources = value

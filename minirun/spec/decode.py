@@ -67,6 +67,15 @@ def carefully(text: str, start: int) -> Any:
         return scan(text, start)
 
 
+def without_nulls(value: Any) -> Any:
+    """The value with members that are null taken out, which count as absent (``check`` does the same)."""
+    if value.__class__ is dict:
+        return {name: without_nulls(member) for name, member in value.items() if member is not None}
+    if value.__class__ is list:
+        return [without_nulls(item) for item in value]
+    return value
+
+
 def where(text: str, at: int) -> str:
     """Line and column, from 1."""
     line = text.count("\n", 0, at) + 1

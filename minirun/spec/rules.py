@@ -211,6 +211,14 @@ def cgroup(spec: Any, problems: Problems) -> None:
             )
 
 
+def memory(spec: Any, problems: Problems) -> None:
+    """Swap is memory plus swap here (config-linux.md, Memory): less than the memory alone cannot be meant."""
+    given = spec.get("linux", {}).get("resources", {}).get("memory", {})
+    limit, swap = given.get("limit", 0), given.get("swap", 0)
+    if 0 < swap < limit:
+        problems.add("/linux/resources/memory/swap", f"is memory plus swap, and must be at least the limit, {limit}")
+
+
 def paths(spec: Any, problems: Problems) -> None:
     linux = spec.get("linux", {})
     for member in ("maskedPaths", "readonlyPaths"):
@@ -259,5 +267,5 @@ def hooks(spec: Any, problems: Problems) -> None:
 PROCESS = (process, rlimits)
 ALL = (
     version, root, process, rlimits, names, mounts, namespaces, mappings, time_offsets, devices, device_rules, cgroup,
-    paths, sysctls, hooks,
+    memory, paths, sysctls, hooks,
 )  # fmt: skip

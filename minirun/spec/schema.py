@@ -8,7 +8,6 @@ are ignored, as config.md (Extensibility) demands; members that minirun does not
 
 from __future__ import annotations
 
-MAP = "map"
 ID_MAPPINGS = [{"": ("containerID", "hostID", "size"), "containerID": "uint32", "hostID": "uint32", "size": "uint32"}]
 CAPABILITY_SETS = dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), ["str"])
 HOOK = {"": ("path",), "path": "str", "args": ["str"], "env": ["str"], "timeout": "int64"}

@@ -57,7 +57,7 @@ def template(*, rootless: bool = False, uid: int = 0, gid: int = 0) -> dict[str,
     linux["readonlyPaths"] = list(READONLY)
     sets = {name: list(CAPABILITIES) for name in ("bounding", "effective", "permitted")}
     return {
-        "ociVersion": "1.2.1",
+        "ociVersion": "1.0.2",  # needs nothing newer, and crun of a stable distribution refuses what it does not know
         "process": {
             "terminal": True,
             "user": {"uid": 0, "gid": 0},

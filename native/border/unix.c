@@ -44,10 +44,7 @@ long minirun_receive(int socket, void *data, size_t size, int *passed)
     union fd_control control;
     struct msghdr message = {
         .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    long n;
-    do
-        n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    long n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC); /* EINTR is Python's business: its handlers come first */
     *passed = -1;
     struct cmsghdr *header = n < 0 ? NULL : CMSG_FIRSTHDR(&message);
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)

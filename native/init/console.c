@@ -23,6 +23,7 @@ static int dev_directory(struct ctx *c)
         return c->dev_fd;
     if (c->root_fd < 0)
         c->root_fd = sys_openat2(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0, 0);
+    c->detail = "/dev";
     c->dev_fd = path_open(c, "/dev", O_DIRECTORY, RESOLVE_NO_SYMLINKS);
     return c->dev_fd;
 }
@@ -76,6 +77,7 @@ int op_console(struct ctx *c, const struct op *op)
     if (sync_send_fd(c, MSG_TERMINAL, master) < 0)
         return -1;
     sys_close(master);
+    c->has_terminal = true;
     for (int fd = 0; fd < 3; fd++)
         if (sys_dup3(slave, fd, 0) < 0)
             return -1;

@@ -63,17 +63,20 @@ static int copy_directory(struct ctx *c, int from, int to, const char *name, int
 
 static int copy_link(struct ctx *c, int from, int to, const char *name)
 {
-    long n = sc4(readlinkat, from, P(name), P(c->text), sizeof c->text - 1);
+    char target[PATH_SIZE];
+    (void)c;
+    long n = sc4(readlinkat, from, P(name), P(target), sizeof target - 1);
     if (n < 0)
         return -1;
-    c->text[n] = '\0';
-    return sys_symlinkat(c->text, to, name);
+    target[n] = '\0';
+    return sys_symlinkat(target, to, name);
 }
 
 static int copy_entry(struct ctx *c, int from, int to, const char *name, int depth)
 {
     struct statx is;
-    c->detail = name;
+    text_join(c->text, 200, name, "", ""); /* the name ends with the buffer it was read into */
+    c->detail = c->text;
     if (sys_statx(from, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &is) < 0)
         return -1;
     int result;
@@ -99,7 +102,7 @@ static int copy_tree(struct ctx *c, int from, int to, int depth)
 {
     char buffer[2048] __attribute__((aligned(8)));
     if (depth > DEPTH)
-        return fail(ELOOP, "tmpcopyup");
+        return fail(EMLINK, "tmpcopyup: depth");
     for (;;) {
         long n = sc3(getdents64, from, P(buffer), sizeof buffer);
         if (n <= 0)

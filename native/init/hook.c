@@ -14,6 +14,8 @@ static void run_hook(struct ctx *c, const struct op *op)
     /* One sealed memfd serves all hooks, one after the other: each reads it from its beginning. */
     const char **args = make_vector(S(op, HOOK_ARGS), N(op, HOOK_ARGS), NULL);
     const char **env = make_vector(S(op, HOOK_ENV), N(op, HOOK_ENV), NULL);
+    if (*S(op, HOOK_CWD) && sys_chdir(S(op, HOOK_CWD)) < 0)
+        sys_exit(126);
     if (!args || !env || sc3(lseek, c->state_fd, 0, 0) < 0 || sys_dup3(c->state_fd, 0, 0) < 0 ||
         sc3(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         sys_exit(126);
@@ -25,11 +27,14 @@ static void run_hook(struct ctx *c, const struct op *op)
 static int reap(struct ctx *c, int pid, int pidfd, uint64_t seconds)
 {
     struct pollfd_record watch = {pidfd, 1, 0};
-    struct {
+    struct { /* Linux writes the time that is left into it: EINTR goes on with that */
         int64_t s, ns;
     } timeout = {(int64_t)seconds, 0};
     int status = 0;
-    long ready = sc5(ppoll, P(&watch), 1, P(seconds ? &timeout : NULL), 0, 0);
+    long ready;
+    do
+        ready = sc5(ppoll, P(&watch), 1, P(seconds ? &timeout : NULL), 0, 0);
+    while (ready < 0 && last_failure.err == EINTR);
     if (ready == 0)
         sc4(pidfd_send_signal, pidfd, 9, 0, 0);
     while (sc4(wait4, pid, P(&status), 0, 0) < 0 && last_failure.err == EINTR)

@@ -25,7 +25,6 @@
 #include <stdbool.h>
 
 #define PATH_SIZE 4096
-#define EOF_TEXT ""
 
 struct plan_header {
     uint32_t magic, version, count, flags, strings, size;
@@ -57,8 +56,8 @@ struct ctx {
     int proc_fd;          /* our own detached procfs */
     int mask_fd;          /* the empty read-only tmpfs that covers masked directories */
     int state_fd;         /* the state document for hooks */
-    unsigned masked_propagation;
     bool cwd_done;
+    bool has_terminal; /* stdio is a terminal that we opened */
     char program[PATH_SIZE];
 };
 

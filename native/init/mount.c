@@ -7,25 +7,44 @@
 #define EVERY_PROPAGATION ((1ul << 17) | (1ul << 18) | (1ul << 19) | (1ul << 20)) /* MS_UNBINDABLE ... MS_SHARED */
 #define MS_REC_FLAG 16384ul
 #define MS_PRIVATE_FLAG (1ul << 18)
+#define MS_SHARED_FLAG (1ul << 20)
 
-/* Make every mount point on the way to `path` private: pivot_root(2) refuses a root below a shared mount. */
-static int privatize_parents(struct ctx *c, const char *path)
+/*
+ * Make the mount that `target` lies on private: what is attached to a shared one appears at all its peers, and
+ * pivot_root(2) refuses a root below one.  The descriptor's own path, links resolved, is cut until a mount point
+ * is found; the first may be the rootfs itself.
+ */
+static int privatize_mount_of(int target)
 {
-    char part[PATH_SIZE];
-    if (text_join(part, sizeof part, path, "", "") < 0)
+    char link[64], path[PATH_SIZE], number[21];
+    struct statx is;
+    text_number(number, (uint64_t)target);
+    if (text_join(link, sizeof link, "/proc/self/fd/", number, "") < 0)
         return -1;
-    for (size_t end = text_length(part); end > 0;) {
-        while (end > 0 && part[--end] != '/')
-            ;
-        part[end ? end : 1] = '\0';
-        struct statx is;
-        c->detail = path;
-        if (sys_statx(AT_FDCWD, part, AT_NO_AUTOMOUNT, STATX_TYPE, &is) < 0)
+    long end = sc4(readlinkat, AT_FDCWD, P(link), P(path), sizeof path - 1);
+    while (end > 0) {
+        path[end] = '\0';
+        if (sys_statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW, STATX_TYPE, &is) < 0)
             return -1;
-        if (is.stx_attributes & STATX_ATTR_MOUNT_ROOT) /* the nearest one is the parent */
-            return sys_mount(NULL, part, NULL, MS_PRIVATE_FLAG);
+        if (is.stx_attributes & STATX_ATTR_MOUNT_ROOT)
+            return sys_mount(NULL, path, NULL, MS_PRIVATE_FLAG);
+        while (end > 0 && path[--end] != '/')
+            ;
+        end = end == 0 && path[1] ? 1 : end; /* "/" is looked at as well */
     }
-    return 0;
+    return end < 0 ? -1 : 0;
+}
+
+/*
+ * A clone of a shared mount is its peer: what we mount in it would appear on the host.  Only where the namespace
+ * stays shared (rootfsPropagation) is there anything to do: a slave's clone is a slave, and sends nothing up.
+ */
+static int keep_to_ourselves(int tree, int target, unsigned long propagation)
+{
+    struct mount_attr private = {.propagation = MS_PRIVATE_FLAG};
+    if (!(propagation & MS_SHARED_FLAG))
+        return 0;
+    return privatize_mount_of(target) < 0 ? -1 : sys_mount_setattr(tree, 0, &private);
 }
 
 int op_root(struct ctx *c, const struct op *op)
@@ -39,12 +58,8 @@ int op_root(struct ctx *c, const struct op *op)
     int tree = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE);
     if (tree < 0)
         return -1;
-    /* A clone of a shared mount is its peer: what we mount in it would appear on the host. */
-    struct mount_attr private = {.propagation = MS_PRIVATE_FLAG};
-    if (privatize_parents(c, path) < 0 || sys_mount_setattr(tree, 0, &private) < 0)
-        return -1;
     int target = sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, 0);
-    if (target < 0 || sys_move_mount(tree, target) < 0)
+    if (target < 0 || keep_to_ourselves(tree, target, propagation) < 0 || sys_move_mount(tree, target) < 0)
         return -1;
     sys_close(target);
     c->root_fd = tree;
@@ -79,8 +94,17 @@ static int configure(struct ctx *c, int fsfd, const char *option)
     return sys_fsconfig(fsfd, FSCONFIG_SET_STRING, key, equals + 1);
 }
 
+/* A tmpfs that is given no mode takes that of the directory it covers, as under runc; its own default is 1777. */
+static int take_mode_of(int mount, int target)
+{
+    struct statx is;
+    if (path_kind(target, &is) < 0)
+        return -1;
+    return sys_fchmodat(mount, ".", is.stx_mode & 07777u);
+}
+
 /* fsopen(2) to fsmount(2): a detached mount of a new file system. */
-static int new_mount(struct ctx *c, const struct op *op, uint64_t attributes)
+static int new_mount(struct ctx *c, const struct op *op)
 {
     c->detail = S(op, MOUNT_FSTYPE);
     int fsfd = sys_fsopen(S(op, MOUNT_FSTYPE));
@@ -97,7 +121,7 @@ static int new_mount(struct ctx *c, const struct op *op, uint64_t attributes)
     if (result < 0)
         keep_complaint(c, fsfd);
     else
-        result = sys_fsmount(fsfd, attributes);
+        result = sys_fsmount(fsfd, 0);
     sys_close(fsfd);
     return result;
 }
@@ -168,8 +192,10 @@ int op_mount(struct ctx *c, const struct op *op)
         c->detail = target_path;
         return classic_mount(c, op, target) < 0 ? -1 : sys_close(target);
     }
-    int mount = new_mount(c, op, 0);
+    int mount = new_mount(c, op);
     if (mount < 0)
+        return -1;
+    if ((N(op, MOUNT_FLAGS) & MOUNT_MODE_OF_TARGET) && take_mode_of(mount, target) < 0)
         return -1;
     if ((N(op, MOUNT_FLAGS) & MOUNT_COPY_UP) && copy_up(c, target, mount) < 0)
         return -1;
@@ -188,8 +214,7 @@ int op_bind(struct ctx *c, const struct op *op)
 {
     c->detail = S(op, BIND_SOURCE);
     unsigned recursive = N(op, BIND_FLAGS) & BIND_RECURSIVE ? AT_RECURSIVE : 0;
-    unsigned nofollow = N(op, BIND_FLAGS) & BIND_NO_SYMLINK ? AT_SYMLINK_NOFOLLOW : 0;
-    int tree = sys_open_tree(AT_FDCWD, S(op, BIND_SOURCE), OPEN_TREE_CLONE | recursive | nofollow);
+    int tree = sys_open_tree(AT_FDCWD, S(op, BIND_SOURCE), OPEN_TREE_CLONE | recursive);
     struct statx is;
     if (tree < 0)
         return -1;
@@ -208,11 +233,11 @@ int op_bind(struct ctx *c, const struct op *op)
     return sys_close(tree);
 }
 
-/* A path of the rootfs, or (ATTR_HOST) of the mount namespace; -2: not there, and that is fine. */
+/* -2: not there, and that is fine. */
 static int attr_target(struct ctx *c, const struct op *op)
 {
-    const char *path = S(op, ATTR_TARGET);
-    int fd = N(op, ATTR_FLAGS) & ATTR_HOST ? sys_openat2(AT_FDCWD, path, O_PATH, 0, 0) : path_open(c, path, 0, 0);
+    c->detail = S(op, ATTR_TARGET);
+    int fd = path_open(c, S(op, ATTR_TARGET), 0, 0);
     if (fd < 0 && last_failure.err == ENOENT && (N(op, ATTR_FLAGS) & ATTR_OPTIONAL))
         return -2;
     return fd;
@@ -269,6 +294,7 @@ static int masking_directory(struct ctx *c)
 int op_mask(struct ctx *c, const struct op *op)
 {
     struct statx is;
+    c->detail = S(op, MASK_PATH);
     int target = path_open(c, S(op, MASK_PATH), 0, 0);
     if (target < 0)
         return last_failure.err == ENOENT || last_failure.err == ENOTDIR ? 0 : -1;

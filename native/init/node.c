@@ -20,6 +20,7 @@ static int node_parent(struct ctx *c, const char *path, const char **name)
     c->root_fd = c->dev_fd; /* "in root" now means: in our own /dev */
     int fd = path_make_directory(c, slash ? parent : ".", RESOLVE_NO_SYMLINKS);
     c->root_fd = root;
+    c->detail = path;
     return fd;
 }
 

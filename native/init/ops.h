@@ -66,14 +66,14 @@ enum order {
 #define ATTR_CLONE 1u
 #define ATTR_RECURSIVE 2u
 #define ATTR_OPTIONAL 4u
-#define ATTR_HOST 8u
 #define MOUNT_COPY_UP 1u
 #define MOUNT_IS_DEV 2u
+#define MOUNT_MODE_OF_TARGET 4u
 #define BIND_RECURSIVE 1u
-#define BIND_NO_SYMLINK 2u
 #define NODE_BIND 1u
 #define NODE_IF_PRESENT 2u
 #define USER_SETGROUPS 1u
+#define USER_GIVE_STDIO 2u
 #define PIVOT_CHROOT 1u
 #define CHDIR_TRY 1u
 #define EXEC_SET_HOME 1u
@@ -144,6 +144,7 @@ enum order {
 #define S_HOOK_PATH 1
 #define S_HOOK_ARGS 2
 #define S_HOOK_ENV 3
+#define S_HOOK_CWD 4
 #define N_BOUNDING_BOUNDING 0
 #define N_CHDIR_FLAGS 0
 #define S_CHDIR_PATH 0

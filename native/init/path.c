@@ -12,7 +12,6 @@
 
 int path_open(struct ctx *c, const char *path, uint64_t flags, uint64_t resolve)
 {
-    c->detail = path;
     if (c->root_fd < 0)
         return fail(EBADF, "openat2");
     for (int i = 0; i < TRIES; i++) {
@@ -61,7 +60,9 @@ int path_parent(struct ctx *c, const char *path, const char **name)
     parent[length] = '\0';
     /* A rootfs whose /dev is a link is an attack on the nodes to be made there (CVE-2026-41579). */
     uint64_t resolve = text_starts(path, "/dev/") ? RESOLVE_NO_SYMLINKS : 0;
-    return path_make_directory(c, length ? parent : "/", resolve);
+    int fd = path_make_directory(c, length ? parent : "/", resolve);
+    c->detail = path; /* `parent` ends with this function; the report comes after it */
+    return fd;
 }
 
 /* Make the directories of `rest`, one by one, each from its parent's descriptor; `fd` is used up. */
@@ -93,6 +94,7 @@ static int make_below(int fd, const char *rest)
  */
 int path_make_directory(struct ctx *c, const char *path, uint64_t resolve)
 {
+    c->detail = path;
     int fd = path_open(c, path, O_DIRECTORY, resolve);
     if (fd >= 0 || last_failure.err != ENOENT)
         return fd;
@@ -108,7 +110,6 @@ int path_make_directory(struct ctx *c, const char *path, uint64_t resolve)
         if (fd < 0 && last_failure.err != ENOENT)
             return -1;
     }
-    c->detail = path;
     return make_below(fd, path + end);
 }
 
@@ -130,8 +131,10 @@ static int link_target(int parent, const char *name, const char *path, char *to)
  */
 int path_make_file(struct ctx *c, const char *path, uint64_t resolve)
 {
+    const char *asked = path;
     char followed[PATH_SIZE];
     for (int links = 0; links < 8; links++) {
+        c->detail = asked;
         int fd = path_open(c, path, 0, resolve);
         if (fd >= 0 || last_failure.err != ENOENT)
             return fd;
@@ -143,7 +146,7 @@ int path_make_file(struct ctx *c, const char *path, uint64_t resolve)
         bool dangling = fd < 0 && last_failure.err == ELOOP;
         int led = dangling ? link_target(parent, name, path, followed) : 0;
         sys_close(parent);
-        c->detail = path;
+        c->detail = asked;
         if (!dangling || led < 0)
             return dangling ? -1 : fd;
         path = followed;

@@ -4,9 +4,33 @@
 #define MS_MOVE_FLAG 8192ul
 #define MS_SLAVE_REC ((1ul << 19) | 16384ul)
 
+/*
+ * The old root stays in the namespace, hidden below the new one.  A full procfs or sysfs there would count as
+ * "already visible", and a user namespace inside could mount one of its own, unmasked (fs/namespace.c,
+ * mnt_already_visible): so they go first, or, where they cannot (locked), are covered.
+ */
+static int drop_old_kernel_views(struct ctx *c)
+{
+    static const char *const views[] = {"/proc", "/sys"};
+    for (int i = 0; i < 2; i++) {
+        int layers = 0;
+        while (layers < 16 && sys_umount2(views[i], MNT_DETACH) >= 0)
+            layers++;
+        c->detail = views[i];
+        uint64_t fs[16] = {0};
+        if (sc2(statfs, P(views[i]), P(fs)) < 0 || (fs[0] != PROC_SUPER_MAGIC && fs[0] != SYSFS_MAGIC))
+            continue;
+        if (sys_mount("none", views[i], "tmpfs", 1 /* MS_RDONLY */) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int move_root(struct ctx *c)
 {
-    (void)c;
+    if (drop_old_kernel_views(c) < 0)
+        return -1;
+    c->detail = "/";
     if (sys_mount(".", "/", NULL, MS_MOVE_FLAG) < 0 || sc1(chroot, P(".")) < 0)
         return -1;
     return sys_chdir("/");

@@ -66,16 +66,20 @@ int op_bounding(struct ctx *c, const struct op *op)
     return 0;
 }
 
-/* The terminal and the pipes belong to the user who will write to them; what cannot be given stays as it is. */
-static void give_stdio(unsigned uid, unsigned gid)
+/*
+ * The terminal and the pipes belong to the user who will write to them (their group stays: a terminal's is tty).
+ * Devices of the host, and what cannot be given, stay as they are.
+ */
+static void give_stdio(const struct ctx *c, unsigned uid)
 {
     for (int fd = 0; fd < 3; fd++) {
         struct statx is;
         if (sys_statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &is) < 0 || is.stx_uid == uid)
             continue;
-        if ((is.stx_mode & 0170000) == 0020000 && is.stx_rdev_major == 1 && is.stx_rdev_minor == 3)
-            continue; /* /dev/null is everybody's */
-        sys_fchownat(fd, "", uid, gid, AT_EMPTY_PATH);
+        unsigned kind = is.stx_mode & 0170000u;
+        if ((kind == 0020000 && !c->has_terminal) || kind == 0060000)
+            continue;
+        sys_fchownat(fd, "", uid, ~0u, AT_EMPTY_PATH);
     }
 }
 
@@ -94,7 +98,8 @@ int op_user(struct ctx *c, const struct op *op)
             return fail(EINVAL, "setgroups");
         groups[i] = (unsigned)group;
     }
-    give_stdio(uid, gid);
+    if (N(op, USER_FLAGS) & USER_GIVE_STDIO)
+        give_stdio(c, uid);
     if ((N(op, USER_FLAGS) & USER_SETGROUPS) && sc2(setgroups, count, P(groups)) < 0)
         return -1;
     if (sys_prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || sc3(setresgid, gid, gid, gid) < 0 ||

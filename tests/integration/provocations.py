@@ -195,7 +195,7 @@ def directory_on_a_file(minirun: Runtime, bundle: Bundle) -> Done:
 @provokes("root-readonly", "/mounts/8")
 def target_cannot_be_made(minirun: Runtime, bundle: Bundle) -> Done:
     bundle.config["mounts"] += [
-        {"destination": "/mnt", "type": "tmpfs", "options": ["ro"]},
+        {"destination": "/mnt", "source": "rootfs/etc", "options": ["bind", "ro"]},
         {"destination": "/mnt/below", "type": "tmpfs"},
     ]
     return minirun.run(bundle)

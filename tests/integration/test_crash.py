@@ -117,7 +117,8 @@ def test_foreground_run(minirun: Runtime, slow: Bundle, clean_host: None) -> Non
             seen.add(row["status"])
             honest(minirun, row)
             if row["status"] == "running":
-                assert minirun("kill", name, "KILL").returncode == 0
+                done = minirun("kill", name, "KILL")  # it may have ended by itself since
+                assert done.returncode == 0 or "container not running" in done.stderr
             remove(minirun, name, force=number % 2 == 0 or row["status"] == "running")
     assert seen == {"running", "stopped"}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.conftest import ROOT, run
-from tests.console import MINIRUN, USER, matches, play
+from tests.console import USER, matches, play
+from tests.reach import MINIRUN
 
 PAGES = ("README.md", "docs/tutorial.md")
 

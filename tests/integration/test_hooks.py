@@ -188,7 +188,7 @@ def test_hooks_have_no_descriptors_of_ours(minirun: Runtime, bundle: Bundle) -> 
     bundle.config["root"]["readonly"] = False
     for kind in KINDS:
         target = "/tmp/fds" if kind == "startContainer" else f"{bundle.rootfs}/tmp/fds"
-        bundle.config["hooks"] = script(kind, f"ls -l /proc/$$/fd > {target}", env=["PATH=/bin:/usr/bin"])
+        bundle.config["hooks"] = script(kind, f"ls -l /proc/self/fd > {target}", env=["PATH=/bin:/usr/bin"])
         assert minirun.run(bundle.args("/probe", "pid")).returncode == 0, kind
         lines = (bundle.rootfs / "tmp/fds").read_text()
         assert not any(word in lines for word in ("minirun-plan", "minirun-init", "socket:", "anon_inode")), (

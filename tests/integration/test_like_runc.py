@@ -49,8 +49,18 @@ NOISE = re.compile(r"Vm|Rss|Hugetlb|voluntary|nonvoluntary|SigQ|Cpus|Mems|Specul
 PIDS = re.compile(r"^(Tgid|Pid|PPid|NStgid|NSpid|NSpgid|NSsid):.*\n", re.MULTILINE)
 
 
+def without_glibc_signals(mask: str) -> str:
+    """32 and 33 are of glibc; its posix_spawn (of make) leaves them ignored, and runc hands that on."""
+    return f"{int(mask, 16) & ~(3 << 31):016x}"
+
+
 def of_status(text: str) -> dict[str, str]:
-    return {name: value for name, value in status_of(text).items() if not NOISE.match(name)}
+    found = {name: value for name, value in status_of(text).items() if not NOISE.match(name)}
+    return {**found, "SigIgn": without_glibc_signals(found["SigIgn"])}
+
+
+def of_signals(text: str) -> dict[str, str]:
+    return {name: without_glibc_signals(mask) for name, mask in (line.split(":") for line in text.splitlines())}
 
 
 def of_mountinfo(text: str) -> dict[str, object]:
@@ -92,6 +102,8 @@ DIFFERENT = {
     "name and rights of the keyring": "runc lets the owner search it, so that exec joins it by name; so may any other"
     " root that knows the name: minirun's has none, and exec gets its own",
     "files of controllers": "runc enables every controller there is, minirun those that a limit asks for",
+    "signals 32 and 33, ignored": "a caller spawned by glibc's posix_spawn (make) ignores them; runc hands that on,"
+    " minirun gives every signal its default",
     "pids in exec": "runc's helpers use up some numbers",
 }
 CONTROLLERS = ("hugetlb", "memory", "pids", "cpu", "io", "cpuset", "rdma", "misc", "dmem")
@@ -101,7 +113,7 @@ MASKED_FILES = set(
 MASKED = MASKED_FILES | {"/proc/acpi", "/proc/asound", "/sys/firmware", "/proc/scsi"}
 READ: dict[str, Callable[[str], object]] = {
     "status": of_status, "mountinfo": of_mountinfo, "ns": of_namespaces, "fds": of_descriptors, "keyring": of_keyring,
-    "ls /sys/fs/cgroup": of_cgroup_files,
+    "ls /sys/fs/cgroup": of_cgroup_files, "signals": of_signals,
 }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import pytest
 from minirun.cgroups import tree
 from minirun.facts import find_cgroup_root
 from tests.conftest import Bundle, Runtime
+from tests.integration.seen import wait_for
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
@@ -38,8 +39,7 @@ def test_a_stopped_one_keeps_its_claim(minirun: Runtime, bundle: Bundle) -> None
     shared(bundle, f"/minirun-test-{os.getpid()}/two")
     first = minirun.start(bundle)
     minirun("kill", first, "KILL")
-    while minirun.state(first)["status"] != "stopped":
-        pass
+    wait_for(lambda: minirun.state(first)["status"] == "stopped")
     done = minirun("create", "-b", bundle.write(), minirun.name())
     assert done.returncode == 125 and "belongs to another container" in done.stderr
     minirun("delete", first)

@@ -71,6 +71,7 @@ CASES: list[tuple[str, Json, str, str]] = [
     ("device_rules", {"/linux/resources/devices/0/type": "x"}, "/linux/resources/devices/0/type", "must be one of a, b, c, u, not 'x'"),
     ("device_rules", {"/linux/resources/devices/0/access": "rwx"}, "/linux/resources/devices/0/access", "must be made of r, w and m, not 'rwx'"),
     ("device_rules", {"/linux/resources/devices/0/major": -2}, "/linux/resources/devices/0/major", "must be a device number, or -1 for any"),
+    ("memory", {"/linux/resources/memory": {"limit": 100, "swap": 99}}, "/linux/resources/memory/swap", "is memory plus swap, and must be at least the limit, 100"),
     ("cgroup", {"/linux/cgroupsPath": "/a/../../b"}, "/linux/cgroupsPath", "must not contain .. or a newline"),
     ("cgroup", {"/linux/cgroupsPath": "/a\nb"}, "/linux/cgroupsPath", "must not contain .. or a newline"),
     ("cgroup", {"/linux/cgroupsPath": "/" + "x" * 256}, "/linux/cgroupsPath", "is longer than a path can be"),

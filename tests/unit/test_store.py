@@ -193,7 +193,7 @@ def test_status_of_a_process(store: Store, process: subprocess.Popen[bytes]) -> 
 def test_the_specification_s_document() -> None:
     state = a_state(pid=7)
     assert status.document(state, status.RUNNING) == {
-        "ociVersion": "1.2.1", "id": "web", "status": "running", "pid": 7, "bundle": "/b",
+        "ociVersion": "1.3.0", "id": "web", "status": "running", "pid": 7, "bundle": "/b",
         "annotations": {"a/b": "ü\n"},
     }  # fmt: skip
     assert status.document(state, status.STOPPED)["pid"] == 0

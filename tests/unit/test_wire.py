@@ -134,7 +134,7 @@ def test_bytes_that_are_no_utf8_survive() -> None:
 
 
 def hook(actor: str) -> Op:
-    return Hook(actor=actor, name="x", path="/x", args=[], env=[], timeout=0)
+    return Hook(actor=actor, name="x", path="/x", args=[], env=[], timeout=0, cwd="")
 
 
 def init_op() -> Op:
