@@ -187,3 +187,17 @@ def readable(pid: int) -> bool:
         return bool(os.readlink(f"/proc/{pid}/exe"))
     except OSError:
         return False
+
+
+def test_large_input_does_not_block(minirun: Runtime, shell: Bundle) -> None:
+    """cat echoes what it reads: whoever only writes to it, and does not read, waits for ever."""
+    lines = "".join(f"line {number}\n" for number in range(40_000))
+    shell.args("/bin/cat")
+    done = minirun.run(shell, stdin=None, input=lines, timeout=30)
+    assert done.returncode == 0
+    assert done.stdout.splitlines().count("line 39999") == 2  # the terminal's echo, and cat's answer
+
+
+def test_end_of_input_in_the_middle_of_a_line(minirun: Runtime, shell: Bundle) -> None:
+    done = minirun.run(shell.args("/bin/cat"), stdin=None, input="no newline", timeout=30)
+    assert done.returncode == 0 and done.stdout.count("no newline") == 2
