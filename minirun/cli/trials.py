@@ -40,7 +40,7 @@ def attempt(facts: Facts, ops: list[Op], cgroup: str = "") -> str:
     """Carry out ``ops``, undo them; "" or why it failed."""
     site = Site(
         ops=ops, config="", cgroup_root=facts.cgroup_root, cgroup=cgroup, state_document=lambda pid: b"",
-        dumpable=facts.euid != 0, undo=[], times={},
+        dumpable=facts.euid != 0, cgroup_made=facts.cgroup_home, undo=[], times={},
     )  # fmt: skip
     try:
         carry_out(site)

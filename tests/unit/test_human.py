@@ -117,3 +117,9 @@ def test_man_prints_roff_and_writes_all_pages(tmp_path):
     assert minirun("man", "run").stdout.splitlines()[1].startswith(".TH MINIRUN\\-RUN 8")
     assert minirun("man", "--write", str(tmp_path)).returncode == 0
     assert len(list(tmp_path.iterdir())) == len(ALL) + 1
+
+
+@pytest.mark.needs("root")
+def test_doctor_leaves_nothing(clean_host: None) -> None:
+    """It tries what a container needs; what it made for that is gone afterwards."""
+    assert run(MINIRUN, "doctor").stdout
