@@ -256,8 +256,8 @@ class Entry:
                 continue
             try:
                 return State(**decode(data, f"{self.path}/{name}"))
-            except (MinirunError, TypeError):
-                break  # creating.json: killed while it wrote, so before it made anything; state.json: a damaged disk
+            except (MinirunError, TypeError):  # state.json: a damaged disk; creating.json says what there is to remove
+                continue  # creating.json: killed while it wrote, so before it made anything
         return State(
             id=self.id, bundle="", created="", owner=posix.fstat(self.fd).st_uid, rootfs="", annotations={},
             cgroup="", cgroupRoot="",

@@ -72,7 +72,7 @@ def test_null_counts_as_absent_to_the_end(minirun: Runtime, bundle: Bundle) -> N
 
 
 @pytest.mark.parametrize("damage", ["config.json", "state.json"])
-def test_damaged_state_can_be_deleted(minirun: Runtime, bundle: Bundle, damage: str) -> None:
+def test_damaged_state_can_be_deleted(minirun: Runtime, bundle: Bundle, clean_host: None, damage: str) -> None:
     name = minirun.start(bundle.args("/bin/true"))
     path = minirun.root / name / damage
     path.unlink() if damage == "config.json" else path.write_text("{")
