@@ -97,7 +97,7 @@ def walk(site: Site) -> None:
 
         op = ops[step - 1]
         path = str(error.filename or "")
-        call = getattr(error, "call", "") or host.CALLS.get(op.KIND, op.KIND)
+        call = host.CALLS.get(op.KIND, op.KIND)
         raise operation_failed(
             op, step, total, number=error.errno or 0, call=call, detail=path, config=site.config,
             reason=error.strerror or "",

@@ -38,7 +38,6 @@ def run(store: Store, request: Request, *, detach: bool, keep: bool) -> tuple[Cr
     if keep:
         entry.close()
     else:
-        created.state.pid = 0 if created.state.cgroup == "" else created.state.pid
         lifecycle.destroy(entry, created.state, request.warn)
     return created, code
 
