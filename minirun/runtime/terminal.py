@@ -30,6 +30,19 @@ def send_master(path: str, master: int) -> None:
         raise MinirunError("cannot hand over the terminal", reason=f"{path}: {error.strerror}") from error
 
 
+def to_user(data: bytes) -> None:
+    """All of it to standard output, which a caller may have made non-blocking: what finds no room waits for it."""
+    while data:
+        try:
+            data = data[posix.write(1, data) :]
+        except BlockingIOError:
+            room = select.poll()
+            room.register(1, select.POLLOUT)
+            room.poll()
+        except OSError:  # nobody reads our output any more: the container may go on
+            return
+
+
 class Relay:
     """stdin -> master and master -> stdout, with our own terminal in raw mode meanwhile.
 
@@ -120,12 +133,7 @@ class Relay:
             return True
         except OSError:
             return False
-        rest = data
-        while rest:
-            try:
-                rest = rest[posix.write(1, rest) :]
-            except OSError:  # nobody reads our output any more: the container may go on
-                break
+        to_user(data)
         return bool(data)
 
     def drain(self) -> None:
@@ -137,8 +145,7 @@ class Relay:
                 return
             if not data:
                 return
-            while data:
-                data = data[posix.write(1, data) :]
+            to_user(data)
 
     def restore(self) -> None:
         if self.saved is not None:
