@@ -11,8 +11,10 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 need_root = [ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { echo "minirun: $(1) needs root, and there is no sudo here: $(2)" >&2; exit 1; }
 DEBS := python3 python3-venv python3-dev gcc libc6-dev linux-libc-dev libcap-dev make busybox-static procps
 TEST_DEBS := runc clang clang-format libclang-rt-dev
+LAB_DEBS := qemu-system-x86 kmod e2fsprogs zstd runc crun
+LAB := $(BIN)/python rootfs/lab/lab.py
 
-.PHONY: help setup demo test lint format bench install uninstall clean deb-setup fuzz
+.PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin lint format bench install uninstall clean deb-setup fuzz
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,16 +54,33 @@ test-setup: setup
 	[ -z "$$missing" ] || $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 \
 	  || echo "minirun: some of$$missing cannot be installed; the tests that need them say so"
 
-test: test-setup ## all tests (as root, or with sudo)
+test: test-host test-lab ## all tests (as root, or with sudo): here, then in the lab VM
+
+test-host: test-setup
 	@$(call need_root,make test,run it as root; .venv/bin/python -m pytest runs what an ordinary user can)
 	@$(SUDO) env MINIRUN_REQUIRE="$$MINIRUN_REQUIRE" $(BIN)/python -m pytest $(ARGS); code=$$?; \
 	if [ $$code = 5 ]; then echo "0 passed, 1 failed"; echo "minirun: no test was run"; exit 1; fi; exit $$code
+
+# QEMU and its kernel come from the distribution; where they cannot, the tests that need the lab are not run, and that is said.
+lab-setup: setup
+	@missing=""; for p in $(LAB_DEBS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	[ -z "$$missing" ] || $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 \
+	  || echo "minirun: some of$$missing cannot be installed; the lab needs them"
+
+lab: lab-setup ## a root shell in the lab VM (pure cgroup v2, KVM); CMD='...' runs a command there instead
+	@$(LAB) $(if $(CMD),-- '$(subst ','\'',$(CMD))')
+
+lab-pin: lab-setup ## pin the lab's kernel to the one that apt offers today
+	@$(LAB) --pin
+
+test-lab: lab-setup ## the tests that need the lab VM
+	@tests/lab/run $(ARGS)
 
 lint: test-setup ## ruff, mypy, clang-format, compiler warnings
 	@$(BIN)/python -m pytest -q tests/house
 
 format: setup ## let the formatters write
-	@$(BIN)/ruff format minirun native tests
+	@$(BIN)/ruff format minirun native tests rootfs
 	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
 
 bench: test-setup ## side by side with runc and crun; writes docs/performance.md
@@ -79,5 +98,5 @@ uninstall: ## take it away again
 	@$(PYTHON) native/install.py --remove "$(PREFIX)"
 
 clean: ## everything that was built
-	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/*.so
+	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache rootfs/lab/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,7 +10,7 @@ import pytest
 from native import build
 from tests.conftest import ROOT, require, run
 
-FOLDERS = ("minirun", "native", "tests")
+FOLDERS = ("minirun", "native", "tests", "rootfs")
 C_FOLDERS = ("native/init", "native/border", "native/fuzz", "tests/probe", "tests/bench")
 HEADERS = ["-I", str(ROOT / "native" / "border"), "-I", str(ROOT / "native" / "init")]
 
@@ -39,12 +39,13 @@ def test_types_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_types_of_the_bench_hold() -> None:
-    """Its files import each other as scripts do, by their folder: they are checked from there."""
-    bench = ROOT / "tests" / "bench"
+@pytest.mark.parametrize("scripts", ["tests/bench", "rootfs/lab"])
+def test_types_of_scripts_hold(scripts: str) -> None:
+    """These files import each other as scripts do, by their folder: they are checked from there."""
+    folder = ROOT / scripts
     done = run(
         tool("mypy"), "--config-file", ROOT / "pyproject.toml", "--no-explicit-package-bases", "--no-error-summary",
-        "--exclude", "^$", *sorted(path.name for path in bench.glob("*.py")), cwd=bench, timeout=300,
+        "--exclude", "^$", *sorted(path.name for path in folder.glob("*.py")), cwd=folder, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 
