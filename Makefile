@@ -10,8 +10,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Before a command that must be root's: say what to do where neither root nor sudo is at hand.  $(1): what for; $(2): the way out.
 need_root = [ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { echo "minirun: $(1) needs root, and there is no sudo here: $(2)" >&2; exit 1; }
 DEBS := python3 python3-venv python3-dev gcc libc6-dev linux-libc-dev libcap-dev make busybox-static procps
-TEST_DEBS := runc clang clang-format libclang-rt-dev
-LAB_DEBS := qemu-system-x86 kmod e2fsprogs zstd runc crun
+TEST_DEBS := runc clang clang-format libclang-rt-dev vagrant debootstrap
 LAB := $(BIN)/python rootfs/lab/lab.py
 
 .PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin lint format bench install uninstall clean deb-setup fuzz
@@ -56,16 +55,14 @@ test-setup: setup
 
 test: test-host test-lab ## all tests (as root, or with sudo): here, then in the lab VM
 
-test-host: test-setup
+test-host: test-setup lab-setup
 	@$(call need_root,make test,run it as root; .venv/bin/python -m pytest runs what an ordinary user can)
 	@$(SUDO) env MINIRUN_REQUIRE="$$MINIRUN_REQUIRE" $(BIN)/python -m pytest $(ARGS); code=$$?; \
 	if [ $$code = 5 ]; then echo "0 passed, 1 failed"; echo "minirun: no test was run"; exit 1; fi; exit $$code
 
 # QEMU and its kernel come from the distribution; where they cannot, the tests that need the lab are not run, and that is said.
 lab-setup: setup
-	@missing=""; for p in $(LAB_DEBS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
-	[ -z "$$missing" ] || $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 \
-	  || echo "minirun: some of$$missing cannot be installed; the lab needs them"
+	@rootfs/lab/provision.sh packages || echo "minirun: the lab's packages cannot be installed (above)"
 
 lab: lab-setup ## a root shell in the lab VM (pure cgroup v2, KVM); CMD='...' runs a command there instead
 	@$(LAB) $(if $(CMD),-- '$(subst ','\'',$(CMD))')

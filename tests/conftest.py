@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -59,6 +60,12 @@ def has(program: str) -> str:
     return "" if shutil.which(program) else f"no {program} in PATH"
 
 
+def can_lab() -> str:
+    """Can the lab VM be booted?  Builds it, if it is not there yet."""
+    tried = run(sys.executable, ROOT / "rootfs" / "lab" / "lab.py", "--build", timeout=300)
+    return "" if tried.returncode == 0 else tried.stderr.strip()
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "root": can_root,
     "userns": can_userns,
@@ -69,6 +76,10 @@ PROBES: dict[str, Callable[[], str]] = {
     "clang-format": lambda: has("clang-format"),
     "strace": lambda: has("strace"),
     "compiler": lambda: has("cc"),
+    "vagrant": lambda: has("vagrant"),
+    "debootstrap": lambda: has("debootstrap"),
+    "shellcheck": lambda: has("shellcheck"),
+    "lab": can_lab,
     "kvm": lambda: "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm",
 }
 

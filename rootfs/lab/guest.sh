@@ -28,7 +28,8 @@ cd "$(cat $lab/cwd)" || exit 1
 dmesg -C # what it says from here on is about the command
 
 if [ -e /dev/hvc0 ]; then # a person's terminal
-	setsid -w -c sh -c 'exec </dev/hvc0 >/dev/hvc0 2>&1; . /run/lab/command'
+	setsid -w -c sh -c 'stty sane rows "$(cat /run/lab/rows)" cols "$(cat /run/lab/columns)"; . /run/lab/command' \
+		<>/dev/hvc0 >&0 2>&1
 else
 	port=$(grep -lx lab /sys/class/virtio-ports/*/name)
 	port=${port%/name}

@@ -8,7 +8,7 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 for module in /modules/*.ko; do insmod "$module"; done
 
-mkdir /machine /layer /root
+mkdir -p /machine /layer /root
 share=trans=virtio,version=9p2000.L,msize=512000
 mount -t 9p -o "$share,ro,cache=loose" machine /machine || echo "lab: cannot see the machine's files"
 mount -t tmpfs -o mode=755 layer /layer

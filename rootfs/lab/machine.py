@@ -25,7 +25,7 @@ from pin import HERE, LabError
 
 PR_SET_PDEATHSIG = 1
 LOST = 125  # the lab itself failed, as minirun's own 125
-PASSED_ON = ("MINIRUN_REQUIRE", "CI", "TERM", "COLUMNS", "NO_COLOR", "LANG")
+PASSED_ON = ("MINIRUN_REQUIRE", "CI", "TERM", "NO_COLOR", "LANG")
 KERNEL_WORDS = "console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests tsc=reliable psi=1 rdinit=/init"
 
 SYSTEMD_WORDS = "lab.init=systemd systemd.unit=minirun-lab.service fstab=no systemd.show_status=no"
@@ -101,6 +101,9 @@ def prepare(share: Path, lab: Path, command: str, cwd: Path) -> None:
     (share / "modules").write_text(str(lab / "lib" / "modules" / (lab / "release").read_text()))
     (share / "cwd").write_text(str(cwd))
     (share / "command").write_text(command + "\n")
+    size = shutil.get_terminal_size()
+    (share / "rows").write_text(str(size.lines))
+    (share / "columns").write_text(str(size.columns))
     given = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     (share / "environment").write_text("".join(f"export {n}={shlex.quote(v)}\n" for n, v in given.items()))
 

@@ -86,7 +86,10 @@ def a_life(installed: Installed, folder: Path, bundled: bool) -> dict[str, set[s
         for words in ("kill ID KILL", "delete --force ID"):
             verb(*words.replace("ID", name).split())
         write_config(folder, "true")
-        verb("run", "-b", folder, name)
+        for _ in range(20):  # on a busy machine it takes longer than a moment, and its parent gets a name: more imports
+            verb("run", "-b", folder, name)
+            if "prctl" not in found["run"]:
+                break
     finally:
         run(installed.script, "--root", state, "delete", "--force", name)
     return found

@@ -1,0 +1,77 @@
+#!/bin/bash
+# A Debian or Ubuntu machine becomes a lab.
+#
+#   provision.sh packages          what the lab needs beside minirun itself (make lab-setup, make test-lab)
+#   provision.sh machine CHECKOUT  the whole machine: packages, minirun built and installed, modules (Vagrant)
+#
+# Both may be run again at any time.  A test runs the second in a fresh Debian root.
+set -eu
+
+# QEMU with its kernel's tools, the peers that minirun is compared with, and a busybox for the first bundle.
+packages="qemu-system-x86 kmod e2fsprogs zstd runc crun busybox-static procps"
+building="make git ca-certificates sudo"
+
+installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok installed'; }
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+# apt is asked only for what is missing: it is slow, and needs a network. Old lists are renewed when it does not succeed.
+install() {
+	local missing=""
+	for package in "$@"; do installed "$package" || missing="$missing $package"; done
+	[ -n "$missing" ] || return 0
+	echo "installing:$missing"
+	local get="env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends"
+	# shellcheck disable=SC2086  # words, each of them
+	as_root $get $missing >/dev/null 2>&1 || { as_root apt-get update -qq && as_root $get $missing >/dev/null; }
+}
+
+modules() {
+	mkdir -p /etc/modules-load.d
+	printf '%s\n' kvm overlay veth bridge tun >/etc/modules-load.d/minirun.conf
+	for module in $(cat /etc/modules-load.d/minirun.conf); do modprobe "$module" 2>/dev/null || true; done
+}
+
+# The owner of the checkout builds in it; a root-owned .venv in a home directory is nobody's friend.
+build() {
+	local owner
+	owner=$(stat -c %U "$1")
+	make -C "$1" deb-setup
+	if [ "$owner" = root ] || [ "$(id -u)" != 0 ]; then make -C "$1" setup; else sudo -u "$owner" -H make -C "$1" setup; fi
+	make -C "$1" install
+}
+
+# Up-arrow in a new shell brings the tutorial's first command.
+first_command() {
+	local home history
+	home=$(getent passwd "$(stat -c %U "$1")" | cut -d: -f6)
+	history="$home/.bash_history"
+	grep -qxF "$2" "$history" 2>/dev/null || echo "$2" >>"$history"
+	chown "$(stat -c %U:%G "$1")" "$history"
+}
+
+case "${1:-}" in
+packages)
+	# shellcheck disable=SC2086
+	install $packages
+	;;
+machine)
+	checkout=$(cd "${2:?where is the checkout?}" && pwd)
+	# shellcheck disable=SC2086
+	install $building $packages
+	modules
+	build "$checkout"
+	first="cd $checkout && mkdir web && rootfs/busybox.sh web/rootfs"
+	first_command "$checkout" "$first"
+	echo
+	minirun doctor || true
+	echo
+	echo "This machine is ready: docs/tutorial.md begins with this (up-arrow in a new shell has it)"
+	echo
+	echo "    $first"
+	;;
+*)
+	echo "usage: provision.sh packages | machine CHECKOUT" >&2
+	exit 2
+	;;
+esac
