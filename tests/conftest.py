@@ -59,6 +59,12 @@ def has(program: str) -> str:
     return "" if shutil.which(program) else f"no {program} in PATH"
 
 
+def can_systemd() -> str:
+    from tests.integration.booted import why_not
+
+    return why_not()
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "root": can_root,
     "userns": can_userns,
@@ -69,6 +75,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "clang-format": lambda: has("clang-format"),
     "strace": lambda: has("strace"),
     "compiler": lambda: has("cc"),
+    "systemd": can_systemd,
     "kvm": lambda: "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm",
 }
 
