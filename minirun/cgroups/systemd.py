@@ -185,6 +185,10 @@ class Manager:
         job: str = self.call("StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", typed, [])[0]
         return job
 
+    def attach(self, unit: str, below: str, pids: list[int]) -> None:
+        """Into the unit's cgroup, or into ``below`` in it.  A user's manager has the system's do what it may not."""
+        self.call("AttachProcessesToUnit", "ssau", unit, below, pids)
+
     def stop(self, unit: str) -> None:
         """Stop and forget it; one that is not there is fine."""
         self.listen()

@@ -54,6 +54,9 @@ def make_unit(site: Site, op: Any) -> None:
     def undo() -> None:
         systemd.remove(manager.address, op.unit, site.cgroup_root, op.path)
 
+    if not op.properties:
+        manager.attach(op.unit, site.cgroup.partition("/" + op.unit)[2], [init.pid])
+        return
     into_slice = op.unit.endswith(".slice")
     manager.start(op.unit, op.properties, [] if into_slice else [init.pid], lambda: site.undo.append(undo))
     if not tree.exists(directory):

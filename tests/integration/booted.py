@@ -37,6 +37,8 @@ cp "$1"/* /run/systemd/system/
 mount -t proc proc /proc
 mount --bind /proc/sys /proc/sys
 mount -o remount,bind,ro /proc/sys
+mkdir /run/proc
+mount -t proc proc /run/proc  # whole: the kernel gives a user namespace a proc only where one is to be seen already
 mount -t sysfs -o ro sysfs /sys
 mount -t cgroup2 none /sys/fs/cgroup
 mount -o remount,bind,ro /
