@@ -5,6 +5,7 @@ What needs no controller is tested on any host, in tests/integration/test_system
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -39,12 +40,12 @@ PROPERTIES = {
 }  # fmt: skip
 
 
-def files(home: Path, names: object) -> dict[str, str]:
-    return {name: (home / name).read_text().strip() for name in names}  # type: ignore[attr-defined]
+def files(home: Path, names: Iterable[str]) -> dict[str, str]:
+    return {name: (home / name).read_text().strip() for name in names}
 
 
-def properties(systemd: Booted, name: str, names: object) -> dict[str, str]:  # noqa: F811
-    wanted = ",".join(names)  # type: ignore[call-overload]
+def properties(systemd: Booted, name: str, names: Iterable[str]) -> dict[str, str]:  # noqa: F811
+    wanted = ",".join(names)
     lines = systemd("systemctl", "show", "-p", wanted, f"minirun-{name}.scope").stdout.splitlines()
     return dict(line.split("=", 1) for line in lines)
 
