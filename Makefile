@@ -29,7 +29,7 @@ deb-setup:
 
 $(VENV)/.stamp: pyproject.toml | deb-setup
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check "setuptools>=66" wheel "cffi>=1.15" "click>=8.1" "pyroute2>=0.7" \
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "setuptools>=66" wheel "cffi>=1.15" "click>=8.1" "pyroute2>=0.7" "jeepney>=0.8" \
 	  "pytest>=7" "hypothesis>=6" "ruff>=0.4" "mypy>=1.8"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --use-pep517 "python-prctl>=1.8" \
 	  || echo "minirun: python-prctl could not be built; supervisors will have no name of their own (minirun doctor says more)"

@@ -25,6 +25,7 @@ class Facts(Record):
     cgroup_delegated    may we make cgroups below ``cgroup_home``?
     cgroup_home         where containers go by default
     userns              do we run in a user namespace other than the first?
+    systemd_root        with --systemd-cgroup: the cgroup below which systemd's manager has its units
     """
 
     euid: int
@@ -34,6 +35,7 @@ class Facts(Record):
     cgroup_home: str
     cgroup_delegated: bool
     userns: bool
+    systemd_root: str = ""
 
     @property
     def rootless(self) -> bool:

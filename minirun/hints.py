@@ -111,6 +111,8 @@ HINTS = (
     Hint(name="limit-value", kind="write_cgroup", errno="EINVAL", text="the kernel refuses the value for this cgroup file"),
     Hint(name="limit-file", kind="write_cgroup", errno="ENOENT", text="this kernel's controller does not have that file"),
     Hint(name="cgroup-denied", kind="make_cgroup", errno="EACCES", text="you may not make cgroups there"),
+    Hint(name="unit-exists", kind="make_cgroup", errno="EEXIST", text="another container or program has a unit of that name; /linux/cgroupsPath (SLICE:PREFIX:NAME) may name another"),
+    Hint(name="unit-property", kind="make_cgroup", errno="EINVAL", text="annotations org.systemd.property.NAME must be properties of a scope, of the right type (busctl introspect shows a unit's)"),
     Hint(name="spawn-limit", kind="spawn", errno="ENOSPC", text="a limit in /proc/sys/user/max_*_namespaces is reached"),
     Hint(name="spawn-denied", kind="spawn", errno="EPERM", text="new namespaces need root, or a user namespace; it may be switched off here (sysctl kernel.unprivileged_userns_clone, AppArmor)"),
     Hint(name="spawn-cgroup", kind="spawn", errno="EBUSY", text="the cgroup has children with controllers and takes no processes itself"),

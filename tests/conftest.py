@@ -66,6 +66,12 @@ def can_lab() -> str:
     return "" if tried.returncode == 0 else tried.stderr.strip()
 
 
+def can_systemd() -> str:
+    from tests.integration.booted import why_not
+
+    return why_not()
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "root": can_root,
     "userns": can_userns,
@@ -80,6 +86,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "debootstrap": lambda: has("debootstrap"),
     "shellcheck": lambda: has("shellcheck"),
     "lab": can_lab,
+    "systemd": can_systemd,
     "kvm": lambda: "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm",
 }
 

@@ -18,7 +18,8 @@ SIGNALS = ("TERM", "KILL", "HUP", "INT", "QUIT", "USR1", "USR2", "STOP", "CONT",
 # What may follow an option or stand for an argument; everything else is not completed.
 WORDS = {
     "FORMAT": FORMATS, "?FORMAT": FORMATS, "true|false|auto": ("true", "false", "auto"), "SHELL": SHELLS,
-    "SIGNAL": SIGNALS, "VERB": tuple(ALL), "LEVEL": ("debug", "warning", "error"), "NAME": ("cgroupfs",),
+    "SIGNAL": SIGNALS, "VERB": tuple(ALL), "LEVEL": ("debug", "warning", "error"),
+    "DRIVER": ("cgroupfs", "systemd", "disabled"),
 }  # fmt: skip
 PATHS = ("FILE", "FILE|-", "PATH")
 

@@ -154,12 +154,31 @@ def extras(facts: Facts) -> Iterator[Finding]:
     yield Finding(
         name="state directory", status=OK, found=root + ("" if os.path.isdir(root) else " (made when first needed)")
     )
+    yield systemd(facts)
     why = available()
     yield Finding(name="python-prctl", status=LIMITED if why else OK, found=why.partition(":")[0] or "there",
                   hint=why.partition(": ")[2])  # fmt: skip
     kvm = os.path.exists("/dev/kvm")
     hint = "" if kvm else "micro-VMs will need it (not there yet); containers do not"
     yield Finding(name="/dev/kvm", status=OK if kvm else LIMITED, found="there" if kvm else "not there", hint=hint)
+
+
+def systemd(facts: Facts) -> Finding:
+    """Its manager is asked where its cgroups are: what --systemd-cgroup begins with."""
+    from minirun.cgroups.systemd import connect
+    from minirun.errors import MinirunError
+    from minirun.plan.systemd import address_of
+
+    hint = "boot with systemd as init; only --systemd-cgroup needs it"
+    try:
+        manager = connect(address_of(dict(os.environ), facts.rootless))
+        found = f"units are made below {manager.control_group() or '/'}"
+        manager.close()
+    except MinirunError as error:
+        return Finding(name="systemd", status=LIMITED, found=error.reason, hint=hint)
+    except OSError as error:
+        return Finding(name="systemd", status=LIMITED, found=error.strerror or str(error), hint=hint)
+    return Finding(name="systemd", status=OK, found=found)
 
 
 def table(findings: list[Finding], *, coloured: bool) -> str:

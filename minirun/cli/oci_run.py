@@ -25,6 +25,7 @@ def request_of(call: Call) -> Request:
         name: absolute(values.text(name), call.cwd) if values.text(name) else ""
         for name in ("pid_file", "console_socket", "pidfd_socket", "config")
     }
+    driver = "systemd" if call.glob.on("systemd_cgroup") else call.glob.text("cgroup_manager")
     preserved = values.number("preserve_fds") + activated
     check_preserved(preserved)
     return Request(
@@ -35,7 +36,9 @@ def request_of(call: Call) -> Request:
             no_new_keyring=values.on("no_new_keyring"),
             preserve_fds=preserved,
             listen_fds=activated,
+            cgroup_driver=driver,
         ),
+        env=call.env,
         trace=values.on("trace"),
         warn=call.log.warn,
         **paths,  # type: ignore[arg-type]
@@ -97,7 +100,7 @@ def explain(call: Call, request: Request) -> int:
     and told so.
     """
     from minirun import facts
-    from minirun.runtime.create import load, make_plan
+    from minirun.runtime.create import load, look, make_plan
     from minirun.runtime.store import check_id
     from minirun.spec.rules import namespace_types
 
@@ -107,6 +110,7 @@ def explain(call: Call, request: Request) -> int:
     if found.euid != 0 and "user" not in namespace_types(spec):
         call.log.warn("this is root's plan: without a user namespace an ordinary user cannot carry it out")
         found = facts.as_root(found)
+    found, _ = look(request, found)
     plan = make_plan(request, spec, found, name)
     for warning in plan.warnings:
         call.log.warn(warning)

@@ -61,9 +61,12 @@ GLOBAL = (
     Option(long="log-format", value="FORMAT", default="text", help="text or json"),
     Option(long="log-level", value="LEVEL", default="", help="debug, warning or error"),
     Option(long="debug", help="more messages"),
-    Option(long="systemd-cgroup", help="make cgroups through systemd", later="cgroups are made directly so far"),
+    Option(long="systemd-cgroup", help="have systemd make cgroups, as scopes: --cgroup-manager=systemd"),
     Option(
-        long="cgroup-manager", value="NAME", default="cgroupfs", help="cgroupfs; systemd and disabled are for later"
+        long="cgroup-manager",
+        value="DRIVER",
+        default="cgroupfs",
+        help="who makes cgroups: cgroupfs, systemd or disabled",
     ),
     Option(
         long="rootless", value="true|false|auto", default="auto", help="accepted; what is possible is always found out"

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from minirun.cgroups.systemd import Manager
     from minirun.engine.init import Init
     from minirun.plan.ops import Op
 
@@ -44,6 +45,7 @@ class Site(Record):
     warn: Callable[[str], None] | None = None
     claim: str = ""  # the name that the cgroup is claimed with
     cgroup_made: str = ""  # the topmost directory to remove with it
+    systemd: Manager | None = None  # who makes the cgroup, where it is not we
     init: Init | None = None
     undo: list[Callable[[], None]]
     times: dict[int, int]  # step -> nanoseconds
@@ -97,7 +99,7 @@ def walk(site: Site) -> None:
 
         op = ops[step - 1]
         path = str(error.filename or "")
-        call = host.CALLS.get(op.KIND, op.KIND)
+        call = getattr(error, "call", "") or host.CALLS.get(op.KIND, op.KIND)
         raise operation_failed(
             op, step, total, number=error.errno or 0, call=call, detail=path, config=site.config,
             reason=error.strerror or "",

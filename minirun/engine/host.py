@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posix
-from errno import EBUSY
+from errno import EBUSY, ENOENT
 
 from minirun.cgroups import tree
 from minirun.engine.init import Init
@@ -22,10 +22,18 @@ INIT_PROGRAM = __file__.rpartition("/engine/")[0] + "/minirun-init"
 
 def make_cgroup(site: Site, op: Any) -> None:
     """Made (or found empty), then claimed: from there on it is ours to kill and to remove."""
+    if op.unit:
+        make_unit(site, op)
+        return
     directory = site.cgroup_root + op.path
     if tree.populated(directory):
         raise OSError(EBUSY, "it exists and has processes: another container's?", directory)
     tree.make(site.cgroup_root, op.path, op.controllers)
+    claim(site, directory)
+    site.undo.append(lambda: tree.remove(site.cgroup_root, op.path, site.cgroup_made))
+
+
+def claim(site: Site, directory: str) -> None:
     try:
         tree.claim(directory, site.claim)
     except FileExistsError:
@@ -33,7 +41,29 @@ def make_cgroup(site: Site, op: Any) -> None:
         if other != site.claim and posix.access(other, posix.F_OK):
             raise OSError(EBUSY, f"it belongs to another container, {other}", directory) from None
         tree.claim(directory, site.claim, replace=True)
-    site.undo.append(lambda: tree.remove(site.cgroup_root, op.path, site.cgroup_made))
+
+
+def make_unit(site: Site, op: Any) -> None:
+    """A scope around init, which waits for us: systemd makes none without a process.  A slice takes it by its file."""
+    from minirun.cgroups import systemd
+
+    manager, init = site.systemd, site.init
+    assert manager is not None and init is not None
+    directory = site.cgroup_root + op.path
+
+    def undo() -> None:
+        systemd.remove(manager.address, op.unit, site.cgroup_root, op.path)
+
+    if not op.properties:
+        manager.attach(op.unit, site.cgroup.partition("/" + op.unit)[2], [init.pid])
+        return
+    into_slice = op.unit.endswith(".slice")
+    manager.start(op.unit, op.properties, [] if into_slice else [init.pid], lambda: site.undo.append(undo))
+    if not tree.exists(directory):
+        raise OSError(ENOENT, "systemd put the unit's cgroup elsewhere", directory)
+    if into_slice:
+        tree.write(directory + "/cgroup.procs", str(init.pid))
+    claim(site, directory)
 
 
 def write_cgroup(site: Site, op: Any) -> None:

@@ -1,4 +1,8 @@
-"""The cgroup, made and limited before the first process exists: no process is ever in it without its limits."""
+"""The cgroup, made and limited before anything of the container runs: no program is ever in it without its limits.
+
+Three drivers: ``cgroupfs`` makes the directory itself, ``systemd`` has a unit made (``plan.systemd``), and with
+``disabled`` there is none.  The files are written by us in either of the first two.
+"""
 
 from __future__ import annotations
 
@@ -11,50 +15,74 @@ if TYPE_CHECKING:
     from minirun.facts import Facts
     from minirun.plan.container import Asked, Problems
     from minirun.plan.limits import Limit
-    from minirun.spec.types import Spec
 
 POINTER = "/linux/cgroupsPath"
 
 
-def path_of(spec: Spec, facts: Facts, container_id: str) -> str:
+def path_of(asked: Asked, problems: Problems) -> str:
     """Below the cgroup2 mount; an absolute cgroupsPath is taken from there, a relative one from our own home.
 
     "" where an ordinary user was given no cgroup to make it in: then nothing is limited, and nothing may be asked.
     """
-    if not facts.cgroup_delegated:
+    spec, facts = asked.spec, asked.facts
+    given = spec["linux"].get("cgroupsPath", "")
+    if asked.options.cgroup_driver == "systemd":
+        from minirun.plan import systemd
+
+        try:
+            unit = systemd.unit_of(given, asked.container_id, facts.rootless)
+        except ValueError as error:
+            problems.add(POINTER, str(error))
+            return ""
+        return facts.systemd_root + unit.path
+    if asked.options.cgroup_driver == "disabled" or not facts.cgroup_delegated:
         return ""
-    asked = spec["linux"].get("cgroupsPath", "")
-    parts = [part for part in asked.split("/") if part not in ("", ".")]
-    if asked.startswith("/"):
-        return "/" + "/".join(parts) if parts else f"{facts.cgroup_home}/{container_id}"
-    return "/".join([facts.cgroup_home, *(parts or [container_id])])
+    parts = [part for part in given.split("/") if part not in ("", ".")]
+    if given.startswith("/"):
+        return "/" + "/".join(parts) if parts else f"{facts.cgroup_home}/{asked.container_id}"
+    return "/".join([facts.cgroup_home, *(parts or [asked.container_id])])
 
 
-def before_spawn(asked: Asked, problems: Problems) -> list[Op]:
-    facts = asked.facts
+def make(asked: Asked, problems: Problems) -> list[Op]:
+    """The cgroup, its limits, its device filter."""
+    facts, driver = asked.facts, asked.options.cgroup_driver
     resources = asked.spec["linux"].get("resources", {})
     writes = limits(resources)
-    if not facts.cgroup_root and facts.euid == 0:
+    if not facts.cgroup_root and (facts.euid == 0 or driver == "systemd") and driver != "disabled":
         problems.add(
             POINTER, "this host has no cgroup2 mount", "mount -t cgroup2 none /sys/fs/cgroup (or .../unified beside v1)"
         )
         return []
-    missing = check_controllers(writes, facts, problems)
+    missing = driver != "disabled" and check_controllers(writes, facts, problems)
     if not asked.cgroup:
         if writes and not missing:
-            problems.add(
-                "/linux/resources",
-                "limits need a cgroup that you may write",
-                "systemd-run --user --scope -p Delegate=yes",
-            )
+            hint = "systemd-run --user --scope -p Delegate=yes"
+            hint = "leave out --cgroup-manager=disabled" if driver == "disabled" else hint
+            problems.add("/linux/resources", "limits need a cgroup that you may write", hint)
         return []
-    needed = sorted({write.controller for write in writes} - {"cgroup"})
-    ops: list[Op] = [MakeCgroup(path=asked.cgroup, controllers=needed, pointer=POINTER)]
+    rules = [] if facts.rootless else devices.rules(resources, asked.spec)
+    ops: list[Op] = [made_by_systemd(asked, writes, rules, problems) if driver == "systemd" else made(asked, writes)]
     ops += [WriteCgroup(file=write.file, value=write.value, pointer=write.pointer) for write in writes]
     if not facts.rootless:
-        rules = devices.rules(resources, asked.spec)
         ops.append(DeviceRules(rules=rules, pointer="/linux/resources/devices"))
     return ops
+
+
+def made(asked: Asked, writes: list[Limit]) -> Op:
+    needed = sorted({write.controller for write in writes} - {"cgroup"})
+    return MakeCgroup(path=asked.cgroup, controllers=needed, pointer=POINTER)
+
+
+def made_by_systemd(asked: Asked, writes: list[Limit], rules: list[str], problems: Problems) -> Op:
+    """The unit's properties say all that the files will say, so that systemd never writes anything else."""
+    from minirun.plan import systemd
+
+    unit = systemd.unit_of(asked.spec["linux"].get("cgroupsPath", ""), asked.container_id, asked.facts.rootless)
+    properties = systemd.unit_properties(unit, asked.container_id)
+    properties += systemd.limit_properties(writes)
+    properties += systemd.device_properties(rules) if rules else []
+    properties += systemd.annotated(asked.spec.get("annotations", {}), problems)
+    return MakeCgroup(path=asked.cgroup, controllers=[], unit=unit.name, properties=properties, pointer=POINTER)
 
 
 def check_controllers(writes: list[Limit], facts: Facts, problems: Problems) -> bool:

@@ -40,6 +40,7 @@ class Options(Record):
     no_new_keyring: bool = False
     preserve_fds: int = 0
     listen_fds: int = 0
+    cgroup_driver: str = "cgroupfs"  # or systemd, disabled
 
 
 class Problems:
@@ -84,17 +85,20 @@ class Plan(Record):
     cgroup: str
     warnings: list[str]
 
+    @property
+    def unit(self) -> str:
+        """systemd's unit, "" where it has no part in it."""
+        return next((op.unit for op in self.ops if op.KIND == "make_cgroup"), "")  # type: ignore[attr-defined]
+
 
 def plan(asked: Asked) -> Plan:
     """spec + facts -> the ordered list.  Raises MinirunError for what this host cannot do."""
     problems = Problems()
     spec = asked.spec
     program = spec["process"]
-    asked.cgroup = cgroup.path_of(spec, asked.facts, asked.container_id)
+    asked.cgroup = cgroup.path_of(asked, problems)
     asked.rlimits = process.rlimits(program)
-    ops: list[Op] = []
-    ops += cgroup.before_spawn(asked, problems)
-    ops += namespaces.enter(asked, problems)
+    ops: list[Op] = join_up(cgroup.make(asked, problems), namespaces.enter(asked, problems), asked)
     ops += rootfs(asked)
     ops += mounts.all_mounts(asked, problems)
     ops += devices.nodes(asked)
@@ -113,6 +117,13 @@ def plan(asked: Asked) -> Plan:
     ops += process.execute(program, asked.options.listen_fds)
     problems.raise_any(asked.config)
     return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)
+
+
+def join_up(limited: list[Op], entered: list[Op], asked: Asked) -> list[Op]:
+    """The cgroup, then the process in it; with systemd the process (which waits), then the scope around it."""
+    if asked.options.cgroup_driver == "systemd":
+        return entered[:1] + limited + entered[1:]
+    return limited + entered
 
 
 def absolute(path: str, base: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from minirun.plan import process
 from minirun.plan.container import Plan, Problems
 from minirun.plan.namespaces import CLONE
-from minirun.plan.ops import USER_SETGROUPS, Fork, Join, Op, Session, Spawn, User, Wait, WriteTask
+from minirun.plan.ops import USER_SETGROUPS, Fork, Join, MakeCgroup, Op, Session, Spawn, User, Wait, WriteTask
 from minirun.record import Record
 from minirun.spec.rules import namespace_types
 
@@ -24,6 +24,7 @@ class ExecAsked(Record):
     container_id: str
     config: str
     cgroup: str
+    unit: str = ""  # systemd's, if it has to move the process there: an ordinary user may not clone3 into its cgroup
     preserve_fds: int = 0
     new_keyring: bool = True
 
@@ -36,7 +37,9 @@ def plan(asked: ExecAsked) -> Plan:
     flags = 0
     for name in names:
         flags |= CLONE[name]
-    ops: list[Op] = [Spawn(namespaces=[], flags=0, into_cgroup=asked.cgroup != "", pointer="")]
+    ops: list[Op] = [Spawn(namespaces=[], flags=0, into_cgroup=asked.cgroup != "" and not asked.unit, pointer="")]
+    if asked.unit:
+        ops.append(MakeCgroup(path=asked.cgroup, controllers=[], unit=asked.unit, pointer="/linux/cgroupsPath"))
     adjustment = program.get("oomScoreAdj")
     if adjustment is not None:
         ops.append(WriteTask(file="oom_score_adj", value=str(adjustment), pointer="/process/oomScoreAdj"))

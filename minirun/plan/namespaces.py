@@ -71,7 +71,7 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
         unshared = (*unshared, "ipc")  # its mqueue belongs to its maker: to the container's root, not to nobody
     at_once = [] if first else [name for name in new if name not in unshared]
     ops: list[Op] = [
-        Spawn(namespaces=at_once, flags=flags_of(at_once), into_cgroup=asked.cgroup != "", pointer=POINTER),
+        Spawn(namespaces=at_once, flags=flags_of(at_once), into_cgroup=born_inside(asked), pointer=POINTER),
     ]
     outside = id_maps(asked) + from_outside(asked)
     joins = join_all(asked, joined)
@@ -90,6 +90,11 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
     if "network" in new:
         ops.append(Loopback(pointer=pointers(asked)["network"]))
     return ops
+
+
+def born_inside(asked: Asked) -> bool:
+    """clone3(2) puts init into a cgroup that is there already; systemd moves it into one that it makes for it."""
+    return asked.cgroup != "" and asked.options.cgroup_driver != "systemd"
 
 
 def rights(asked: Asked, problems: Problems) -> None:

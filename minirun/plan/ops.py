@@ -80,12 +80,21 @@ class HostOp(Op):
 
 @op
 class MakeCgroup(HostOp):
-    """mkdir(2) below the cgroup2 mount, with ``controllers`` enabled on the way down (cgroup.subtree_control)."""
+    """mkdir(2) below the cgroup2 mount, with ``controllers`` enabled on the way down (cgroup.subtree_control).
+
+    With ``unit`` it is systemd that makes it: StartTransientUnit (org.freedesktop.systemd1(5)) of that name with
+    ``properties``, each NAME=VALUE in GVariant's notation; init, which exists by then, is its first process.
+    Without properties the unit is there, and init is put into it (exec by an ordinary user): AttachProcessesToUnit.
+    """
 
     path: str
     controllers: list[str]
+    unit: str = ""
+    properties: list[str] = []
 
     def describe(self) -> str:
+        if self.unit:
+            return f"have systemd {'make' if self.properties else 'move init into'} {self.path}"
         enabled = f" with {' '.join(self.controllers)}" if self.controllers else ""
         return f"make cgroup {self.path}{enabled}"
 

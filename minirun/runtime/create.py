@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from minirun.cgroups.systemd import Manager
     from minirun.facts import Facts
     from minirun.plan.container import Plan
     from minirun.runtime.store import Entry, Store
@@ -39,6 +40,7 @@ class Request(Record):
     console_socket: str = ""
     pidfd_socket: str = ""
     options: container.Options
+    env: dict[str, str]  # the caller's: where systemd's bus is
     foreground: bool = False  # run without --detach: the terminal, if there is one, is ours
     same_process: bool = False  # run: no gate, START comes from here
     trace: bool = False
@@ -89,11 +91,22 @@ def make_plan(request: Request, spec: Spec, facts: Facts, config: str) -> Plan:
     )  # fmt: skip
 
 
+def look(request: Request, facts: Facts) -> tuple[Facts, Manager | None]:
+    """With --systemd-cgroup systemd is a part of the host that the plan depends on; the connection serves on."""
+    if request.options.cgroup_driver != "systemd":
+        return facts, None
+    from minirun.cgroups import systemd
+    from minirun.plan.systemd import address_of
+
+    manager = systemd.connect(address_of(request.env, facts.rootless))
+    return systemd.look(facts, manager), manager
+
+
 def create(store: Store, request: Request) -> Created:
     """Everything up to *created*; on failure nothing is left. The entry stays locked for the caller."""
     check_id(request.container_id)
     spec, data, name = load(request.bundle, request.config)
-    facts = host_facts.probe()
+    facts, manager = look(request, host_facts.probe())
     plan = make_plan(request, spec, facts, name)
     check_terminal(spec, request)
     for warning in plan.warnings:
@@ -103,9 +116,11 @@ def create(store: Store, request: Request) -> Created:
         id=request.container_id, bundle=request.bundle, created=now(), owner=facts.euid,
         rootfs=container.absolute(spec["root"]["path"], request.bundle), annotations=spec.get("annotations", {}),
         cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
+        unit=plan.unit, bus=manager.address if manager else "", cgroupDriver=request.options.cgroup_driver,
         claim=entry.path, config=name, newKeyring=not request.options.no_new_keyring,
     )  # fmt: skip
     site = make_site(plan, state, facts, name, request)
+    site.systemd = manager
     try:
         entry.begin(state, data)
         if not request.same_process:
@@ -125,6 +140,8 @@ def create(store: Store, request: Request) -> Created:
     finally:
         if site.gate_fd >= 0:
             posix.close(site.gate_fd)
+        if manager is not None:
+            manager.close()
     return Created(entry=entry, state=state, spec=spec, plan=plan, site=site, request=request)
 
 

@@ -18,6 +18,7 @@ from minirun.spec.decode import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from minirun.cgroups.systemd import Manager
     from minirun.plan.container import Plan
     from minirun.runtime.create import Request
     from minirun.runtime.store import State, Store
@@ -125,10 +126,11 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, str]:
     spec: Spec = entry.config()
     config = request.process_file or state.config
     process = build_process(request, spec, config)
+    facts = host_facts.probe()
     asked = plan_exec.ExecAsked(
-        spec=spec, process=process, facts=host_facts.probe(), container_id=state.id, config=config,
-        cgroup=target_cgroup(state, request.cgroup), preserve_fds=request.base.options.preserve_fds,
-        new_keyring=state.newKeyring,
+        spec=spec, process=process, facts=facts, container_id=state.id, config=config,
+        cgroup=target_cgroup(state, request.cgroup), unit=state.unit if facts.rootless else "",
+        preserve_fds=request.base.options.preserve_fds, new_keyring=state.newKeyring,
     )  # fmt: skip
     check_terminal(process, request)
     entry.close()
@@ -156,7 +158,7 @@ def execute(store: Store, request: ExecRequest) -> int:
     site = Site(
         ops=plan.ops, config=config, cgroup_root=state.cgroupRoot, cgroup=living_cgroup(state, plan.cgroup),
         state_document=lambda pid: b"", target_fd=target, preserve=base.options.preserve_fds, trace=base.trace,
-        warn=base.warn, terminal=terminal_taker(base), undo=[], times={},
+        warn=base.warn, terminal=terminal_taker(base), undo=[], times={}, systemd=manager_of(state, plan),
     )  # fmt: skip
     init = carry_out(site)
     posix.close(target)
@@ -176,6 +178,15 @@ def execute(store: Store, request: ExecRequest) -> int:
     if request.detach:
         return 0
     return foreground.wait(init, signals, state.id)
+
+
+def manager_of(state: State, plan: Plan) -> Manager | None:
+    """systemd, where the plan needs it."""
+    if not plan.unit:
+        return None
+    from minirun.cgroups import systemd
+
+    return systemd.connect(state.bus)
 
 
 def living_cgroup(state: State, cgroup: str) -> str:

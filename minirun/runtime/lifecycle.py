@@ -134,7 +134,7 @@ def destroy(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
             )
     if directory or (state.cgroup and unclaimed(state)):
         try:
-            tree.remove(state.cgroupRoot, state.cgroup, state.cgroupMade)
+            remove_cgroup(state)
         except OSError as error:
             raise MinirunError(
                 f"cannot delete container {state.id}", reason=f"{error.filename}: {error.strerror}"
@@ -145,6 +145,16 @@ def destroy(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
         except MinirunError as error:  # its configuration is gone or damaged: it must be possible to delete it still
             warn(f"no poststop hooks: {error}")
     entry.remove()
+
+
+def remove_cgroup(state: State) -> None:
+    """Whoever made it takes it away."""
+    if state.unit:
+        from minirun.cgroups import systemd
+
+        systemd.remove(state.bus, state.unit, state.cgroupRoot, state.cgroup)
+    else:
+        tree.remove(state.cgroupRoot, state.cgroup, state.cgroupMade)
 
 
 def unclaimed(state: State) -> bool:

@@ -41,11 +41,14 @@ class State(Record):
     cgroup: str  # below the cgroup2 mount; "" for none
     cgroupRoot: str
     cgroupMade: str = ""  # the topmost directory that goes with the last container in it
+    unit: str = ""  # with --systemd-cgroup: the unit whose cgroup it is
+    bus: str = ""  # and the bus of the manager that has it
     claim: str = ""  # what the cgroup's owner is called (cgroups/tree.py)
     pid: int = 0
     startTime: int = 0  # field 22 of /proc/PID/stat: with the pid it names one process for ever
     config: str = ""  # the file that create read, for messages
     newKeyring: bool = True
+    cgroupDriver: str = "cgroupfs"
     complete: bool = False  # create got to its end
 
     def to_json(self) -> bytes:

@@ -14,7 +14,8 @@ from minirun.runtime import status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minirun.runtime.store import Store
+    from minirun.plan.limits import Limit
+    from minirun.runtime.store import State, Store
     from minirun.spec.types import Cpu, Memory, Resources
 
 
@@ -33,6 +34,8 @@ def update(store: Store, container_id: str, resources: Resources, source: str) -
     problems.raise_any(source)
     if not state.cgroup:
         raise MinirunError(f"cannot update container {container_id}", reason="it has no cgroup of its own")
+    if state.unit:
+        tell_systemd(state, writes, source)
     enable(state.cgroupRoot, state.cgroup, {write.controller for write in writes} - {"cgroup"})
     for step, write in enumerate(writes, 1):
         path = f"{state.cgroupRoot}{state.cgroup}/{write.file}"
@@ -46,6 +49,22 @@ def update(store: Store, container_id: str, resources: Resources, source: str) -
                 op, step, len(writes), number=error.errno or 0, call="write", detail=path, config=source
             ) from error
     entry.close()
+
+
+def tell_systemd(state: State, writes: list[Limit], source: str) -> None:
+    """Its properties first: it would write its own values over ours again at the next reload."""
+    from minirun.cgroups import systemd
+    from minirun.plan.systemd import limit_properties
+
+    manager = systemd.connect(state.bus)
+    try:
+        manager.change(state.unit, limit_properties(writes))
+    except OSError as error:
+        raise MinirunError(
+            f"cannot update container {state.id}", reason=f"{state.unit}: {error.strerror}", config=source
+        ) from error
+    finally:
+        manager.close()
 
 
 def complete(resources: Resources, directory: str) -> Resources:

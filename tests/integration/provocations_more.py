@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Bundle, Runtime, base_config, require
+from tests.conftest import MINIRUN, Bundle, Runtime, base_config, require
+from tests.integration.booted import booted
 from tests.integration.provocations import Done, as_if, move_into_the_open, provokes, user_namespace, without_mounts
 
 # -- namespaces, user, limits -----------------------------------------------------------------------------------------
@@ -156,6 +157,29 @@ def somebody_elses_cgroup(minirun: Runtime, bundle: Bundle) -> Done:
         return as_if(minirun, bundle, "sh", "-c", enter, "-")
     finally:
         own.rmdir()
+
+
+def through_systemd(minirun: Runtime, bundle: Bundle, before: str = "") -> Done:
+    """``run`` with --systemd-cgroup, after a shell command."""
+    require("systemd")
+    name = minirun.name()
+    argv = [str(MINIRUN), "--systemd-cgroup", "--root", str(minirun.root), "run", "-b", str(bundle.write()), name]
+    with booted(bundle.path) as systemd:
+        done = systemd("sh", "-c", before.format(name=name) + 'exec "$@"', "-", *argv)
+        systemd("systemctl", "stop", f"minirun-{name}.scope")
+        return done
+
+
+@provokes("unit-exists", "/linux/cgroupsPath")
+def unit_of_that_name(minirun: Runtime, bundle: Bundle) -> Done:
+    scope = "systemd-run --scope -q --unit minirun-{name}.scope"
+    return through_systemd(minirun, bundle, f"{scope} sleep 60 >/dev/null 2>&1 & sleep 0.5; ")
+
+
+@provokes("unit-property", "/linux/cgroupsPath")
+def property_that_no_scope_has(minirun: Runtime, bundle: Bundle) -> Done:
+    bundle.config["annotations"] = {"org.systemd.property.Nonesuch": "true"}
+    return through_systemd(minirun, bundle)
 
 
 @provokes("spawn-limit", "/linux/namespaces")

@@ -121,7 +121,7 @@ def test_features(minirun: Runtime) -> None:
         "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
     }  # fmt: skip
     assert set(found["linux"]["namespaces"]) == {"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"}
-    assert found["linux"]["cgroup"] | {"v1": False, "v2": True, "systemd": False} == found["linux"]["cgroup"]
+    assert found["linux"]["cgroup"] | {"v1": False, "v2": True, "systemd": True} == found["linux"]["cgroup"]
     assert "CAP_CHOWN" in found["linux"]["capabilities"] and found["linux"]["seccomp"]["enabled"] is False
     assert {"ro", "rro", "rbind", "tmpcopyup", "rprivate", "nosymfollow"} <= set(found["mountOptions"])
     assert all("\n" not in value for value in found["annotations"].values())

@@ -185,13 +185,34 @@ def test_global_options(minirun: Runtime) -> None:
         ("--rootless", "true"),
         ("--rootless=auto",),
         ("--cgroup-manager=cgroupfs",),
+        ("--cgroup-manager", "disabled"),
+        ("--systemd-cgroup",),  # a container knows who made its cgroup: only create and run ask
         ("--criu", "x"),
         ("--debug",),
     ):
         assert minirun(*words, "list").returncode == 0, words
-    for words in (("--systemd-cgroup",), ("--cgroup-manager=systemd",), ("--rootless=perhaps",)):
+    for words in (("--cgroup-manager=sytemd",), ("--rootless=perhaps",)):
         done = minirun(*words, "list")
         assert done.returncode == 2 and words[0].partition("=")[0] in done.stderr
+
+
+def test_without_any_cgroup(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
+    """crun's --cgroup-manager=disabled: lives, is killed and deleted by its process alone; limits are refused."""
+    words = ("--cgroup-manager=disabled",)
+    name = minirun.name()
+    done = minirun(*words, "run", "-d", "-b", bundle.args("/probe", "pause").write(), name, capture_output=False,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    assert done.returncode == 0 and minirun.state(name)["status"] == "running"
+    pid = minirun.state(name)["pid"]
+    own = Path("/proc/self/cgroup").read_text()
+    assert Path(f"/proc/{pid}/cgroup").read_text().splitlines()[-1].removesuffix("/..") in own
+    refused = minirun("pause", name)
+    assert refused.returncode == 125 and "it has no cgroup of its own" in refused.stderr
+    assert minirun("delete", "--force", name).returncode == 0
+    bundle.config["linux"]["resources"]["pids"] = {"limit": 5}
+    limited = minirun(*words, "run", "-b", bundle.write(), minirun.name())
+    assert limited.returncode == 125 and "limits need a cgroup" in limited.stderr
+    assert "hint     leave out --cgroup-manager=disabled" in limited.stderr
 
 
 def test_another_config(minirun: Runtime, bundle: Bundle) -> None:

@@ -11,7 +11,7 @@ from minirun.plan.container import Plan
 from minirun.plan.exec import ExecAsked, plan as plan_exec
 from minirun.spec import check
 from minirun.spec.template import template
-from tests.unit.documents import ROOT, USER, Json, checked, default, planned, put
+from tests.unit.documents import ROOT, USER, Json, checked, default, host, planned, put
 
 
 def plain() -> Plan:
@@ -158,6 +158,19 @@ def bare() -> Plan:
     return planned(document)
 
 
+def scoped() -> Plan:
+    """--systemd-cgroup: init first, then the scope around it, then the files; systemd's manager is not at the top."""
+    document = default()
+    document["linux"]["cgroupsPath"] = "pods-web.slice:minirun:1"
+    document["annotations"] = {"org.systemd.property.TimeoutStopSec": "7"}
+    document["linux"]["resources"] = {
+        "memory": {"limit": 67108864, "swap": 67108864},
+        "cpu": {"shares": 512, "quota": 25000, "cpus": "0-1,9"},
+        "pids": {"limit": -1},
+    }
+    return planned(document, host(systemd_root="/lab"), cgroup_driver="systemd")
+
+
 def executed() -> Plan:
     """``exec`` with a terminal in the container of ``mapped``."""
     document = default()
@@ -180,6 +193,6 @@ def executed() -> Plan:
 EXAMPLES: dict[str, Callable[[], Plan]] = {
     function.__name__: function
     for function in (
-        plain, rootless, joined, mapped, clocks, limited, terminal, hooked, mounted, devices, bare, executed,
+        plain, rootless, joined, mapped, clocks, limited, scoped, terminal, hooked, mounted, devices, bare, executed,
     )
 }  # fmt: skip

@@ -11,6 +11,7 @@ from minirun.errors import MinirunError
 from minirun.plan.container import sysctl_path
 from minirun.plan.mounts import clean
 from minirun.plan.ops import HOST, INIT, Op
+from minirun.plan.wire import sync_points
 from tests.unit.documents import ROOT, USER, Json, default, host, planned, put
 
 IDS = st.integers(0, 70000)
@@ -205,6 +206,28 @@ def test_an_unknown_capability_is_a_warning() -> None:
 )
 def test_cgroups_path(asked: str | None, expected: str) -> None:
     assert planned(put(default(), "/linux/cgroupsPath", asked)).cgroup == expected
+
+
+def test_with_systemd_init_comes_first_and_waits() -> None:
+    """A scope needs a process; what init does first waits for the host, so nothing runs without its limits."""
+    document = put(default(), "/linux/resources", {"memory": {"limit": 1 << 26}})
+    made = planned(document, host(systemd_root="/top"), cgroup_driver="systemd")
+    assert made.cgroup == "/top/system.slice/minirun-web.scope" and made.unit == "minirun-web.scope"
+    kinds = [op.KIND for op in made.ops]
+    assert kinds[:4] == ["spawn", "make_cgroup", "write_cgroup", "device_rules"] and made.ops[4].actor == INIT
+    assert not made.ops[0].into_cgroup  # type: ignore[attr-defined]
+    assert sync_points(made.ops) >= {4}
+    assert planned(document, host(USER, userns=True, euid=0), cgroup_driver="systemd").cgroup == (
+        "/user.slice/minirun-web.scope"
+    )
+
+
+def test_no_cgroup_at_all_when_it_is_disabled() -> None:
+    made = planned(default(), cgroup_driver="disabled")
+    assert made.cgroup == "" and not places(made.ops, "make_cgroup", "device_rules")
+    with pytest.raises(MinirunError, match="limits need a cgroup") as caught:
+        planned(put(default(), "/linux/resources", {"pids": {"limit": 1}}), cgroup_driver="disabled")
+    assert caught.value.hint == "leave out --cgroup-manager=disabled"
 
 
 @pytest.mark.parametrize(
