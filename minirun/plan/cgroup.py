@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from minirun.plan import devices
 from minirun.plan.limits import limits
+from minirun.plan.mounts import clean
 from minirun.plan.ops import DeviceRules, MakeCgroup, Op, WriteCgroup
+from minirun.spec.rules import namespace_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,12 +51,37 @@ def before_spawn(asked: Asked, problems: Problems) -> list[Op]:
             )
         return []
     needed = sorted({write.controller for write in writes} - {"cgroup"})
-    ops: list[Op] = [MakeCgroup(path=asked.cgroup, controllers=needed, pointer=POINTER)]
-    ops += [WriteCgroup(file=write.file, value=write.value, pointer=write.pointer) for write in writes]
+    ops: list[Op] = [MakeCgroup(path=asked.cgroup, controllers=needed, owner=owner(asked.spec, facts), pointer=POINTER)]
+    ops += [WriteCgroup(**write.__dict__) for write in writes]
     if not facts.rootless:
         rules = devices.rules(resources, asked.spec)
         ops.append(DeviceRules(rules=rules, pointer="/linux/resources/devices"))
     return ops
+
+
+def owner(spec: Spec, facts: Facts) -> int:
+    """Whose the container's cgroup becomes, as the host counts; 0 for nobody's but root's.
+
+    config-linux.md, Cgroup ownership: with a new cgroup namespace and a cgroup file system that the container may
+    write, the uid of /process/user.  Limits stay out of its reach only where the host mounts cgroup2 with nsdelegate
+    or the uid is not root's.
+    """
+    if facts.rootless or namespace_types(spec).get("cgroup") != "" or not writable_cgroupfs(spec):
+        return 0
+    uid = spec["process"].get("user", {}).get("uid", 0)
+    if "user" not in namespace_types(spec):
+        return uid
+    for row in spec["linux"].get("uidMappings", ()):
+        if row["containerID"] <= uid < row["containerID"] + row["size"]:
+            return row["hostID"] + uid - row["containerID"]
+    return 0
+
+
+def writable_cgroupfs(spec: Spec) -> bool:
+    for mount in spec.get("mounts", ()):
+        if mount.get("source") == "cgroup" and clean(mount["destination"]) == "/sys/fs/cgroup":
+            return "ro" not in mount.get("options", ())
+    return False
 
 
 def check_controllers(writes: list[Limit], facts: Facts, problems: Problems) -> bool:

@@ -204,7 +204,15 @@ def test_several_rules_at_once() -> None:
         {"/linux/resources/unified": {"cgroup.max.depth": "1", "nobody.knows": "1", "hugetlb.2MB.rsvd.max": "0"}},
         {"/linux/resources/cpu": {"quota": -1, "burst": 5, "idle": 1}},
         {"/linux/resources/memory": {"limit": -1, "swap": 5}},
-        {"/linux/resources/memory": {"swap": -1, "kernel": -1, "kernelTCP": 0, "swappiness": 0, "disableOOMKiller": False}},
+        {
+            "/linux/resources/memory": {
+                "swap": -1,
+                "kernel": -1,
+                "kernelTCP": 0,
+                "swappiness": 0,
+                "disableOOMKiller": False,
+            }
+        },
         {"/linux/resources/hugepageLimits": [{"pageSize": "1GB", "limit": 0}, {"pageSize": "64KB", "limit": 1}]},
         {"/hooks": {"createRuntime": [{"path": "/x", "timeout": 1}]}},
     ],
