@@ -108,9 +108,9 @@ def cpu(given: Cpu, burst: int = 0) -> list[Limit]:
         share.insert(len(share) if given["idle"] else 0, idle)
     writes = share + bandwidth(given, burst)
     for member in ("cpus", "mems"):
-        value = given.get(member)
-        if value:
-            writes.append(Limit(file=f"cpuset.{member}", value=str(value), pointer=f"{at}/{member}"))
+        listed = given.get(member)
+        if listed:
+            writes.append(Limit(file=f"cpuset.{member}", value=str(listed), pointer=f"{at}/{member}"))
     return writes
 
 
@@ -161,11 +161,11 @@ def block_io(given: BlockIO) -> list[Limit]:
     for index, device in enumerate(given.get("weightDevice", ())):
         numbers = f"{device['major']}:{device['minor']} "
         weights.append((numbers, device.get("weight", 0), f"{at}/weightDevice/{index}"))
-    for numbers, value, pointer in weights:
-        if value:
+    for numbers, weight, pointer in weights:
+        if weight:
             writes.append(
-                Limit(file="io.bfq.weight", value=f"{numbers}{value}", instead="io.weight",
-                      instead_value=f"{numbers}{io_weight(value)}", pointer=pointer)
+                Limit(file="io.bfq.weight", value=f"{numbers}{weight}", instead="io.weight",
+                      instead_value=f"{numbers}{io_weight(weight)}", pointer=pointer)
             )  # fmt: skip
     throttles = (
         ("throttleReadBpsDevice", "rbps", given.get("throttleReadBpsDevice", ())),

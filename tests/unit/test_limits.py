@@ -83,7 +83,7 @@ def test_cpu(cpu: Any, expected: list[tuple[str, str]]) -> None:
     ("now", "first"), [(0, "cpu.max"), (8, "cpu.max"), (9, "cpu.max.burst"), (99, "cpu.max.burst")]
 )
 def test_burst_is_never_above_the_quota_on_the_way(now: int, first: str) -> None:
-    assert [limit.file for limit in limits({"cpu": {"quota": 50, "burst": 9}}, now)][0] == first
+    assert limits({"cpu": {"quota": 50, "burst": 9}}, now)[0].file == first
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(100, "100"), (-1, "max"), (0, "1"), (1, "1"), (-7, "max")])

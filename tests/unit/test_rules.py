@@ -131,7 +131,7 @@ def test_every_rule_has_a_case() -> None:
 def test_every_message_is_provoked() -> None:
     """As many different messages as there are ``problems.add`` in the files: a new one needs its row here."""
     calls = [
-        (module.__file__, node.lineno)
+        (str(module.__file__), node.lineno)
         for module in (rules, resource_rules)
         for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add"
