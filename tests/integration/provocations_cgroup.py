@@ -12,7 +12,7 @@ from tests.conftest import Bundle, Runtime
 from tests.integration.provocations import CANNOT, Done, provokes
 from tests.integration.provocations_more import hugetlb
 
-CANNOT["cgroup-partition"] = "needs the cpuset controller: tests/lab/test_cpuset.py does it"
+CANNOT["cgroup-partition"] = "needs the cpuset controller: tests/lab/test_cpu.py does it"
 PAGES = [{"pageSize": "2MB", "limit": 0}]
 
 

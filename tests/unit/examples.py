@@ -42,7 +42,7 @@ def joined() -> Plan:
 
 
 def mapped() -> Plan:
-    """A new user namespace, made by root: limits are raised from outside, devices are bound, the cgroup is its user's."""
+    """A new user namespace, by root: limits are raised from outside, devices are bound, the cgroup is its user's."""
     document = default()
     next(mount for mount in document["mounts"] if mount["type"] == "cgroup")["options"].remove("ro")
     document["linux"]["namespaces"].append({"type": "user"})
