@@ -120,9 +120,12 @@ HINTS = (
          text="{detail}: that directory has processes of its own, and only one without can hand controllers down: move them into a child of it, or choose another cgroupsPath"),
     Hint(name="cgroup-threaded", kind="make_cgroup", errno="ENOTSUP",
          text="a threaded cgroup holds threads, with the controllers cpu, cpuset and pids at most (cgroups(7), Thread mode): choose a cgroupsPath outside it"),
+    Hint(name="cgroup-undelegated", kind="make_cgroup", errno="EACCES", when=detail_ends("/cgroup.subtree_control"),
+         text="{detail} is not yours to write: that part of the tree was not given these controllers. As root: systemctl edit user@.service, with Delegate=cpu cpuset io memory pids below [Service]"),
     Hint(name="cgroup-denied", kind="make_cgroup", errno="EACCES", text="you may not make cgroups there"),
     Hint(name="spawn-limit", kind="spawn", errno="ENOSPC", text="a limit in /proc/sys/user/max_*_namespaces is reached"),
     Hint(name="spawn-denied", kind="spawn", errno="EPERM", text="new namespaces need root, or a user namespace; it may be switched off here (sysctl kernel.unprivileged_userns_clone, AppArmor)"),
+    Hint(name="spawn-threaded", kind="spawn", errno="ENOTSUP", text="the cgroup is of an invalid type: one above it holds threads (cgroups(7), Thread mode)"),
     Hint(name="spawn-cgroup", kind="spawn", errno="EBUSY", text="the cgroup has children with controllers and takes no processes itself"),
 )  # fmt: skip
 

@@ -253,6 +253,17 @@ def test_threads_are_found(minirun: Runtime, bundle: Bundle) -> None:
     assert json.loads(minirun("ps", "-f", "json", name).stdout) == [pid]
 
 
+def test_exec_among_threads(minirun: Runtime, bundle: Bundle) -> None:
+    """A child beside a threaded one is of no valid type until it is made threaded itself: explained."""
+    name, directory = started(minirun, bundle)
+    (directory / "threads").mkdir()
+    (directory / "threads" / "cgroup.type").write_text("threaded")
+    (directory / "other").mkdir()
+    assert (directory / "other" / "cgroup.type").read_text() == "domain invalid\n"
+    done = minirun("exec", "--cgroup", "other", name, "/probe", "pid")
+    assert done.returncode == 125 and "ENOTSUP" in done.stderr and "of an invalid type" in done.stderr, done.stderr
+
+
 def test_a_frozen_cgroup_is_refused(minirun: Runtime, bundle: Bundle) -> None:
     """Itself, or a directory above: init would stop before its first instruction, and create with it."""
     top = ROOT / f"minirun-test-{uuid.uuid4().hex[:8]}"
