@@ -29,6 +29,10 @@ def detail_starts(word: str) -> Callable[[Op, str], bool]:
     return lambda op, detail: detail.startswith(word)
 
 
+def detail_ends(word: str) -> Callable[[Op, str], bool]:
+    return lambda op, detail: detail.endswith(word)
+
+
 HINTS = (
     Hint(
         name="script-crlf", kind="exec", errno="ENOENT", when=lambda op, detail: detail.startswith("script") and "\r" in detail,
@@ -108,13 +112,22 @@ HINTS = (
     Hint(name="hook-status", kind="hook", errno="ECANCELED", text="the hook's exit code was {detail}; what it wrote to standard error is above"),
     Hint(name="hook-timeout", kind="hook", errno="ETIMEDOUT", text="the hook ran longer than its timeout and was killed"),
     Hint(name="hook-missing", kind="hook", errno="ENOENT", text="hook paths are the host's, except startContainer's, which is looked up inside the rootfs"),
+    Hint(name="cgroup-partition", kind="write_cgroup", errno="EINVAL", when=detail_ends("/cpuset.cpus.partition"),
+         text="a partition needs CPUs of its own (/linux/resources/cpu/cpus) that the directory above, a partition too, can give away"),
     Hint(name="limit-value", kind="write_cgroup", errno="EINVAL", text="the kernel refuses the value for this cgroup file"),
     Hint(name="limit-file", kind="write_cgroup", errno="ENOENT", text="this kernel's controller does not have that file"),
+    Hint(name="cgroup-internal", kind="make_cgroup", errno="EBUSY", when=detail_ends("/cgroup.subtree_control"),
+         text="{detail}: that directory has processes of its own, and only one without can hand controllers down: move them into a child of it, or choose another cgroupsPath"),
+    Hint(name="cgroup-threaded", kind="make_cgroup", errno="ENOTSUP",
+         text="a threaded cgroup holds threads, with the controllers cpu, cpuset and pids at most (cgroups(7), Thread mode): choose a cgroupsPath outside it"),
+    Hint(name="cgroup-undelegated", kind="make_cgroup", errno="EACCES", when=detail_ends("/cgroup.subtree_control"),
+         text="{detail} is not yours to write: that part of the tree was not given these controllers. As root: systemctl edit user@.service, with Delegate=cpu cpuset io memory pids below [Service]"),
     Hint(name="cgroup-denied", kind="make_cgroup", errno="EACCES", text="you may not make cgroups there"),
     Hint(name="unit-exists", kind="make_cgroup", errno="EEXIST", text="another container or program has a unit of that name; /linux/cgroupsPath (SLICE:PREFIX:NAME) may name another"),
     Hint(name="unit-property", kind="make_cgroup", errno="EINVAL", text="annotations org.systemd.property.NAME must be properties of a scope, of the right type (busctl introspect shows a unit's)"),
     Hint(name="spawn-limit", kind="spawn", errno="ENOSPC", text="a limit in /proc/sys/user/max_*_namespaces is reached"),
     Hint(name="spawn-denied", kind="spawn", errno="EPERM", text="new namespaces need root, or a user namespace; it may be switched off here (sysctl kernel.unprivileged_userns_clone, AppArmor)"),
+    Hint(name="spawn-threaded", kind="spawn", errno="ENOTSUP", text="the cgroup is of an invalid type: one above it holds threads (cgroups(7), Thread mode)"),
     Hint(name="spawn-cgroup", kind="spawn", errno="EBUSY", text="the cgroup has children with controllers and takes no processes itself"),
 )  # fmt: skip
 

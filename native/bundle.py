@@ -28,7 +28,9 @@ ROOT_OF_PACKAGE = Path(hot.PACKAGE).parent
 # A train for each verb's module: what it imports, and what it is known to import on its way when all goes well;
 # without what is there already because another train went before it.
 MAIN = ("minirun.cli.main",)
-PLANNED = ("minirun.plan.wire", "minirun.cgroups.device_program", "minirun.linux.bpf")
+PLANNED = (
+    "minirun.plan.wire", "minirun.cgroups.device_program", "minirun.cgroups.device_filter", "minirun.linux.bpf",
+)  # fmt: skip
 FIRST = "minirun.cli.main"
 TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     FIRST: ("", ()),

@@ -8,32 +8,41 @@ from __future__ import annotations
 import posix
 import select
 import time
-from errno import EBUSY, ENODEV, ENOENT
+from errno import EBUSY, ENODEV, ENOENT, EOPNOTSUPP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 GONE = (ENOENT, ENODEV)  # ENODEV: removed between open and write
+DELEGATE = "/sys/kernel/cgroup/delegate"
 TRUSTED, CLAIM = "trusted.minirun", "user.minirun"
 RACES = 20  # another runtime may remove the empty parent between our two mkdirs
 
 
-def make(root: str, path: str, controllers: Iterable[str]) -> None:
-    """mkdir -p; enable ``controllers`` in every directory above the last.
+def make(root: str, path: str, controllers: Iterable[str]) -> list[str]:
+    """mkdir -p; enable ``controllers`` in every directory above the last.  Returns what was made, topmost first.
 
-    Raises OSError: EACCES, EROFS, EBUSY ("no internal processes": a directory on the way has processes of its own).
+    Raises OSError: EACCES, EROFS; EBUSY at a cgroup.subtree_control ("no internal processes": the directory has
+    processes of its own); EOPNOTSUPP there, or when the cgroup is of a type that takes no processes (threads).
+    What was made until then is gone again.
     """
+    made: list[str] = []
     for attempt in range(RACES):
         try:
-            make_once(root, path, tuple(controllers))
-            return
+            make_once(root, path, tuple(controllers), made)
+            usable(root + path)
+            return made
         except OSError as error:
+            for directory in reversed(made):
+                rmdir(directory, 0)
+            made.clear()
             if error.errno not in GONE or attempt == RACES - 1:
                 raise
+    return made
 
 
-def make_once(root: str, path: str, controllers: tuple[str, ...]) -> None:
+def make_once(root: str, path: str, controllers: tuple[str, ...], made: list[str]) -> None:
     at = ""
     for part in path.strip("/").split("/"):
         for controller in controllers:
@@ -41,7 +50,37 @@ def make_once(root: str, path: str, controllers: tuple[str, ...]) -> None:
         at += "/" + part
         try:
             posix.mkdir(root + at, 0o755)
+            made.append(root + at)
         except FileExistsError:
+            continue
+
+
+def usable(directory: str) -> None:
+    """A process born there must be able to run: neither frozen with a parent, nor below a threaded one (cgroups(7))."""
+    kind = read(directory + "/cgroup.type").strip()
+    if kind not in ("domain", "domain threaded"):
+        raise OSError(EOPNOTSUPP, f"its type is {kind!r}: a directory above it is threaded", directory)
+    if "frozen 1" in read(directory + "/cgroup.events"):
+        raise OSError(
+            EBUSY, "it is frozen, or a directory above it: whatever starts there would stop at once", directory
+        )
+
+
+def give(directory: str, uid: int) -> None:
+    """Delegation: the directory and the files that the kernel lists become ``uid``'s; limits stay root's.
+
+    cgroups(7), Cgroups delegation; config-linux.md, Cgroup ownership: the list of an old kernel, files that are not
+    there.
+    """
+    try:
+        names = read(DELEGATE).split()
+    except OSError:
+        names = ["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]
+    posix.chown(directory, uid, -1)
+    for name in names:
+        try:
+            posix.chown(f"{directory}/{name}", uid, -1)
+        except FileNotFoundError:
             continue
 
 
@@ -113,13 +152,30 @@ def populated(directory: str) -> bool:
 
 def processes(directory: str) -> list[int]:
     """Every process here and below, sorted."""
-    found: list[int] = []
+    found: set[int] = set()
     for inner in subtree(directory):
         try:
-            found += [int(line) for line in read(inner + "/cgroup.procs").split()]
-        except OSError:  # removed meanwhile, or threaded: its processes are listed above
+            found |= {int(line) for line in read(inner + "/cgroup.procs").split()}
+        except OSError as error:  # removed meanwhile, or threaded: then only cgroup.threads can be read
+            if error.errno == EOPNOTSUPP:
+                found |= processes_of(inner)
+    return sorted(found)
+
+
+def processes_of(directory: str) -> set[int]:
+    """The processes of a threaded cgroup's threads (proc(5), Tgid)."""
+    found = set()
+    try:
+        threads = read(directory + "/cgroup.threads").split()
+    except OSError:
+        return set()
+    for thread in threads:
+        try:
+            lines = read(f"/proc/{thread}/status").splitlines()
+        except OSError:  # ended meanwhile
             continue
-    return sorted(set(found))
+        found |= {int(line.split()[1]) for line in lines if line.startswith("Tgid:")}
+    return found
 
 
 def subtree(directory: str) -> list[str]:

@@ -49,30 +49,32 @@ def events(call: Call) -> int:
 
 
 def follow(state: State, interval: float) -> int:
-    """Until the container ends: a line every interval, and one for every out-of-memory kill."""
+    """Until the container ends: a line every interval, and one for every out-of-memory kill, as soon as it happens."""
     import select
     import time
 
-    from minirun.cgroups.stats import table
+    from minirun.cgroups.watch import Watch
     from minirun.linux.prctl import settle
     from minirun.runtime.lifecycle import open_pidfd
 
     settle(f"events:{state.id}")
-    directory = state.cgroupRoot + state.cgroup
     pidfd = open_pidfd(state)
+    if pidfd < 0:
+        return 0
+    kills = Watch(state.cgroupRoot + state.cgroup, "memory.events", "oom_kill")
     poller = select.poll()
-    if pidfd >= 0:
-        poller.register(pidfd, select.POLLIN)
-    kills = table(directory, "memory.events").get("oom_kill", 0)
+    poller.register(pidfd, select.POLLIN)
+    if kills.fd >= 0:
+        poller.register(kills.fd, select.POLLPRI)
     due = time.monotonic() + interval
-    while pidfd >= 0:
-        ended = poller.poll(max(due - time.monotonic(), 0) * 1000)
-        now = table(directory, "memory.events").get("oom_kill", 0)
-        if now > kills:
+    while True:
+        ready = {fd for fd, _ in poller.poll(max(due - time.monotonic(), 0) * 1000)}
+        if kills.grown():
             write_out(line(state, "oom"))
-            kills = now
-        if ended:
+        if pidfd in ready:
             return 0
-        write_out(line(state, "stats"))
-        due += interval
-    return 0
+        if kills.fd in ready and kills.gone:  # it would be ready for ever
+            poller.unregister(kills.fd)
+        if time.monotonic() >= due:
+            write_out(line(state, "stats"))
+            due += interval

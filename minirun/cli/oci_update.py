@@ -30,6 +30,7 @@ NUMBERS = {
     "memory_swap": ("memory", "swap", -1),
     "pids_limit": ("pids", "limit", -1),
 }
+UNITS = "\0kmgtp"  # the place in here times ten bits
 WORDS = {"cpuset_cpus": ("cpu", "cpus"), "cpuset_mems": ("cpu", "mems")}
 
 
@@ -38,6 +39,14 @@ def whole(word: str, option: str, least: int) -> int:
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 19 or int(word) < least:
         raise usage(f"--{option.replace('_', '-')} wants a number of at least {least}, not {word!r}")
     return int(word)
+
+
+def size(word: str, option: str) -> int:
+    """Bytes, or with a unit as in runc: 64m, 64MB, 64MiB; -1 is no limit."""
+    low = word.lower()
+    low = low.removesuffix("ib") if low.endswith("ib") else low.removesuffix("b")
+    shift = UNITS.find(low[-1:]) * 10 if low[-1:] in UNITS else 0
+    return whole(low[:-1] if shift else low, option, 0 if shift else -1) << shift
 
 
 def resources_of(call: Call) -> Any:
@@ -56,7 +65,10 @@ def resources_of(call: Call) -> Any:
         document = dict(check.resources(decode(data, source), source))
     for option, (section, member, least) in NUMBERS.items():
         if option in call.values:
-            document.setdefault(section, {})[member] = whole(call.values.text(option), option, least)
+            word = call.values.text(option)
+            document.setdefault(section, {})[member] = (
+                size(word, option) if section == "memory" else whole(word, option, least)
+            )
     for option, (section, member) in WORDS.items():
         if option in call.values:
             document.setdefault(section, {})[member] = call.values.text(option)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 from errno import EBUSY, ENOENT
 
-from minirun.cgroups import tree
+from minirun.cgroups import limit, tree
 from minirun.engine.init import Init
 from minirun.errors import MinirunError
 from minirun.linux import clone3, memfd, unix
@@ -31,6 +31,8 @@ def make_cgroup(site: Site, op: Any) -> None:
     tree.make(site.cgroup_root, op.path, op.controllers)
     claim(site, directory)
     site.undo.append(lambda: tree.remove(site.cgroup_root, op.path, site.cgroup_made))
+    if op.owner:
+        tree.give(directory, op.owner)
 
 
 def claim(site: Site, directory: str) -> None:
@@ -64,27 +66,21 @@ def make_unit(site: Site, op: Any) -> None:
     if into_slice:
         tree.write(directory + "/cgroup.procs", str(init.pid))
     claim(site, directory)
+    if op.owner:
+        tree.give(directory, op.owner)
 
 
 def write_cgroup(site: Site, op: Any) -> None:
-    try:
-        tree.write(f"{site.cgroup_root}{site.cgroup}/{op.file}", op.value)
-    except FileNotFoundError:
-        if not op.file.endswith(".rsvd.max"):  # hugetlb reservations are accounted since Linux 5.7 only
-            raise
+    directory = site.cgroup_root + site.cgroup
+    file, value = limit.resolve(directory, op)
+    if file:
+        limit.put(directory, file, value)
 
 
 def device_rules(site: Site, op: Any) -> None:
-    from minirun.cgroups.device_program import compile_rules
-    from minirun.linux import bpf
+    from minirun.cgroups.device_filter import install
 
-    program = bpf.load_device_program(compile_rules(op.rules))
-    directory = posix.open(site.cgroup_root + site.cgroup, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
-    try:
-        bpf.attach_device_program(directory, program)
-    finally:
-        posix.close(directory)
-        posix.close(program)
+    install(site.cgroup_root + site.cgroup, op.rules)
 
 
 def spawn(site: Site, op: Any) -> None:

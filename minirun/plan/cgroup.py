@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from minirun.plan import devices
 from minirun.plan.limits import limits
+from minirun.plan.mounts import clean
 from minirun.plan.ops import DeviceRules, MakeCgroup, Op, WriteCgroup
+from minirun.spec.rules import namespace_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def make(asked: Asked, problems: Problems) -> list[Op]:
         return []
     rules = [] if facts.rootless else devices.rules(resources, asked.spec)
     ops: list[Op] = [made_by_systemd(asked, writes, rules, problems) if driver == "systemd" else made(asked, writes)]
-    ops += [WriteCgroup(file=write.file, value=write.value, pointer=write.pointer) for write in writes]
+    ops += [WriteCgroup(**write.__dict__) for write in writes]
     if not facts.rootless:
         ops.append(DeviceRules(rules=rules, pointer="/linux/resources/devices"))
     return ops
@@ -70,7 +72,9 @@ def make(asked: Asked, problems: Problems) -> list[Op]:
 
 def made(asked: Asked, writes: list[Limit]) -> Op:
     needed = sorted({write.controller for write in writes} - {"cgroup"})
-    return MakeCgroup(path=asked.cgroup, controllers=needed, pointer=POINTER)
+    return MakeCgroup(
+        path=asked.cgroup, controllers=needed, owner=owner(asked.spec, asked.facts), pointer=POINTER
+    )
 
 
 def made_by_systemd(asked: Asked, writes: list[Limit], rules: list[str], problems: Problems) -> Op:
@@ -82,7 +86,33 @@ def made_by_systemd(asked: Asked, writes: list[Limit], rules: list[str], problem
     properties += systemd.limit_properties(writes)
     properties += systemd.device_properties(rules) if rules else []
     properties += systemd.annotated(asked.spec.get("annotations", {}), problems)
-    return MakeCgroup(path=asked.cgroup, controllers=[], unit=unit.name, properties=properties, pointer=POINTER)
+    return MakeCgroup(path=asked.cgroup, controllers=[], unit=unit.name, properties=properties,
+                      owner=owner(asked.spec, asked.facts), pointer=POINTER)  # fmt: skip
+
+
+def owner(spec: Spec, facts: Facts) -> int:
+    """Whose the container's cgroup becomes, as the host counts; 0 for nobody's but root's.
+
+    config-linux.md, Cgroup ownership: with a new cgroup namespace and a cgroup file system that the container may
+    write, the uid of /process/user.  Limits stay out of its reach only where the host mounts cgroup2 with nsdelegate
+    or the uid is not root's.
+    """
+    if facts.rootless or namespace_types(spec).get("cgroup") != "" or not writable_cgroupfs(spec):
+        return 0
+    uid = spec["process"].get("user", {}).get("uid", 0)
+    if "user" not in namespace_types(spec):
+        return uid
+    for row in spec["linux"].get("uidMappings", ()):
+        if row["containerID"] <= uid < row["containerID"] + row["size"]:
+            return row["hostID"] + uid - row["containerID"]
+    return 0
+
+
+def writable_cgroupfs(spec: Spec) -> bool:
+    for mount in spec.get("mounts", ()):
+        if mount.get("source") == "cgroup" and clean(mount["destination"]) == "/sys/fs/cgroup":
+            return "ro" not in mount.get("options", ())
+    return False
 
 
 def check_controllers(writes: list[Limit], facts: Facts, problems: Problems) -> bool:

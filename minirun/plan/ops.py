@@ -85,29 +85,40 @@ class MakeCgroup(HostOp):
     With ``unit`` it is systemd that makes it: StartTransientUnit (org.freedesktop.systemd1(5)) of that name with
     ``properties``, each NAME=VALUE in GVariant's notation; init, which exists by then, is its first process.
     Without properties the unit is there, and init is put into it (exec by an ordinary user): AttachProcessesToUnit.
+    ``owner``: chown(2) of the directory and of what /sys/kernel/cgroup/delegate lists, for a container that manages
+    its own subtree; 0 leaves it root's (cgroups(7), Cgroups delegation).
     """
 
     path: str
     controllers: list[str]
     unit: str = ""
     properties: list[str] = []
+    owner: int = 0
 
     def describe(self) -> str:
         if self.unit:
             return f"have systemd {'make' if self.properties else 'move init into'} {self.path}"
         enabled = f" with {' '.join(self.controllers)}" if self.controllers else ""
-        return f"make cgroup {self.path}{enabled}"
+        return f"make cgroup {self.path}{enabled}" + (f" and give it to uid {self.owner}" if self.owner else "")
 
 
 @op
 class WriteCgroup(HostOp):
-    """write(2) to a file of the container's cgroup."""
+    """write(2) to a file of the container's cgroup.
+
+    What a kernel without ``file`` gets is decided here, not on the way: ``instead`` = ``instead_value`` if it is
+    named, nothing at all if the write is ``optional``, else an error.
+    """
 
     file: str
     value: str
+    instead: str = ""
+    instead_value: str = ""
+    optional: bool = False
 
     def describe(self) -> str:
-        return f"set {self.file} = {self.value}"
+        otherwise = f", or {self.instead} = {self.instead_value}" if self.instead else ""
+        return f"set {self.file} = {self.value or 'nothing'}{otherwise}" + (", if it is there" if self.optional else "")
 
 
 @op

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 
 from minirun import facts as host_facts
+from minirun.cgroups import tree
 from minirun.engine.execute import Site, carry_out, from_init
 from minirun.engine.init import InitFailed
 from minirun.engine.protocol import START
@@ -102,14 +103,22 @@ def with_capabilities(process: Process, names: list[str]) -> Capabilities:
 
 
 def target_cgroup(state: State, below: str) -> str:
-    """The container's cgroup, or --cgroup PATH below it."""
+    """The container's cgroup, or --cgroup PATH below it; a list of controllers before it (v1's) says nothing in v2."""
     if not below:
         return state.cgroup
-    path = below.rpartition(":")[2]
+    path = below.partition(":")[2] if ":" in below.partition("/")[0] else below
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise MinirunError("invalid --cgroup", reason="it must not contain ..", exit_code=2)
-    return "/".join([state.cgroup, *parts])
+    if not state.cgroup:  # or the path would begin at the mount, among everybody's
+        raise MinirunError(f"cannot exec in container {state.id}", reason="it has no cgroup of its own")
+    found = "/".join([state.cgroup, *parts])
+    if not tree.exists(state.cgroupRoot + found):
+        raise MinirunError(
+            f"cannot exec in container {state.id}", reason=f"it has no cgroup {'/'.join(parts)}",
+            hint=f"--cgroup names a directory below {state.cgroupRoot}{state.cgroup} that exists",
+        )  # fmt: skip
+    return found
 
 
 def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, str]:

@@ -1,54 +1,105 @@
-"""update: the same writes that create plans, on a living cgroup."""
+"""update: the same writes that create plans, on a living cgroup; all of them, or none.
+
+Order: complete what was given in part, look whether the kernel has the controllers, switch those on, then write file
+by file, remembering what was there; the device filter last, since it changes in one step.  If a write is refused, the
+ones before it are undone.
+"""
 
 from __future__ import annotations
 
 from minirun import facts
-from minirun.cgroups import tree
+from minirun.cgroups import limit, tree
 from minirun.engine.report import operation_failed
 from minirun.errors import MinirunError
+from minirun.plan import devices
 from minirun.plan.cgroup import check_controllers
 from minirun.plan.container import Problems
 from minirun.plan.limits import limits
-from minirun.plan.ops import WriteCgroup
+from minirun.plan.ops import DeviceRules, MakeCgroup, WriteCgroup
 from minirun.runtime import status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.plan.limits import Limit
+    from minirun.plan.ops import Op
     from minirun.runtime.store import State, Store
     from minirun.spec.types import Cpu, Memory, Resources
 
+    Undo = list[tuple[str, str]]
+
 
 def update(store: Store, container_id: str, resources: Resources, source: str) -> None:
-    """Write every limit that is given; what is not given stays.  Raises MinirunError at the first refusal."""
+    """Write every limit that is given; what is not given stays.  Raises MinirunError, with the old values back."""
     entry = store.open(container_id, lock=True)
     state = entry.load()
     word = status.status(entry, state, locked=True)
     if word == status.STOPPED:
         raise MinirunError(f"cannot update container {container_id}", reason="container not running")
-    writes = limits(complete(resources, state.cgroupRoot + state.cgroup))
-    if not writes:
+    directory = state.cgroupRoot + state.cgroup
+    found = facts.probe()
+    resources = complete(resources, directory)
+    burst = current(directory, "cpu.max.burst")
+    writes = limits(resources, int(burst) if burst.isdigit() else 0)
+    ops: list[Op] = [WriteCgroup(**write.__dict__) for write in writes]
+    if resources.get("devices") and not found.rootless:
+        rules = devices.rules(resources, entry.config())
+        ops.append(DeviceRules(rules=rules, pointer="/linux/resources/devices"))
+    if not ops:
         return
     problems = Problems()
-    check_controllers(writes, facts.probe(), problems)
+    check_controllers(writes, found, problems)
     problems.raise_any(source)
     if not state.cgroup:
         raise MinirunError(f"cannot update container {container_id}", reason="it has no cgroup of its own")
+    check_usage(resources, directory, container_id)
+    enable(state.cgroupRoot, state.cgroup, {write.controller for write in writes} - {"cgroup"}, source)
     if state.unit:
         tell_systemd(state, writes, source)
-    enable(state.cgroupRoot, state.cgroup, {write.controller for write in writes} - {"cgroup"})
-    for step, write in enumerate(writes, 1):
-        path = f"{state.cgroupRoot}{state.cgroup}/{write.file}"
-        try:
-            tree.write(path, write.value)
-        except OSError as error:
-            if write.file.endswith(".rsvd.max") and isinstance(error, FileNotFoundError):
-                continue
-            op = WriteCgroup(file=write.file, value=write.value, pointer=write.pointer)
-            raise operation_failed(
-                op, step, len(writes), number=error.errno or 0, call="write", detail=path, config=source
-            ) from error
+    carry_out(ops, directory, source)
     entry.close()
+
+
+def carry_out(ops: list[Op], directory: str, source: str) -> None:
+    """Each in turn; after a refusal the old values again, the last first."""
+    undo: Undo = []
+    for step, op in enumerate(ops, 1):
+        try:
+            if isinstance(op, WriteCgroup):
+                write(directory, op, undo)
+            elif isinstance(op, DeviceRules):
+                replace_rules(directory, op)
+        except OSError as error:
+            for file, value in reversed(undo):
+                put_back(directory, file, value)
+            call = "write" if op.KIND == "write_cgroup" else "bpf"
+            raise operation_failed(
+                op, step, len(ops), number=error.errno or 0, call=call, detail=str(error.filename or ""),
+                config=source, reason=error.strerror or "",
+            ) from error  # fmt: skip
+
+
+def write(directory: str, op: WriteCgroup, undo: Undo) -> None:
+    file, value = limit.resolve(directory, op)
+    if not file:
+        return
+    old = limit.current(directory, file)
+    if old is not None:  # before the write: what the kernel takes and then calls invalid is undone as well
+        undo.append((file, limit.way_back(file, value, old)))
+    limit.put(directory, file, value)
+
+
+def put_back(directory: str, file: str, value: str) -> None:
+    """What fails here must not hide the failure that brought us here."""
+    try:
+        tree.write(f"{directory}/{file}", value or "\n")
+    except OSError:
+        return
+
+
+def replace_rules(directory: str, op: DeviceRules) -> None:
+    from minirun.cgroups.device_filter import install
+
+    install(directory, op.rules, replace=True)
 
 
 def tell_systemd(state: State, writes: list[Limit], source: str) -> None:
@@ -74,35 +125,48 @@ def complete(resources: Resources, directory: str) -> Resources:
     """
     cpu: Cpu = {**resources.get("cpu", {})}
     memory: Memory = {**resources.get("memory", {})}
-    if ("quota" in cpu) != ("period" in cpu):
+    if bool(cpu.get("quota")) != bool(cpu.get("period")):
         quota, _, period = current(directory, "cpu.max").partition(" ")
-        if "quota" not in cpu and quota.isdigit():
+        if not cpu.get("quota") and quota.isdigit():
             cpu["quota"] = int(quota)
-        if "period" not in cpu and period.isdigit():
+        if not cpu.get("period") and period.isdigit():
             cpu["period"] = int(period)
-    if "swap" in memory and "limit" not in memory:
-        limit = current(directory, "memory.max")
-        if limit.isdigit():
-            memory["limit"] = int(limit)
+    if memory.get("swap", 0) > 0 and not memory.get("limit"):
+        now = current(directory, "memory.max")
+        if now.isdigit():
+            memory["limit"] = int(now)
     return {**resources, "cpu": cpu, "memory": memory}
 
 
+def check_usage(resources: Resources, directory: str, container_id: str) -> None:
+    """memory/checkBeforeUpdate: v1 refused a limit below what is in use; v2 takes it and kills."""
+    memory = resources.get("memory", {})
+    now = current(directory, "memory.current")
+    if not memory.get("checkBeforeUpdate") or not now.isdigit():
+        return
+    for member in ("limit", "swap"):
+        asked = memory.get(member, 0)
+        if 0 < asked <= int(now):  # type: ignore[operator]  # the two are numbers
+            raise MinirunError(
+                f"cannot update container {container_id}", reason=f"{now} bytes are in use, {asked} would be allowed",
+                pointer=f"/linux/resources/memory/{member}", hint="checkBeforeUpdate asks to refuse this",
+            )  # fmt: skip
+
+
 def current(directory: str, name: str) -> str:
-    try:
-        return tree.read(f"{directory}/{name}").strip()
-    except OSError:
-        return ""
+    return (limit.current(directory, name) or "").strip()
 
 
-def enable(root: str, path: str, controllers: set[str]) -> None:
+def enable(root: str, path: str, controllers: set[str], source: str) -> None:
     """A controller that create did not need is switched on from the root down now."""
+    op = MakeCgroup(path=path, controllers=sorted(controllers), pointer="/linux/resources")
     at = ""
     for part in path.strip("/").split("/"):
-        for controller in sorted(controllers):
+        for controller in op.controllers:
             try:
                 tree.enable(root + at, controller)
             except OSError as error:
-                raise MinirunError(
-                    f"cannot enable the {controller} controller", reason=f"{root + at}: {error.strerror}"
-                ) from error
+                raise operation_failed(
+                    op, 1, 1, number=error.errno or 0, call="write", detail=str(error.filename or ""), config=source,
+                ) from error  # fmt: skip
         at += "/" + part

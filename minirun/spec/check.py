@@ -7,7 +7,7 @@ the specification that no schema can say.
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.spec import rules
+from minirun.spec import resource_rules, rules
 from minirun.spec.schema import CONFIG, PROCESS, RESOURCES, UNSUPPORTED, V1_ONLY
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ def config(value: Any, name: str) -> Spec:
     walk(value, CONFIG, "", problems)
     refuse_all(value, "/", problems)
     problems.raise_any(name)
-    for rule in rules.ALL:
+    for rule in (*rules.ALL, *resource_rules.CREATE):
         rule(value, problems)
     problems.raise_any(name)
     spec: Spec = value
@@ -83,7 +83,8 @@ def resources(value: Any, name: str) -> Resources:
     wrapped = {"linux": {"resources": value}}
     refuse_all(wrapped, "/linux/resources/", problems)
     if not problems.found:
-        rules.memory(wrapped, problems)
+        for rule in resource_rules.ALL:
+            rule(wrapped, problems)
     problems.found = [(pointer.removeprefix("/linux/resources"), message) for pointer, message in problems.found]
     problems.raise_any(name, "the resources are not valid")
     checked: Resources = value

@@ -185,18 +185,6 @@ def devices(spec: Any, problems: Problems) -> None:
                     problems.add(f"{at}/{number}", f"must be from 0 to {most}, not {device[number]}")
 
 
-def device_rules(spec: Any, problems: Problems) -> None:
-    for index, rule in enumerate(spec.get("linux", {}).get("resources", {}).get("devices", ())):
-        at = f"/linux/resources/devices/{index}"
-        if rule.get("type") not in (None, "", "a", "b", "c", "u"):
-            problems.add(f"{at}/type", f"must be one of a, b, c, u, not {rule['type']!r}")
-        if set(rule.get("access", "")) - set("rwm"):
-            problems.add(f"{at}/access", f"must be made of r, w and m, not {rule['access']!r}")
-        for number in ("major", "minor"):
-            if not -1 <= rule.get(number, -1) <= 0xFFFFFFFF:
-                problems.add(f"{at}/{number}", "must be a device number, or -1 for any")
-
-
 def cgroup(spec: Any, problems: Problems) -> None:
     """A path that climbs out of the cgroup mount is an escape (crun 1.28, runc); so are names the kernel refuses."""
     path = spec.get("linux", {}).get("cgroupsPath", "")
@@ -204,19 +192,6 @@ def cgroup(spec: Any, problems: Problems) -> None:
         problems.add("/linux/cgroupsPath", "must not contain .. or a newline")
     elif any(len(part.encode()) > 255 for part in path.split("/")) or len(path) > 3000:
         problems.add("/linux/cgroupsPath", "is longer than a path can be")
-    for name in spec.get("linux", {}).get("resources", {}).get("unified", {}):
-        if "/" in name or "." not in name or name.startswith("cgroup."):
-            problems.add(
-                f"/linux/resources/unified/{name.replace('~', '~0').replace('/', '~1')}", "is not a controller's file"
-            )
-
-
-def memory(spec: Any, problems: Problems) -> None:
-    """Swap is memory plus swap here (config-linux.md, Memory): less than the memory alone cannot be meant."""
-    given = spec.get("linux", {}).get("resources", {}).get("memory", {})
-    limit, swap = given.get("limit", 0), given.get("swap", 0)
-    if 0 < swap < limit:
-        problems.add("/linux/resources/memory/swap", f"is memory plus swap, and must be at least the limit, {limit}")
 
 
 def paths(spec: Any, problems: Problems) -> None:
@@ -266,6 +241,6 @@ def hooks(spec: Any, problems: Problems) -> None:
 
 PROCESS = (process, rlimits)
 ALL = (
-    version, root, process, rlimits, names, mounts, namespaces, mappings, time_offsets, devices, device_rules, cgroup,
-    memory, paths, sysctls, hooks,
+    version, root, process, rlimits, names, mounts, namespaces, mappings, time_offsets, devices, cgroup, paths, sysctls,
+    hooks,
 )  # fmt: skip

@@ -81,7 +81,7 @@ long minirun_filesystem(const char *path)
     return statfs(path, &is) < 0 ? -1 : (long)(unsigned)is.f_type;
 }
 
-int minirun_bpf_load(const void *instructions, size_t count, char *log, size_t log_size)
+int minirun_bpf_load(const void *instructions, size_t count, const char *name, char *log, size_t log_size)
 {
     union bpf_attr attr;
     memset(&attr, 0, sizeof attr);
@@ -89,6 +89,7 @@ int minirun_bpf_load(const void *instructions, size_t count, char *log, size_t l
     attr.insns = (uint64_t)(uintptr_t)instructions;
     attr.insn_cnt = (uint32_t)count;
     attr.license = (uint64_t)(uintptr_t) "Apache-2.0";
+    strncpy(attr.prog_name, name, sizeof attr.prog_name - 1);
     if (log_size) {
         attr.log_buf = (uint64_t)(uintptr_t)log;
         attr.log_size = (uint32_t)log_size;
@@ -97,7 +98,8 @@ int minirun_bpf_load(const void *instructions, size_t count, char *log, size_t l
     return (int)syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof attr);
 }
 
-int minirun_bpf_attach(int cgroup, int program)
+/* `replaced` is the descriptor of the program whose place this one takes, in one step; -1 for none. */
+int minirun_bpf_attach(int cgroup, int program, int replaced)
 {
     union bpf_attr attr;
     memset(&attr, 0, sizeof attr);
@@ -105,7 +107,46 @@ int minirun_bpf_attach(int cgroup, int program)
     attr.attach_bpf_fd = (uint32_t)program;
     attr.attach_type = BPF_CGROUP_DEVICE;
     attr.attach_flags = BPF_F_ALLOW_MULTI;
+    if (replaced >= 0) {
+        attr.attach_flags |= BPF_F_REPLACE;
+        attr.replace_bpf_fd = (uint32_t)replaced;
+    }
     return (int)syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, sizeof attr);
+}
+
+/* The numbers of the device programs attached to `cgroup` itself; returns how many, at most `most`. */
+int minirun_bpf_query(int cgroup, uint32_t *numbers, uint32_t most)
+{
+    union bpf_attr attr;
+    memset(&attr, 0, sizeof attr);
+    attr.query.target_fd = (uint32_t)cgroup;
+    attr.query.attach_type = BPF_CGROUP_DEVICE;
+    attr.query.prog_ids = (uint64_t)(uintptr_t)numbers;
+    attr.query.prog_cnt = most;
+    return syscall(SYS_bpf, BPF_PROG_QUERY, &attr, sizeof attr) < 0 ? -1 : (int)attr.query.prog_cnt;
+}
+
+/* The program of that number, as a descriptor, if `name` (at most 15 bytes) is its name; 0 if it is not. */
+int minirun_bpf_open(uint32_t number, const char *name)
+{
+    union bpf_attr attr;
+    struct bpf_prog_info info;
+    memset(&attr, 0, sizeof attr);
+    memset(&info, 0, sizeof info);
+    attr.prog_id = number;
+    int fd = (int)syscall(SYS_bpf, BPF_PROG_GET_FD_BY_ID, &attr, sizeof attr);
+    if (fd < 0)
+        return -1;
+    memset(&attr, 0, sizeof attr);
+    attr.info.bpf_fd = (uint32_t)fd;
+    attr.info.info_len = sizeof info;
+    attr.info.info = (uint64_t)(uintptr_t)&info;
+    if (syscall(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof attr) < 0)
+        return close_failed(fd);
+    if (strncmp(info.name, name, sizeof info.name) == 0)
+        return fd;
+    close(fd);
+    return 0;
 }
 
 /* A descriptor that tells of the signals in `mask` (bit n-1 for signal n); they are blocked from now on. */

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from minirun.cgroups import tree
 from tests.conftest import MINIRUN, Bundle, Runtime, base_config, require
 from tests.integration.booted import booted
 from tests.integration.provocations import Done, as_if, move_into_the_open, provokes, user_namespace, without_mounts
@@ -141,13 +142,12 @@ def no_such_limit(minirun: Runtime, bundle: Bundle) -> Done:
     return minirun.run(bundle)
 
 
-@provokes("cgroup-denied", "/linux/cgroupsPath")
-def somebody_elses_cgroup(minirun: Runtime, bundle: Bundle) -> Done:
-    """An ordinary user with a cgroup of its own, who asks for one elsewhere."""
+def by_a_user_with_a_cgroup(minirun: Runtime, bundle: Bundle, **linux: object) -> Done:
+    """An ordinary user with a cgroup of its own, the files that enable controllers not among what was given."""
     require("userns")
     bundle.config = base_config(rootless=True, uid=65534, gid=65534)
-    bundle.config["linux"]["cgroupsPath"] = "/elsewhere"
-    own = hugetlb() / "minirun-test-user"
+    bundle.config["linux"].update(linux)
+    own = hugetlb(enabled=True) / "minirun-test-user"
     own.mkdir()
     for path in (own, own / "cgroup.procs"):
         os.chown(path, 65534, 65534)
@@ -156,7 +156,19 @@ def somebody_elses_cgroup(minirun: Runtime, bundle: Bundle) -> Done:
         enter = f'echo $$ > {own}/cgroup.procs; exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"'
         return as_if(minirun, bundle, "sh", "-c", enter, "-")
     finally:
-        own.rmdir()
+        for inner in reversed(tree.subtree(str(own))):
+            tree.rmdir(inner, 5)
+
+
+@provokes("cgroup-denied", "/linux/cgroupsPath")
+def somebody_elses_cgroup(minirun: Runtime, bundle: Bundle) -> Done:
+    return by_a_user_with_a_cgroup(minirun, bundle, cgroupsPath="/elsewhere")
+
+
+@provokes("cgroup-undelegated", "/linux/cgroupsPath")
+def controllers_that_were_not_given(minirun: Runtime, bundle: Bundle) -> Done:
+    pages = [{"pageSize": "2MB", "limit": 0}]
+    return by_a_user_with_a_cgroup(minirun, bundle, resources={"hugepageLimits": pages})
 
 
 def through_systemd(minirun: Runtime, bundle: Bundle, before: str = "") -> Done:

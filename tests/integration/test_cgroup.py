@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import select
 import subprocess
 import uuid
 from pathlib import Path
 
 import pytest
 
+from minirun.cgroups import tree
+from minirun.cgroups.watch import Watch
 from minirun.facts import find_cgroup_root
 from tests.conftest import Bundle, Json, Runtime
 from tests.integration.seen import ask, outside
@@ -217,7 +221,10 @@ def test_events_stats(minirun: Runtime, bundle: Bundle) -> None:
     assert {"cpu", "memory", "pids", "blkio", "hugetlb"} <= set(row["data"])
     assert set(row["data"]["cpu"]["usage"]) >= {"total", "kernel", "user"} and row["data"]["cpu"]["usage"]["total"] > 0
     assert set(row["data"]["memory"]["usage"]) == {"limit", "usage", "max", "failcnt"}
-    assert set(row["data"]["pids"]) == {"current", "limit"}
+    assert row["data"]["pids"] == {"current": 1, "limit": 0}, "counted where there is no controller"
+    psi = row["data"]["cpu"]["psi"]["some"]
+    assert set(psi) == {"avg10", "avg60", "avg300", "total"} and isinstance(psi["total"], int)
+    assert {"cpuset", "intel_rdt", "network_interfaces"} <= set(row["data"])
 
 
 def test_events_follow(minirun: Runtime, bundle: Bundle) -> None:
@@ -231,3 +238,59 @@ def test_events_follow(minirun: Runtime, bundle: Bundle) -> None:
         assert process.wait(10) == 0
     assert [row["type"] for row in rows] == ["stats", "stats"]
     assert minirun("events", "--interval", "soon", name).returncode == 2
+
+
+def test_threads_are_found(minirun: Runtime, bundle: Bundle) -> None:
+    """A threaded child has no cgroup.procs to read: ps and kill --all see its processes all the same."""
+    name, directory = started(minirun, bundle)
+    pid = minirun.state(name)["pid"]
+    (directory / "threads").mkdir()
+    (directory / "threads" / "cgroup.type").write_text("threaded")
+    (directory / "threads" / "cgroup.threads").write_text(str(pid))
+    with pytest.raises(OSError):
+        (directory / "threads" / "cgroup.procs").read_text()
+    assert tree.processes(str(directory / "threads")) == [pid]
+    assert json.loads(minirun("ps", "-f", "json", name).stdout) == [pid]
+
+
+def test_exec_among_threads(minirun: Runtime, bundle: Bundle) -> None:
+    """A child beside a threaded one is of no valid type until it is made threaded itself: explained."""
+    name, directory = started(minirun, bundle)
+    (directory / "threads").mkdir()
+    (directory / "threads" / "cgroup.type").write_text("threaded")
+    (directory / "other").mkdir()
+    assert (directory / "other" / "cgroup.type").read_text() == "domain invalid\n"
+    done = minirun("exec", "--cgroup", "other", name, "/probe", "pid")
+    assert done.returncode == 125 and "ENOTSUP" in done.stderr and "of an invalid type" in done.stderr, done.stderr
+
+
+def test_a_frozen_cgroup_is_refused(minirun: Runtime, bundle: Bundle) -> None:
+    """Itself, or a directory above: init would stop before its first instruction, and create with it."""
+    top = ROOT / f"minirun-test-{uuid.uuid4().hex[:8]}"
+    top.mkdir()
+    try:
+        (top / "cgroup.freeze").write_text("1")
+        for path in (top.name, f"{top.name}/inner"):
+            bundle.config["linux"]["cgroupsPath"] = f"/{path}"
+            done = minirun.run(bundle)
+            assert done.returncode == 125 and "it is frozen" in done.stderr and "/linux/cgroupsPath" in done.stderr
+            assert top.exists() and not (top / "inner").exists()
+    finally:
+        top.rmdir()
+
+
+def test_a_counter_is_waited_for(minirun: Runtime, bundle: Bundle) -> None:
+    """As events waits for memory.events: woken by the kernel, not by a clock."""
+    name, directory = started(minirun, bundle)
+    watch = Watch(str(directory), "cgroup.events", "frozen")
+    assert watch.fd >= 0 and not watch.grown()
+    poller = select.poll()
+    poller.register(watch.fd, select.POLLPRI)
+    assert poller.poll(50) == []
+    minirun("pause", name)
+    assert poller.poll(5000) and watch.grown() and not watch.grown()
+    assert poller.poll(50) == []
+    minirun("delete", "--force", name)
+    assert poller.poll(5000) and not watch.grown() and watch.gone
+    os.close(watch.fd)
+    assert Watch(str(directory), "memory.events", "oom_kill").fd == -1

@@ -134,6 +134,66 @@ static void verb_forkbomb(char **args)
     printf("%llu\n", made);
 }
 
+static double now(void)
+{
+    struct timespec is;
+    clock_gettime(CLOCK_MONOTONIC, &is);
+    return (double)is.tv_sec + (double)is.tv_nsec / 1e9;
+}
+
+/* All the CPU that there is to be had; how far it got says how much that was. */
+static void verb_spin(char **args)
+{
+    double end = now() + (double)number(args[0]);
+    unsigned long long rounds = 0;
+    while (now() < end)
+        for (volatile int i = 0; i < 1000; i++)
+            rounds++;
+    printf("%llu\n", rounds);
+}
+
+static void bus_error(int number)
+{
+    (void)number;
+    static const char text[] = "SIGBUS\n";
+    if (write(1, text, sizeof text - 1) < 0)
+        _exit(1);
+    _exit(0);
+}
+
+/* Huge pages of 2 MiB: reserving them may be refused (ENOMEM), or the first touch (SIGBUS). */
+static void verb_hugepage(char **args)
+{
+    size_t size = (size_t)number(args[0]) << 21;
+    signal(SIGBUS, bus_error);
+    volatile char *memory =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+    if (memory == MAP_FAILED) {
+        puts(errno_name(errno));
+        return;
+    }
+    for (size_t at = 0; at < size; at += 1u << 21)
+        memory[at] = 1;
+    puts("touched");
+}
+
+/* Past the page cache, 64 KiB at a time: what io.max counts, as it happens. */
+static void verb_diskwrite(char **args)
+{
+    enum { CHUNK = 65536 };
+    static _Alignas(4096) char buffer[CHUNK];
+    unsigned long long size = number(args[1]);
+    double began = now();
+    int fd = open(args[0], O_WRONLY | O_CREAT | O_TRUNC | O_DIRECT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        die(args[0]);
+    for (unsigned long long done = 0; done < size; done += CHUNK)
+        if (write(fd, buffer, CHUNK) != CHUNK)
+            die(args[0]);
+    close(fd);
+    printf("%.0f\n", (now() - began) * 1000);
+}
+
 static void verb_sethostname(char **args)
 {
     if (sethostname(args[0], strlen(args[0])))
@@ -232,6 +292,9 @@ const struct verb act_verbs[] = {
     {"trap", 0, 0, verb_trap, ""},
     {"memhog", 1, 1, verb_memhog, "BYTES"},
     {"forkbomb", 1, 1, verb_forkbomb, "N"},
+    {"spin", 1, 1, verb_spin, "SECONDS"},
+    {"hugepage", 1, 1, verb_hugepage, "COUNT"},
+    {"diskwrite", 2, 2, verb_diskwrite, "FILE BYTES"},
     {"sethostname", 1, 1, verb_sethostname, "NAME"},
     {"loopback", 0, 0, verb_loopback, ""},
     {"chroot-escape", 0, 0, verb_chroot_escape, ""},

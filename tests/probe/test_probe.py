@@ -249,3 +249,25 @@ def test_chroot_escape(program, tmp_path):
     jailed = finished("chroot", tmp_path, "/probe", "chroot-escape", "--", "ls", str(tmp_path))
     assert jailed.stdout == "escaped\nprobe\n", jailed.stderr
     assert finished(program, "chroot-escape").stdout == "contained\n"
+
+
+def test_spin_takes_its_time(probe):
+    began = time.monotonic()
+    assert int(probe("spin", "1")) > 0
+    assert time.monotonic() - began >= 1
+
+
+def test_hugepages_are_touched_or_refused(probe):
+    """Whether there are any is the host's affair; none at all is always to be had."""
+    free = int(pathlib.Path("/proc/sys/vm/nr_hugepages").read_text())
+    assert probe("hugepage", "1") in (("touched\n", "ENOMEM\n", "SIGBUS\n") if free else ("ENOMEM\n",))
+
+
+def test_disk_is_written(probe, tmp_path):
+    path = tmp_path / "file"
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_DIRECT))
+    except OSError:
+        pytest.skip("a file system without O_DIRECT")
+    assert int(probe("diskwrite", str(path), "131072")) >= 0
+    assert path.stat().st_size == 131072

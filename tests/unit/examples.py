@@ -42,8 +42,9 @@ def joined() -> Plan:
 
 
 def mapped() -> Plan:
-    """A new user namespace, made by root: limits are raised from outside, devices are bound."""
+    """A new user namespace, by root: limits are raised from outside, devices are bound, the cgroup is its user's."""
     document = default()
+    next(mount for mount in document["mounts"] if mount["type"] == "cgroup")["options"].remove("ro")
     document["linux"]["namespaces"].append({"type": "user"})
     document["linux"]["uidMappings"] = [
         {"containerID": 0, "hostID": 100000, "size": 1000},

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from minirun.errors import MinirunError
+from minirun.plan import cgroup
 from minirun.plan.container import sysctl_path
 from minirun.plan.mounts import clean
 from minirun.plan.ops import HOST, INIT, Op
@@ -256,3 +257,30 @@ def test_duplicate_environment() -> None:
     assert planned(document).ops[-1].env == ["A=3", "B=2"]  # type: ignore[attr-defined]
     activated = planned(document, listen_fds=2).ops[-1].env  # type: ignore[attr-defined]
     assert activated[2:] == ["LISTEN_FDS=2", "LISTEN_PID=1"]
+
+
+@pytest.mark.parametrize(
+    ("uid", "rows", "expected"),
+    [
+        (7, None, 7),
+        (0, None, 0),
+        (0, [(0, 1000, 10)], 1000),
+        (9, [(0, 1000, 10)], 1009),
+        (10, [(0, 1000, 10)], 0),
+        (12, [(0, 1000, 10), (10, 5, 5)], 7),
+    ],
+)
+def test_whose_the_cgroup_becomes(uid: int, rows: list[tuple[int, int, int]] | None, expected: int) -> None:
+    """The host's uid for /process/user; an unmapped one is nobody's."""
+    document = default()
+    mount = next(mount for mount in document["mounts"] if mount["type"] == "cgroup")
+    document["process"]["user"]["uid"] = uid
+    if rows is not None:
+        document["linux"]["namespaces"].append({"type": "user"})
+        document["linux"]["uidMappings"] = [{"containerID": a, "hostID": b, "size": c} for a, b, c in rows]
+    assert cgroup.owner(document, ROOT) == 0, "the template mounts it read-only"  # type: ignore[arg-type]
+    mount["options"].remove("ro")
+    assert cgroup.owner(document, ROOT) == expected  # type: ignore[arg-type]
+    assert cgroup.owner(document, USER) == 0  # type: ignore[arg-type]
+    document["linux"]["namespaces"] = [entry for entry in document["linux"]["namespaces"] if entry["type"] != "cgroup"]
+    assert cgroup.owner(document, ROOT) == 0  # type: ignore[arg-type]

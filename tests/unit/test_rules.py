@@ -1,4 +1,4 @@
-"""Every rule of spec/rules.py, provoked once: the pointer and the words are what a person gets to see."""
+"""Every rule of spec/rules.py and resource_rules.py, provoked once: the pointer and the words are what a person gets to see."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from minirun.errors import MinirunError
-from minirun.spec import rules
+from minirun.spec import resource_rules, rules
 from tests.unit.documents import Json, checked, default, put
 
+RULES = (*rules.ALL, *resource_rules.CREATE)
 LONG = "/" + "x" * 5000
 USERNS = {"type": "user"}
 ROW = {"containerID": 0, "hostID": 1000, "size": 1}
@@ -75,8 +76,18 @@ CASES: list[tuple[str, Json, str, str]] = [
     ("cgroup", {"/linux/cgroupsPath": "/a/../../b"}, "/linux/cgroupsPath", "must not contain .. or a newline"),
     ("cgroup", {"/linux/cgroupsPath": "/a\nb"}, "/linux/cgroupsPath", "must not contain .. or a newline"),
     ("cgroup", {"/linux/cgroupsPath": "/" + "x" * 256}, "/linux/cgroupsPath", "is longer than a path can be"),
-    ("cgroup", {"/linux/resources/unified": {"../x.y": "1"}}, "/linux/resources/unified/..~1x.y", "is not a controller's file"),
-    ("cgroup", {"/linux/resources/unified": {"cgroup.procs": "1"}}, "/linux/resources/unified/cgroup.procs", "is not a controller's file"),
+    ("swap_alone", {"/linux/resources/memory": {"swap": 99}}, "/linux/resources/memory/swap", "is memory plus swap, and needs /linux/resources/memory/limit (-1 for none)"),
+    ("cpu", {"/linux/resources/cpu": {"quota": 100, "burst": 101}}, "/linux/resources/cpu/burst", "must be at most the quota, 100"),
+    ("cpu", {"/linux/resources/cpu": {"idle": 2}}, "/linux/resources/cpu/idle", "must be 0 or 1"),
+    ("block_io", {"/linux/resources/blockIO": {"weight": 9}}, "/linux/resources/blockIO/weight", "must be from 10 to 1000, not 9"),
+    ("block_io", {"/linux/resources/blockIO": {"weightDevice": [{"major": 8, "minor": 0, "weight": 1001}]}}, "/linux/resources/blockIO/weightDevice/0/weight", "must be from 10 to 1000, not 1001"),
+    ("block_io", {"/linux/resources/blockIO": {"throttleReadBpsDevice": [{"major": -1, "minor": 0, "rate": 1}]}}, "/linux/resources/blockIO/throttleReadBpsDevice/0", "must be a device: numbers from 0"),
+    ("huge_pages", {"/linux/resources/hugepageLimits": [{"pageSize": "/../2MB", "limit": 1}]}, "/linux/resources/hugepageLimits/0/pageSize", "must be a size such as 2MB or 1GB, not '/../2MB'"),
+    ("rdma", {"/linux/resources/rdma": {"a b": {"hcaHandles": 1}}}, "/linux/resources/rdma/a b", "is not a device's name"),
+    ("unified", {"/linux/resources/unified": {"../x.y": "1"}}, "/linux/resources/unified/..~1x.y", "is not a controller's file"),
+    ("unified", {"/linux/resources/unified": {"..": "1"}}, "/linux/resources/unified/..", "is not a controller's file"),
+    ("unified", {"/linux/resources/unified": {"memory.": "1"}}, "/linux/resources/unified/memory.", "is not a controller's file"),
+    ("unified", {"/linux/resources/unified": {"cgroup.procs": "1"}}, "/linux/resources/unified/cgroup.procs", "is not a controller's file"),
     ("paths", {"/linux/maskedPaths": ["/proc", "sys"]}, "/linux/maskedPaths/1", "must be an absolute path, not 'sys'"),
     ("paths", {"/linux/readonlyPaths": ["sys"]}, "/linux/readonlyPaths/0", "must be an absolute path, not 'sys'"),
     ("sysctls", {"/linux/sysctl": {"kernel.panic": "1"}}, "/linux/sysctl/kernel.panic", "kernel.panic is not in a namespace: it would be the host's"),
@@ -114,38 +125,40 @@ def test_rule(rule: str, changes: Json, pointer: str, message: str) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    assert {rule for rule, *_ in CASES} == {rule.__name__ for rule in rules.ALL}
+    assert {rule for rule, *_ in CASES} == {rule.__name__ for rule in RULES}
 
 
 def test_every_message_is_provoked() -> None:
-    """As many different messages as there are ``problems.add`` in the file: a new one needs its row here."""
+    """As many different messages as there are ``problems.add`` in the files: a new one needs its row here."""
     calls = [
-        node
-        for node in ast.walk(ast.parse(inspect.getsource(rules)))
+        (str(module.__file__), node.lineno)
+        for module in (rules, resource_rules)
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add"
         and isinstance(node.func.value, ast.Name) and node.func.value.id == "problems"
     ]  # fmt: skip
-    lines = {call.lineno for call in calls}
+    lines = set(calls)
     reached = set()
     for _, changes, _, _ in CASES:
         reached |= lines_of(document(changes), lines)
     assert lines == reached
 
 
-def lines_of(made: Json, wanted: set[int]) -> set[int]:
-    """Which lines of rules.py say something about ``made``."""
-    seen: set[int] = set()
+def lines_of(made: Json, wanted: set[tuple[str, int]]) -> set[tuple[str, int]]:
+    """Which lines of the two files say something about ``made``."""
+    seen: set[tuple[str, int]] = set()
 
     class Witness:
         def add(self, pointer: str, message: str) -> None:
             frame = inspect.currentframe()
             assert frame is not None and frame.f_back is not None
-            seen.add(max(line for line in wanted if line <= frame.f_back.f_lineno))
+            file = frame.f_back.f_code.co_filename
+            seen.add((file, max(line for name, line in wanted if name == file and line <= frame.f_back.f_lineno)))
 
     clean: Any = {name: value for name, value in made.items() if value is not None}
     if "process" in clean:
         clean["process"] = {name: value for name, value in clean["process"].items() if value is not None}
-    for rule in rules.ALL:
+    for rule in RULES:
         rule(clean, Witness())  # type: ignore[arg-type]
     return seen
 
@@ -188,6 +201,19 @@ def test_several_rules_at_once() -> None:
         {"/linux/resources/devices": [{"allow": True, "type": "", "major": -1, "minor": -1, "access": ""}]},
         {"/linux/sysctl": {"net/ipv4/conf/eth0.1/forwarding": "1", "kernel.shmmax": "1", "fs.mqueue.queues_max": "1"}},
         {"/linux/cgroupsPath": "a/./b//c"},
+        {"/linux/resources/unified": {"cgroup.max.depth": "1", "nobody.knows": "1", "hugetlb.2MB.rsvd.max": "0"}},
+        {"/linux/resources/cpu": {"quota": -1, "burst": 5, "idle": 1}},
+        {"/linux/resources/memory": {"limit": -1, "swap": 5}},
+        {
+            "/linux/resources/memory": {
+                "swap": -1,
+                "kernel": -1,
+                "kernelTCP": 0,
+                "swappiness": 0,
+                "disableOOMKiller": False,
+            }
+        },
+        {"/linux/resources/hugepageLimits": [{"pageSize": "1GB", "limit": 0}, {"pageSize": "64KB", "limit": 1}]},
         {"/hooks": {"createRuntime": [{"path": "/x", "timeout": 1}]}},
     ],
 )
