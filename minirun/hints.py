@@ -128,6 +128,7 @@ HINTS = (
     Hint(name="spawn-limit", kind="spawn", errno="ENOSPC", text="a limit in /proc/sys/user/max_*_namespaces is reached"),
     Hint(name="spawn-denied", kind="spawn", errno="EPERM", text="new namespaces need root, or a user namespace; it may be switched off here (sysctl kernel.unprivileged_userns_clone, AppArmor)"),
     Hint(name="spawn-threaded", kind="spawn", errno="ENOTSUP", text="the cgroup is of an invalid type: one above it holds threads (cgroups(7), Thread mode)"),
+    Hint(name="spawn-processes", kind="spawn", errno="EAGAIN", text="no process more: pids.max of the cgroup or of one above is reached, or the user's RLIMIT_NPROC"),
     Hint(name="spawn-cgroup", kind="spawn", errno="EBUSY", text="the cgroup has children with controllers and takes no processes itself"),
 )  # fmt: skip
 

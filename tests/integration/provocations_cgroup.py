@@ -14,6 +14,7 @@ from tests.integration.provocations_more import hugetlb
 
 CANNOT["cgroup-partition"] = "needs the cpuset controller: tests/lab/test_cpu.py does it"
 CANNOT["spawn-threaded"] = "create looks before; exec can meet it: test_exec_among_threads in test_cgroup.py"
+CANNOT["spawn-processes"] = "needs the pids controller: tests/lab/test_more_limits.py does it, by exec"
 PAGES = [{"pageSize": "2MB", "limit": 0}]
 
 

@@ -82,10 +82,11 @@ def section(chance: random.Random) -> Json:
         "pids": lambda c: {"limit": c.choice([-1, 0, 1, 7, 4096])},
         "unified": lambda c: c.choice([{"memory.high": str(40 * MEGA)}, {"memory.oom.group": "1"}, {"pids.max": "77"}]),
     }  # fmt: skip
-    made = {name: maker(chance) for name, maker in makers.items() if chance.random() < 0.55}
+    made: Json = {name: maker(chance) for name, maker in makers.items() if chance.random() < 0.55}
     if chance.random() < 0.3:
         made["hugepageLimits"] = [{"pageSize": "2MB", "limit": chance.choice([0, 4, 8]) * MEGA}]
-    return {"devices": [{"allow": False, "access": "rwm"}], **made}
+    made["devices"] = [{"allow": False, "access": "rwm"}]
+    return made
 
 
 SECTIONS = [section(random.Random(f"{SEED}-{number}")) for number in range(COUNT)]
