@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from minirun.facts import Facts
     from minirun.plan.container import Asked, Problems
     from minirun.plan.limits import Limit
+    from minirun.spec.types import Spec
 
 POINTER = "/linux/cgroupsPath"
 
@@ -72,9 +73,7 @@ def make(asked: Asked, problems: Problems) -> list[Op]:
 
 def made(asked: Asked, writes: list[Limit]) -> Op:
     needed = sorted({write.controller for write in writes} - {"cgroup"})
-    return MakeCgroup(
-        path=asked.cgroup, controllers=needed, owner=owner(asked.spec, asked.facts), pointer=POINTER
-    )
+    return MakeCgroup(path=asked.cgroup, controllers=needed, owner=owner(asked.spec, asked.facts), pointer=POINTER)
 
 
 def made_by_systemd(asked: Asked, writes: list[Limit], rules: list[str], problems: Problems) -> Op:

@@ -14,13 +14,12 @@ from minirun.errors import MinirunError
 from minirun.plan import devices
 from minirun.plan.cgroup import check_controllers
 from minirun.plan.container import Problems
-from minirun.plan.limits import limits
+from minirun.plan.limits import Limit, limits
 from minirun.plan.ops import DeviceRules, MakeCgroup, WriteCgroup
 from minirun.runtime import status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minirun.plan.limits import Limit
     from minirun.plan.ops import Op
     from minirun.runtime.store import State, Store
     from minirun.spec.types import Cpu, Memory, Resources
@@ -54,14 +53,19 @@ def update(store: Store, container_id: str, resources: Resources, source: str) -
     check_usage(resources, directory, container_id)
     enable(state.cgroupRoot, state.cgroup, {write.controller for write in writes} - {"cgroup"}, source)
     if state.unit:
-        tell_systemd(state, writes, source)
-    carry_out(ops, directory, source)
+        tell_systemd(state, writes, ops, source)
+    undo: Undo = []
+    try:
+        carry_out(ops, directory, source, undo)
+    except MinirunError:
+        if state.unit:
+            tell_systemd(state, [Limit(file=file, value=value, pointer="") for file, value in undo], [], source)
+        raise
     entry.close()
 
 
-def carry_out(ops: list[Op], directory: str, source: str) -> None:
+def carry_out(ops: list[Op], directory: str, source: str, undo: Undo) -> None:
     """Each in turn; after a refusal the old values again, the last first."""
-    undo: Undo = []
     for step, op in enumerate(ops, 1):
         try:
             if isinstance(op, WriteCgroup):
@@ -102,14 +106,21 @@ def replace_rules(directory: str, op: DeviceRules) -> None:
     install(directory, op.rules, replace=True)
 
 
-def tell_systemd(state: State, writes: list[Limit], source: str) -> None:
-    """Its properties first: it would write its own values over ours again at the next reload."""
-    from minirun.cgroups import systemd
-    from minirun.plan.systemd import limit_properties
+def tell_systemd(state: State, writes: list[Limit], ops: list[Op], source: str) -> None:
+    """Its properties first: it would write its own values over ours again at the next reload.
 
+    An empty DeviceAllow takes the old rules away; what comes behind it is added (org.freedesktop.systemd1(5)).
+    """
+    from minirun.cgroups import systemd
+    from minirun.plan.systemd import device_properties, limit_properties
+
+    properties = limit_properties(writes)
+    for op in ops:
+        if isinstance(op, DeviceRules):
+            properties += ["DeviceAllow=@a(ss) []", *device_properties(op.rules)]
     manager = systemd.connect(state.bus)
     try:
-        manager.change(state.unit, limit_properties(writes))
+        manager.change(state.unit, properties)
     except OSError as error:
         raise MinirunError(
             f"cannot update container {state.id}", reason=f"{state.unit}: {error.strerror}", config=source

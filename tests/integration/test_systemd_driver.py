@@ -1,6 +1,6 @@
 """--systemd-cgroup against a real systemd: scopes and slices, what becomes of them, failures, kill -9.
 
-The limits themselves need controllers and are tested in the lab (tests/lab/test_systemd_driver.py).
+The limits themselves need controllers and are tested in the lab (tests/lab/test_systemd_limits.py).
 """
 
 from __future__ import annotations
@@ -122,6 +122,25 @@ def test_devices_are_in_the_unit_too(systemd: Booted, minirun: Runtime, bundle: 
     systemd("systemctl", "daemon-reload")
     assert minirun("exec", name, "/bin/head", "-c", "1", "/dev/zero").returncode == 0
     assert minirun("exec", name, "/bin/sh", "-c", "echo > /dev/null").returncode == 0
+
+
+def test_update_of_devices_reaches_the_unit(systemd: Booted, minirun: Runtime, bundle: Bundle) -> None:
+    """Both filters must agree: the unit's has to learn what is allowed now, and to forget it again."""
+    tun = {"destination": "/tun", "source": "/dev/net/tun", "type": "bind", "options": ["bind"]}
+    bundle.config["mounts"].append(tun)
+    name = minirun.start(bundle.args("/probe", "pause"))
+
+    def opens() -> bool:
+        return minirun("exec", name, "/bin/sh", "-c", ": < /tun").returncode == 0
+
+    assert not opens()
+    for allow in (True, False):
+        rule = {"allow": allow, "type": "c", "major": 10, "minor": 200, "access": "r"}
+        done = minirun("update", "-r", "-", name, stdin=None, input=json.dumps({"devices": [rule]}))
+        assert done.returncode == 0, done.stderr
+        assert opens() == allow
+        systemd("systemctl", "daemon-reload")
+        assert opens() == allow
 
 
 def test_properties_by_annotation(systemd: Booted, minirun: Runtime, bundle: Bundle) -> None:

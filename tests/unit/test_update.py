@@ -65,7 +65,7 @@ def test_every_write_finds_its_file(tmp_path: Path) -> None:
     """Here an ordinary directory: what there is no file for goes to its declared other place, or nowhere."""
     for name in ("pids.max", "io.max", "io.weight"):
         (tmp_path / name).touch()
-    carry_out([*OPS], str(tmp_path), "x.json")
+    carry_out([*OPS], str(tmp_path), "x.json", [])
     found = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert found == {"pids.max": "5", "io.max": "8:0 rbps=1", "io.weight": "910"}
 
@@ -74,7 +74,7 @@ def test_after_a_refusal_the_old_values_are_back(files: Path) -> None:
     """The last write has nowhere to go: what the first two changed reads as before."""
     refused = WriteCgroup(file="memory.max", value="5", pointer="/memory/limit")
     with pytest.raises(MinirunError) as caught:
-        carry_out([*OPS[:2], refused], str(files), "x.json")
+        carry_out([*OPS[:2], refused], str(files), "x.json", [])
     assert (caught.value.pointer, caught.value.errno_name) == ("/memory/limit", "ENOENT")
     assert "3 of 3, host, write(2)" in caught.value.step
     assert (files / "pids.max").read_text() == "max\n"

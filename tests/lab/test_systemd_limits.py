@@ -5,6 +5,7 @@ What needs no controller is tested on any host, in tests/integration/test_system
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -73,6 +74,16 @@ def test_update_tells_systemd(systemd: Booted, minirun: Runtime, bundle: Bundle)
     assert properties(systemd, name, told) == told
     systemd("systemctl", "daemon-reload")
     assert files(home, expected) == expected
+
+
+def test_a_refused_update_is_taken_back_from_systemd_too(systemd: Booted, minirun: Runtime, bundle: Bundle) -> None:  # noqa: F811
+    bundle.config["linux"]["resources"]["pids"] = {"limit": 50}
+    name = minirun.start(bundle.args("/probe", "pause"))
+    wrong = {"pids": {"limit": 7}, "unified": {"memory.high": "much"}}
+    done = minirun("update", "-r", "-", name, stdin=None, input=json.dumps(wrong))
+    assert done.returncode == 125 and "/linux/resources/unified/memory.high" in done.stderr
+    assert files(directory(systemd, name), ["pids.max"]) == {"pids.max": "50"}
+    assert properties(systemd, name, ["TasksMax"]) == {"TasksMax": "50"}
 
 
 def test_killed_for_memory_and_made_again(systemd: Booted, minirun: Runtime, bundle: Bundle) -> None:  # noqa: F811
