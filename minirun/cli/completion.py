@@ -94,6 +94,8 @@ def bash() -> str:
         for index, word in enumerate(verb.arguments):
             known = f"$({IDS})" if word == "ID" else " ".join(WORDS.get(word, ()))
             arguments.append(f"        {verb.name}:{index}) words={quoted(known)} ;;")
+        if verb.rest == "ID":
+            arguments.append(f"        {verb.name}:*) words={quoted(f'$({IDS})')} ;;")
         options.append(f"        {verb.name}) words='{' '.join(f'--{o.long}' for o in offered(verb))}' ;;")
     return BASH.format(
         valued="\n".join(valued), values="\n".join(values), verbs=" ".join(ALL),

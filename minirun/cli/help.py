@@ -101,6 +101,8 @@ def params(verb: Verb) -> list[click.Parameter]:
         least = len(verb.arguments) if verb.at_least is None else verb.at_least
         kind = click.Choice(SHELLS) if word == "SHELL" else None
         found.append(click.Argument([word.lower()], required=index < least, type=kind, metavar=word))
+    if verb.rest:
+        found.append(click.Argument([verb.rest.lower()], nargs=-1, metavar=verb.rest))
     found.append(click.Option(["--help", "-h"], is_flag=True, is_eager=True, expose_value=False, callback=show))
     return found
 

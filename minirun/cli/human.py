@@ -6,6 +6,7 @@ time.  click parses and lays out; a wrong command line leaves as a MinirunError 
 
 from __future__ import annotations
 
+import os
 from difflib import get_close_matches
 
 import click
@@ -19,6 +20,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from minirun.cli.parse import Values
+
 
 def run(argv: list[str]) -> int:
     """The exit code of a human verb, or of a help text."""
@@ -28,7 +31,7 @@ def run(argv: list[str]) -> int:
     if glob.on("help") or not words:
         words = [*words[:1], "--help"]
     try:
-        result = program().main(words, prog_name="minirun", standalone_mode=False, **context())
+        result = program().main(words, prog_name="minirun", standalone_mode=False, obj=glob, **context())
     except click.UsageError as error:
         verb = error.ctx.command.name if error.ctx and error.ctx.command.name != "minirun" else ""
         raise usage(phrase(error), f"minirun {verb} --help says more" if verb else "") from error
@@ -51,7 +54,8 @@ def unknown(word: str) -> Exception:
 def program() -> click.Group:
     """The whole command line; only the human verbs have something behind them."""
     group = Program("minirun", params=VerbCommand(ALL["features"]).params)
-    behind: dict[str, Callable[..., int]] = {"doctor": doctor, "completion": completion, "man": man, "help": help_for}
+    behind: dict[str, Callable[..., int]] = {"doctor": doctor, "completion": completion, "man": man, "help": help_for,
+              "stats": stats}  # fmt: skip
     own = {verb.name for verb in HUMAN}
     for verb in ALL.values():
         group.add_command(VerbCommand(verb, behind[verb.name] if verb.name in own else None))
@@ -64,6 +68,20 @@ def doctor(format: str) -> int:  # noqa: A002 (the option's name)
     if format not in ("table", "json"):
         raise usage(f"--format must be table or json, not {format!r}")
     return examine(format)
+
+
+@click.pass_obj
+def stats(glob: Values, no_stream: bool, interval: str, format: str, id: tuple[str, ...]) -> int:  # noqa: A002
+    from minirun.cli.oci_events import seconds
+    from minirun.cli.stats import Wanted, run as look
+    from minirun.cli.stores import absolute
+    from minirun.runtime.store import Store, default_root
+
+    if format not in ("table", "json"):
+        raise usage(f"--format must be table or json, not {format!r}")
+    wanted = Wanted(ids=tuple(dict.fromkeys(id)), interval=seconds(interval), once=no_stream, form=format)
+    root = glob.text("root") or default_root(dict(os.environ), os.geteuid())
+    return look(Store(absolute(root, os.getcwd())), wanted)
 
 
 def completion(shell: str) -> int:

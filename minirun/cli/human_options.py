@@ -11,6 +11,14 @@ SHELLS = ("bash", "zsh", "fish")
 
 HUMAN = (
     Verb(
+        name="stats", help="show what containers use of their limits, live", arguments=(), rest="ID",
+        options=(
+            Option(long="no-stream", help="once, then end (as wherever the output is no terminal)"),
+            Option(long="interval", value="DURATION", default="1s", help="time between two pictures, as 500ms, 5s or 1m"),
+            Option(long="format", short="f", value="FORMAT", default="table", help="table or json"),
+        ),
+    ),
+    Verb(
         name="doctor", help="look at this host: what is there, what is missing, how to get it", arguments=(),
         options=(Option(long="format", short="f", value="FORMAT", default="table", help="table or json"),),
     ),
@@ -26,7 +34,7 @@ ALL = {**all_verbs(), **{verb.name: verb for verb in HUMAN}}
 
 HEADINGS = (
     ("Life of a container", ("create", "start", "run", "exec", "kill", "delete")),
-    ("While it lives", ("state", "list", "ps", "pause", "resume", "update", "events")),
+    ("While it lives", ("state", "list", "ps", "pause", "resume", "update", "events", "stats")),
     ("Around it", ("spec", "features", "doctor", "completion", "man", "help")),
     ("Refused by name, not there yet", ("checkpoint", "restore")),
 )
