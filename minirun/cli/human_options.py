@@ -14,7 +14,7 @@ HUMAN = (
         name="stats", help="show what containers use of their limits, live", arguments=(), rest="ID",
         options=(
             Option(long="no-stream", help="once, then end (as wherever the output is no terminal)"),
-            Option(long="interval", value="DURATION", default="1s", help="time between two pictures, as 500ms, 5s or 1m"),
+            Option(long="interval", value="DURATION", default="1s", help="time between two pictures, as 500ms or 5s"),
             Option(long="format", short="f", value="FORMAT", default="table", help="table or json"),
         ),
     ),

@@ -82,12 +82,16 @@ LONGER = {
         examples=("minirun events --stats web1",),
     ),
     "stats": Longer(
-        text="CPU time, memory and processes against their limits, reads and writes, and pressure: the share of the last "
-        "ten seconds in which some (in brackets: all) of the processes waited for CPU, memory or IO. 100% of CPU is one "
-        "CPU, and throttled is how often cpu.max held it back. Without ID, all that run. Ctrl-C ends it.\n\n"
+        text="CPU time, memory and processes against their limits, reads and writes, and pressure: the share of the "
+        "last ten seconds in which some (in brackets: all) of the processes waited for CPU, memory or IO. 100% of CPU "
+        "is one CPU, and throttled is how often cpu.max held it back. Without ID, all that run. Ctrl-C ends it.\n\n"
         "cgroup v2 counts what a controller is switched on for, and minirun switches on those that config.json sets a "
         "limit of; a - is what is not counted, and the last lines say why.",
-        examples=("minirun stats", "minirun stats --no-stream web1", "minirun stats --format json web1   # once, for programs"),
+        examples=(
+            "minirun stats",
+            "minirun stats --no-stream web1",
+            "minirun stats --format json web1   # once, for programs",
+        ),
     ),
     "spec": Longer(
         text="A shell in every namespace with few rights: the same default that runc and crun write. "

@@ -65,7 +65,9 @@ def cpu_bound(reading: Reading) -> str:
 
 
 def cells(reading: Reading) -> list[str]:
-    waits = [f"{reading.pressure[name][0]:.0f}" if name in reading.pressure else "-" for name in ("cpu", "memory", "io")]
+    waits = [
+        f"{reading.pressure[name][0]:.0f}" if name in reading.pressure else "-" for name in ("cpu", "memory", "io")
+    ]
     return [
         printable(reading.id), reading.status, of(percent(reading.cpu), cpu_bound(reading)),
         of(size(reading.memory), limit_of("memory" not in reading.missing, size(reading.memory_limit))),
@@ -133,7 +135,9 @@ def block(reading: Reading, style: Style) -> list[str]:
          bar(reading.pids, reading.pids_limit, style), ""),
     )  # fmt: skip
     lines = [f"{style.paint(BOLD, printable(reading.id))}  {style.paint(DIM, reading.status)}"]
-    lines += [f"  {name:<7}{used:>8} of {most:<7} {picture}  {more}".rstrip() for name, used, most, picture, more in rows]
+    lines += [
+        f"  {name:<7}{used:>8} of {most:<7} {picture}  {more}".rstrip() for name, used, most, picture, more in rows
+    ]
     lines.append(f"  {'io':<7}{size(reading.read) + '/s' if reading.read is not None else '-':>8} read   "
                  f"{size(reading.written) + '/s' if reading.written is not None else '-':>8} written")  # fmt: skip
     lines.append(f"  {'waits':<7}{waits(reading, style)}")

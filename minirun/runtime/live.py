@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from minirun.runtime.store import State
 
-RESOURCES = ("cpu", "memory", "io")
 # What a value needs: the file that tells whether it can be known, and the controller that brings the file.
 NEEDS = {"memory": "memory.current", "pids": "pids.current", "io": "io.stat", "cpu": "cpu.max"}
 
@@ -134,9 +133,9 @@ def share(before: dict[str, int], now: dict[str, int]) -> float | None:
 
 
 def pressure(now: Look) -> dict[str, tuple[float, float]]:
-    psi = {"cpu": now.numbers["cpu"]["psi"], "memory": now.numbers["memory"]["psi"], "io": now.numbers["blkio"]["psi"]}
-    return {
-        name: (psi[name]["some"]["avg10"], psi[name].get("full", {}).get("avg10", 0.0))
-        for name in RESOURCES
-        if "some" in psi[name]
-    }
+    found = {}
+    for name, section in (("cpu", "cpu"), ("memory", "memory"), ("io", "blkio")):
+        psi = now.numbers[section].get("psi", {})
+        if "some" in psi:
+            found[name] = (psi["some"]["avg10"], psi.get("full", {}).get("avg10", 0.0))
+    return found
