@@ -75,9 +75,8 @@ def pack(op: Op, step: int, strings: Strings) -> bytes:
     """One record."""
     numbers: list[int] = []
     offsets: list[int] = []
-    values = op.__dict__
     for name in op.FIELDS[2:]:
-        value = values[name]
+        value = getattr(op, name)
         if value.__class__ is str:
             offsets.append(strings.add(value))
         elif value.__class__ is list:

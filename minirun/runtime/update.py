@@ -14,12 +14,13 @@ from minirun.errors import MinirunError
 from minirun.plan import devices
 from minirun.plan.cgroup import check_controllers
 from minirun.plan.container import Problems
-from minirun.plan.limits import Limit, limits
+from minirun.plan.limits import limits
 from minirun.plan.ops import DeviceRules, MakeCgroup, WriteCgroup
 from minirun.runtime import status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from minirun.plan.limits import Limit
     from minirun.plan.ops import Op
     from minirun.runtime.store import State, Store
     from minirun.spec.types import Cpu, Memory, Resources
@@ -52,15 +53,14 @@ def update(store: Store, container_id: str, resources: Resources, source: str) -
         raise MinirunError(f"cannot update container {container_id}", reason="it has no cgroup of its own")
     check_usage(resources, directory, container_id)
     enable(state.cgroupRoot, state.cgroup, {write.controller for write in writes} - {"cgroup"}, source)
-    if state.unit:
-        tell_systemd(state, writes, ops, source)
     undo: Undo = []
-    try:
-        carry_out(ops, directory, source, undo)
-    except MinirunError:
-        if state.unit:
-            tell_systemd(state, [Limit(file=file, value=value, pointer="") for file, value in undo], [], source)
-        raise
+    carry_out(ops, directory, source, undo)
+    if state.unit:
+        try:
+            tell_systemd(state, writes, ops, source)
+        except MinirunError:
+            put_all_back(directory, undo)
+            raise
     entry.close()
 
 
@@ -73,8 +73,7 @@ def carry_out(ops: list[Op], directory: str, source: str, undo: Undo) -> None:
             elif isinstance(op, DeviceRules):
                 replace_rules(directory, op)
         except OSError as error:
-            for file, value in reversed(undo):
-                put_back(directory, file, value)
+            put_all_back(directory, undo)
             call = "write" if op.KIND == "write_cgroup" else "bpf"
             raise operation_failed(
                 op, step, len(ops), number=error.errno or 0, call=call, detail=str(error.filename or ""),
@@ -92,12 +91,13 @@ def write(directory: str, op: WriteCgroup, undo: Undo) -> None:
     limit.put(directory, file, value)
 
 
-def put_back(directory: str, file: str, value: str) -> None:
-    """What fails here must not hide the failure that brought us here."""
-    try:
-        tree.write(f"{directory}/{file}", value or "\n")
-    except OSError:
-        return
+def put_all_back(directory: str, undo: Undo) -> None:
+    """The last first; what fails here must not hide the failure that brought us here."""
+    for file, value in reversed(undo):
+        try:
+            tree.write(f"{directory}/{file}", value or "\n")
+        except OSError:
+            continue
 
 
 def replace_rules(directory: str, op: DeviceRules) -> None:
@@ -107,8 +107,9 @@ def replace_rules(directory: str, op: DeviceRules) -> None:
 
 
 def tell_systemd(state: State, writes: list[Limit], ops: list[Op], source: str) -> None:
-    """Its properties first: it would write its own values over ours again at the next reload.
+    """The same as properties: without them it would write its own values over ours again at the next reload.
 
+    Only once the kernel has taken the files: what it refuses is then nothing that systemd has to forget again.
     An empty DeviceAllow takes the old rules away; what comes behind it is added (org.freedesktop.systemd1(5)).
     """
     from minirun.cgroups import systemd

@@ -148,6 +148,20 @@ static unsigned long classic_flags(uint64_t attributes)
     return flags | (attributes & MOUNT_ATTR_NOSYMFOLLOW ? 256ul : 0);
 }
 
+/* Words for the superblock are flags in mount(2); a file system of the old kind would call them unknown options. */
+static unsigned long superblock_flag(const char *word)
+{
+    static const struct {
+        const char *word;
+        unsigned long flag;
+    } FLAGS[] = {
+        {"ro", 1}, {"sync", 16}, {"mand", 64}, {"dirsync", 128}, {"iversion", 1ul << 23}, {"lazytime", 1ul << 25}};
+    for (size_t i = 0; i < sizeof FLAGS / sizeof FLAGS[0]; i++)
+        if (text_equal(word, FLAGS[i].word))
+            return FLAGS[i].flag;
+    return 0;
+}
+
 /*
  * mount(2), for options that fsconfig(2) cannot take: all in one string of at most a page.  Its target is the
  * directory that is held open, by the name that procfs gives the descriptor: no path of the rootfs is looked up.
@@ -156,8 +170,14 @@ static int classic_mount(struct ctx *c, const struct op *op, int target)
 {
     char data[PATH_SIZE], path[64], number[21];
     const char *option = S(op, MOUNT_DATA);
+    unsigned long flags = classic_flags(N(op, MOUNT_ATTR_SET));
     size_t at = 0;
+    data[0] = 0;
     for (uint64_t i = 0; i < N(op, MOUNT_DATA); i++, option = list_next(option)) {
+        unsigned long flag = superblock_flag(option);
+        flags |= flag;
+        if (flag)
+            continue;
         if (text_join(data + at, sizeof data - at, at ? "," : "", option, "") < 0)
             return fail(E2BIG, "mount");
         at += text_length(data + at);
@@ -165,8 +185,7 @@ static int classic_mount(struct ctx *c, const struct op *op, int target)
     text_number(number, (uint64_t)target);
     if (text_join(path, sizeof path, "/proc/self/fd/", number, "") < 0)
         return -1;
-    return (int)sc5(mount, P(S(op, MOUNT_SOURCE)), P(path), P(S(op, MOUNT_FSTYPE)),
-                    classic_flags(N(op, MOUNT_ATTR_SET)), P(data));
+    return (int)sc5(mount, P(S(op, MOUNT_SOURCE)), P(path), P(S(op, MOUNT_FSTYPE)), flags, P(data));
 }
 
 static int set_attributes(int mount, unsigned flags, uint64_t set, uint64_t clear)

@@ -110,7 +110,7 @@ def test_create(minirun: Runtime, slow: Bundle, clean_host: None) -> None:
 def test_foreground_run(minirun: Runtime, slow: Bundle, clean_host: None) -> None:
     """Whoever dies while the container runs leaves it running: it is listed, can be killed, can be deleted."""
     name = minirun.name()
-    slow.args("/probe", "sleep", "0.1")
+    slow.args("/probe", "sleep", "3" if "MINIRUN_IN_LAB" in os.environ else "0.1")  # long enough to be seen
     seen = set()
     for number in until_done(minirun, slow, name, "run", "-b", str(slow.write()), name):
         for row in listed(minirun):

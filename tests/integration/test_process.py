@@ -56,7 +56,8 @@ def test_home(minirun: Runtime, bundle: Bundle, uid: int, env: list[str], home: 
 def test_cwd_is_made(minirun: Runtime, bundle: Bundle) -> None:
     """As runc and crun do; even below a root that will be read-only."""
     bundle.config["process"]["cwd"] = "/made/by/us"
-    assert ask(minirun, bundle, "cwd", "stat /made/by/us") == ["/made/by/us", "dir 0755 0 0 0:0 4096"]
+    there, made = ask(minirun, bundle, "cwd", "stat /made/by/us")
+    assert there == "/made/by/us" and made.startswith("dir 0755 0 0 0:0 ")
     assert (bundle.rootfs / "made/by/us").is_dir()
 
 

@@ -81,7 +81,7 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _minirun; echo "${COMPREPLY[@]}"
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["sta"], "start state"),
+        (["sta"], "start state stats"),
         (["--root", "/x", "res"], "resume restore"),
         (["run", "--de"], "--detach"),
         (["list", "--format", ""], "table json"),
