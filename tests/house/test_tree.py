@@ -44,3 +44,9 @@ def test_no_place_of_one_machine() -> None:
 def test_nothing_built_is_tracked() -> None:
     bad = [p.name for p in tracked() if p.suffix in (".so", ".o", ".pyc") or p.name == "minirun-init"]
     assert not bad
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """pytest imports them by their name alone, and stops at the second."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
