@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,89 +19,11 @@ import pytest
 
 from tests import reach
 from tests.host import host_picture
+from tests.needs import BUSYBOX, ROOT, require, run
 
-ROOT = Path(__file__).resolve().parent.parent
-BUSYBOX = Path("/bin/busybox")
+__all__ = ["BUSYBOX", "ROOT", "require", "run"]  # what other tests have from here
 Json = dict[str, Any]
 MINIRUN = reach.MINIRUN
-
-
-def run(*argv: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
-    """A command, its output as text, at most a minute."""
-    options: Json = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL, **more}
-    return subprocess.run([str(word) for word in argv], **options)
-
-
-# -- needs ----------------------------------------------------------------------------------------------------------
-
-
-def can_root() -> str:
-    if os.geteuid() != 0:
-        return "not root"
-    tried = run("unshare", "-m", "true")
-    return "" if tried.returncode == 0 else f"no mount namespace: {tried.stderr.strip()}"
-
-
-def can_userns() -> str:
-    tried = run("unshare", "-U", "-r", "-m", "true", **({"user": 65534, "group": 65534} if os.geteuid() == 0 else {}))
-    return "" if tried.returncode == 0 else f"no user namespace for an ordinary user: {tried.stderr.strip()}"
-
-
-def can_busybox() -> str:
-    if not BUSYBOX.exists():
-        return "no static busybox (package busybox-static)"
-    # The path of a loader stands near the beginning of every dynamically linked program (elf(5), PT_INTERP).
-    return "busybox is linked dynamically" if b"/ld-linux" in BUSYBOX.read_bytes()[:8192] else ""
-
-
-def has(program: str) -> str:
-    return "" if shutil.which(program) else f"no {program} in PATH"
-
-
-def can_lab() -> str:
-    """Can the lab VM be booted?  Builds it, if it is not there yet."""
-    tried = run(sys.executable, ROOT / "rootfs" / "lab" / "lab.py", "--build", timeout=300)
-    return "" if tried.returncode == 0 else tried.stderr.strip()
-
-
-def can_systemd() -> str:
-    from tests.integration.booted import why_not
-
-    return why_not()
-
-
-PROBES: dict[str, Callable[[], str]] = {
-    "root": can_root,
-    "userns": can_userns,
-    "busybox": can_busybox,
-    "runc": lambda: has("runc"),
-    "crun": lambda: has("crun"),
-    "clang": lambda: has("clang"),
-    "clang-format": lambda: has("clang-format"),
-    "strace": lambda: has("strace"),
-    "compiler": lambda: has("cc"),
-    "vagrant": lambda: has("vagrant"),
-    "debootstrap": lambda: has("debootstrap"),
-    "shellcheck": lambda: has("shellcheck"),
-    "lab": can_lab,
-    "systemd": can_systemd,
-    "kvm": lambda: "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm",
-}
-
-
-@functools.cache
-def missing(name: str) -> str:
-    return PROBES[name]()
-
-
-def require(*names: str) -> None:
-    """Skip the test unless every need is met; fail instead where MINIRUN_REQUIRE names it."""
-    for name in names:
-        reason = missing(name)
-        if reason and name in os.environ.get("MINIRUN_REQUIRE", "").split(","):
-            pytest.fail(f"{name} is required here: {reason}", pytrace=False)
-        if reason:
-            pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)
@@ -117,9 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "needs(*names): what the test cannot run without (see PROBES in tests/conftest.py)"
-    )
+    config.addinivalue_line("markers", "needs(*names): what the test cannot run without (see PROBES in tests/needs.py)")
 
 
 # -- the lab -------------------------------------------------------------------------------------------------------

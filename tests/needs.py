@@ -1,0 +1,95 @@
+"""What a test cannot run without, probed by trying: ``@pytest.mark.needs("root", "kvm")``.
+
+A skip says why; ``MINIRUN_REQUIRE=root,kvm`` turns it into a failure.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BUSYBOX = Path("/bin/busybox")
+
+
+def run(*argv: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    """A command, its output as text, at most a minute."""
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 60, "stdin": subprocess.DEVNULL, **more}
+    return subprocess.run([str(word) for word in argv], **options)
+
+
+def can_root() -> str:
+    if os.geteuid() != 0:
+        return "not root"
+    tried = run("unshare", "-m", "true")
+    return "" if tried.returncode == 0 else f"no mount namespace: {tried.stderr.strip()}"
+
+
+def can_userns() -> str:
+    tried = run("unshare", "-U", "-r", "-m", "true", **({"user": 65534, "group": 65534} if os.geteuid() == 0 else {}))
+    return "" if tried.returncode == 0 else f"no user namespace for an ordinary user: {tried.stderr.strip()}"
+
+
+def can_busybox() -> str:
+    if not BUSYBOX.exists():
+        return "no static busybox (package busybox-static)"
+    # The path of a loader stands near the beginning of every dynamically linked program (elf(5), PT_INTERP).
+    return "busybox is linked dynamically" if b"/ld-linux" in BUSYBOX.read_bytes()[:8192] else ""
+
+
+def has(program: str) -> str:
+    return "" if shutil.which(program) else f"no {program} in PATH"
+
+
+def can_lab() -> str:
+    """Can the lab VM be booted?  Builds it, if it is not there yet."""
+    tried = run(sys.executable, ROOT / "rootfs" / "lab" / "lab.py", "--build", timeout=300)
+    return "" if tried.returncode == 0 else tried.stderr.strip()
+
+
+def can_systemd() -> str:
+    from tests.integration.booted import why_not
+
+    return why_not()
+
+
+PROBES: dict[str, Callable[[], str]] = {
+    "root": can_root,
+    "userns": can_userns,
+    "busybox": can_busybox,
+    "runc": lambda: has("runc"),
+    "crun": lambda: has("crun"),
+    "clang": lambda: has("clang"),
+    "clang-format": lambda: has("clang-format"),
+    "strace": lambda: has("strace"),
+    "compiler": lambda: has("cc"),
+    "vagrant": lambda: has("vagrant"),
+    "debootstrap": lambda: has("debootstrap"),
+    "shellcheck": lambda: has("shellcheck"),
+    "lab": can_lab,
+    "systemd": can_systemd,
+    "kvm": lambda: "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm",
+}
+
+
+@functools.cache
+def missing(name: str) -> str:
+    return PROBES[name]()
+
+
+def require(*names: str) -> None:
+    """Skip the test unless every need is met; fail instead where MINIRUN_REQUIRE names it."""
+    for name in names:
+        reason = missing(name)
+        if reason and name in os.environ.get("MINIRUN_REQUIRE", "").split(","):
+            pytest.fail(f"{name} is required here: {reason}", pytrace=False)
+        if reason:
+            pytest.skip(reason)
