@@ -51,6 +51,8 @@ def has(program: str) -> str:
 
 def can_lab() -> str:
     """Can the lab VM be booted?  Builds it, if it is not there yet."""
+    if "MINIRUN_IN_LAB" in os.environ:
+        return "this is the lab"
     tried = run(sys.executable, ROOT / "rootfs" / "lab" / "lab.py", "--build", timeout=300)
     return "" if tried.returncode == 0 else tried.stderr.strip()
 
