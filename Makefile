@@ -20,12 +20,8 @@ help: ## this list
 
 setup: $(BIN)/minirun ## packages of the distribution, .venv, native parts, .venv/bin/minirun
 
-# A package is asked for by trying what it brings: apt is slow, and needs a network.
 deb-setup:
-	@missing=""; for p in $(DEBS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
-	if [ -n "$$missing" ]; then $(call need_root,installing packages,as root first: apt-get install$$missing); echo "installing:$$missing"; \
-	  ( $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 \
-	    || ( $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null ) ); fi
+	@rootfs/lab/provision.sh install $(DEBS)
 
 $(VENV)/.stamp: pyproject.toml | deb-setup
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
@@ -48,10 +44,9 @@ demo: setup ## what minirun does, in one minute
 	@$(call need_root,the demo,run it as root; or see docs/tutorial.md for containers of an ordinary user)
 	@$(SUDO) rootfs/demo.sh
 
+# What cannot be had is said; the tests that need it skip, and say why.
 test-setup: setup
-	@missing=""; for p in $(TEST_DEBS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
-	[ -z "$$missing" ] || $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null 2>&1 \
-	  || echo "minirun: some of$$missing cannot be installed; the tests that need them say so"
+	@rootfs/lab/provision.sh install $(TEST_DEBS) || true
 
 test: test-host test-lab ## all tests (as root, or with sudo): here, then in the lab VM
 
@@ -62,16 +57,16 @@ test-host: test-setup lab-setup
 
 # QEMU and its kernel come from the distribution; where they cannot, the tests that need the lab are not run, and that is said.
 lab-setup: setup
-	@rootfs/lab/provision.sh packages || echo "minirun: the lab's packages cannot be installed (above)"
+	@rootfs/lab/provision.sh packages || true
 
 lab: lab-setup ## a root shell in the lab VM (pure cgroup v2, KVM); CMD='...' runs a command there instead
-	@$(LAB) $(if $(CMD),-- '$(subst ','\'',$(CMD))')
+	@$(SUDO) $(LAB) $(if $(CMD),-- '$(subst ','\'',$(CMD))')
 
 lab-pin: lab-setup ## pin the lab's kernel to the one that apt offers today
-	@$(LAB) --pin
+	@$(SUDO) $(LAB) --pin
 
 test-lab: lab-setup ## the tests that need the lab VM
-	@tests/lab/run $(ARGS)
+	@$(SUDO) env MINIRUN_REQUIRE="$$MINIRUN_REQUIRE" tests/lab/run $(ARGS)
 
 lint: test-setup ## ruff, mypy, clang-format, compiler warnings
 	@$(BIN)/python -m pytest -q tests/house

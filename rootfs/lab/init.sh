@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # /init of the lab's initramfs: the machine's own files, read-only, under a layer that forgets; then the lab's guest.sh
 # (or systemd), from the checkout itself.
 export PATH=/bin

@@ -1,10 +1,11 @@
 #!/bin/bash
 # A Debian or Ubuntu machine becomes a lab.
 #
+#   provision.sh install PACKAGE...  those that are missing, with apt; make setup and make test use it as well
 #   provision.sh packages          what the lab needs beside minirun itself (make lab-setup, make test-lab)
 #   provision.sh machine CHECKOUT  the whole machine: packages, minirun built and installed, modules (Vagrant)
 #
-# Both may be run again at any time.  A test runs the second in a fresh Debian root.
+# Each may be run again at any time.  A test runs the last in a fresh Debian root.
 set -eu
 
 # QEMU with its kernel's tools, the peers that minirun is compared with, and a busybox for the first bundle.
@@ -15,15 +16,24 @@ installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok instal
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-# apt is asked only for what is missing: it is slow, and needs a network. Old lists are renewed when it does not succeed.
+get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null 2>&1; }
+
+# apt is asked only for what is missing: it is slow, and needs a network.  Old lists are renewed when it does not
+# succeed; then each package has its chance alone, and the one that cannot be had is named.
 install() {
-	local missing=""
-	for package in "$@"; do installed "$package" || missing="$missing $package"; done
-	[ -n "$missing" ] || return 0
-	echo "installing:$missing"
-	local get="env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends"
-	# shellcheck disable=SC2086  # words, each of them
-	as_root $get $missing >/dev/null 2>&1 || { as_root apt-get update -qq && as_root $get $missing >/dev/null; }
+	local package missing=() lacking=()
+	for package in "$@"; do installed "$package" || missing+=("$package"); done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	[ "$(id -u)" = 0 ] || command -v sudo >/dev/null || {
+		echo "minirun: installing packages needs root, and there is no sudo here: as root first: apt-get install ${missing[*]}" >&2
+		return 1
+	}
+	echo "installing: ${missing[*]}"
+	get "${missing[@]}" && return 0
+	as_root apt-get update -qq || true
+	get "${missing[@]}" && return 0
+	for package in "${missing[@]}"; do get "$package" || lacking+=("$package"); done
+	[ ${#lacking[@]} = 0 ] || { echo "minirun: apt cannot install ${lacking[*]} here" >&2 && return 1; }
 }
 
 modules() {
@@ -51,6 +61,10 @@ first_command() {
 }
 
 case "${1:-}" in
+install)
+	shift
+	install "$@"
+	;;
 packages)
 	# shellcheck disable=SC2086
 	install $packages
@@ -71,7 +85,7 @@ machine)
 	echo "    $first"
 	;;
 *)
-	echo "usage: provision.sh packages | machine CHECKOUT" >&2
+	echo "usage: provision.sh install PACKAGE... | packages | machine CHECKOUT" >&2
 	exit 2
 	;;
 esac
