@@ -43,7 +43,7 @@ def test_a_pin_changes_the_key(lab: ModuleType) -> None:
 def test_a_package_with_another_digest_is_refused(lab: ModuleType, tmp_path: Path) -> None:
     """With a small package that every Debian archive has."""
     pins = sys.modules["pin"]
-    versions = [line.split(" | ")[1] for line in pins.apt("apt-cache", "madison", "hostname").splitlines()]
+    versions = [line.split(" | ")[1].strip() for line in pins.apt("apt-cache", "madison", "hostname").splitlines()]
     if not versions or run("apt-get", "download", f"hostname={versions[0]}", cwd=tmp_path).returncode != 0:
         pytest.skip("apt offers nothing here")
     with pytest.raises(pins.LabError, match="the pin says"):
