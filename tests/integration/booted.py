@@ -30,7 +30,7 @@ UNITS = {
 BOOT = """
 set -e
 mount --make-rprivate /
-mount --bind "$2" "$2"
+mount --rbind "$2" "$2"
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/systemd/system /run/dbus
 cp "$1"/* /run/systemd/system/
