@@ -142,7 +142,7 @@ def rlimit(site: Site, op: Any) -> None:
         raise OSError(1, "Operation not permitted", op.name) from error
 
 
-def take_terminal(site: Site, op: Any) -> None:
+def console(site: Site, op: Any) -> None:
     """Init sent the master before it reached this point."""
     assert site.init is not None and site.terminal is not None
     if site.init.terminal < 0:
@@ -164,7 +164,7 @@ HANDLERS: dict[str, Callable[[Site, Any], None]] = {
     "spawn": spawn,
     "write_task": write_task,
     "rlimit": rlimit,
-    "take_terminal": take_terminal,
+    "console": console,
     "hook": hook,
 }
 # The system call that an OSError of each comes from, for the report.
@@ -175,6 +175,6 @@ CALLS = {
     "spawn": "clone3",
     "write_task": "write",
     "rlimit": "prlimit",
-    "take_terminal": "sendmsg",
+    "console": "sendmsg",
     "hook": "execve",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from minirun.plan import process
 from minirun.plan.container import Plan, Problems
 from minirun.plan.namespaces import CLONE
-from minirun.plan.ops import USER_SETGROUPS, Fork, Join, MakeCgroup, Op, Session, Spawn, User, Wait, WriteTask
+from minirun.plan.ops import USER_SETGROUPS, Join, MakeCgroup, Op, Session, Spawn, User, Wait, WriteTask
 from minirun.record import Record
 from minirun.spec.rules import namespace_types
 
@@ -44,12 +44,11 @@ def plan(asked: ExecAsked) -> Plan:
     if adjustment is not None:
         ops.append(WriteTask(file="oom_score_adj", value=str(adjustment), pointer="/process/oomScoreAdj"))
     ops.append(Join(path="", flags=flags, namespaces=names, pointer="/linux/namespaces"))
-    if "pid" in names:
-        ops.append(Fork(pointer="/linux/namespaces"))
     if "user" in names:
         setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
         ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
-    ops.append(Session(new_keyring=asked.new_keyring, pointer=""))
+    fork = "pid" in names
+    ops.append(Session(new_keyring=asked.new_keyring, fork=fork, pointer="/linux/namespaces" if fork else ""))
     ops += process.console(program, "")
     ops += process.become_the_user(program, asked.facts, process.rlimits(program), problems)
     ops.append(Wait(pointer="/process"))

@@ -11,7 +11,6 @@ from __future__ import annotations
 from minirun.plan.ops import (
     HOST,
     USER_SETGROUPS,
-    Fork,
     Join,
     Loopback,
     Op,
@@ -84,9 +83,9 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
     else:
         ops += outside + become_root + joins
     ops += late(asked, [name for name in new if name in unshared])
-    if "pid" in joined or "time" in new or (first and "pid" in new):
-        ops.append(Fork(pointer=pointers(asked).get("pid", POINTER)))
-    ops.append(Session(new_keyring=not asked.options.no_new_keyring, pointer=""))
+    fork = "pid" in joined or "time" in new or (first and "pid" in new)
+    place = pointers(asked).get("pid", POINTER) if fork else ""
+    ops.append(Session(new_keyring=not asked.options.no_new_keyring, fork=fork, pointer=place))
     if "network" in new:
         ops.append(Loopback(pointer=pointers(asked)["network"]))
     return ops

@@ -159,14 +159,6 @@ class WriteTask(HostOp):
         return f"write {self.file}: {rows}"
 
 
-@op
-class TakeTerminal(HostOp):
-    """recvmsg(2) SCM_RIGHTS: take the pty's master from init, hand it to --console-socket or keep it."""
-
-    def describe(self) -> str:
-        return "take the terminal's master side"
-
-
 # -- init: namespaces -----------------------------------------------------------------------------------------------
 
 
@@ -195,21 +187,18 @@ class Unshare(Op):
 
 
 @op
-class Fork(Op):
-    """clone(2) with CLONE_PARENT: a pid or time namespace is entered by children only."""
-
-    def describe(self) -> str:
-        return "fork into the pid namespace"
-
-
-@op
 class Session(Op):
-    """setsid(2), and keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: an anonymous one, which nobody can have prepared."""
+    """setsid(2), and keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: an anonymous one, which nobody can have prepared.
+
+    ``fork``: clone(2) with CLONE_PARENT before, because a pid or time namespace is entered by children only.
+    """
 
     new_keyring: bool
+    fork: bool = False
 
     def describe(self) -> str:
-        return "start a new session" + (" with a keyring of its own" if self.new_keyring else "")
+        forked = "fork into the pid namespace, " if self.fork else ""
+        return f"{forked}start a new session" + (" with a keyring of its own" if self.new_keyring else "")
 
 
 @op
@@ -337,13 +326,18 @@ class Node(Op):
 
 @op
 class Console(Op):
-    """open(2) of the container's ptmx, TIOCGPTPEER, TIOCSCTTY: the terminal; its slave is mounted on ``target``."""
+    """open(2) of the container's ptmx, TIOCGPTPEER, TIOCSCTTY: the terminal; its slave is mounted on ``target``.
+
+    On the host: recvmsg(2) SCM_RIGHTS, the pty's master from init, for --console-socket or for our own use.
+    """
 
     target: str
     rows: int
     columns: int
 
     def describe(self) -> str:
+        if self.actor == HOST:
+            return "take the terminal's master side"
         return "open a terminal" + (f" and mount it on {self.target}" if self.target else "")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from minirun.plan.ops import (
     CHDIR_TRY,
     EXEC_SET_HOME,
+    HOST,
     USER_GIVE_STDIO,
     USER_SETGROUPS,
     Bounding,
@@ -20,7 +21,6 @@ from minirun.plan.ops import (
     Node,
     Op,
     Rlimit,
-    TakeTerminal,
     User,
 )
 from minirun.spec.rules import RLIMITS
@@ -66,7 +66,7 @@ def console(process: Process, target: str) -> list[Op]:
     size = process.get("consoleSize", {"height": 0, "width": 0})
     return [
         Console(target=target, rows=size["height"], columns=size["width"], pointer="/process/terminal"),
-        TakeTerminal(pointer="/process/terminal"),
+        Console(actor=HOST, target=target, rows=0, columns=0, pointer="/process/terminal"),
     ]
 
 

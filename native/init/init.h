@@ -102,7 +102,6 @@ int path_null(struct ctx *c);
 /* the operations */
 int op_join(struct ctx *c, const struct op *op);
 int op_unshare(struct ctx *c, const struct op *op);
-int op_fork(struct ctx *c, const struct op *op);
 int op_session(struct ctx *c, const struct op *op);
 int op_loopback(struct ctx *c, const struct op *op);
 int op_name(struct ctx *c, const struct op *op);

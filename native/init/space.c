@@ -41,9 +41,8 @@ int op_unshare(struct ctx *c, const struct op *op)
  * Should: leave the host with a child of its own (CLONE_PARENT) that carries on with the plan.
  * Mustn't: let that child run before the host knows its pid; it waits for GO.
  */
-int op_fork(struct ctx *c, const struct op *op)
+static int fork_inside(struct ctx *c)
 {
-    (void)op;
     c->detail = "";
     long pid = checked("clone", raw_syscall(__NR_clone, CLONE_PARENT | 17 /* SIGCHLD */, 0, 0, 0, 0, 0));
     if (pid < 0)
@@ -58,6 +57,8 @@ int op_fork(struct ctx *c, const struct op *op)
 int op_session(struct ctx *c, const struct op *op)
 {
     c->detail = "";
+    if (N(op, SESSION_FORK) && fork_inside(c) < 0)
+        return -1;
     if (sc0(setsid) < 0)
         return -1;
     /*

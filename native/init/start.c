@@ -19,7 +19,6 @@ typedef int handler(struct ctx *c, const struct op *op);
 static handler *const handlers[OP_COUNT] = {
     [OP_JOIN] = op_join,
     [OP_UNSHARE] = op_unshare,
-    [OP_FORK] = op_fork,
     [OP_SESSION] = op_session,
     [OP_LOOPBACK] = op_loopback,
     [OP_NAME] = op_name,
