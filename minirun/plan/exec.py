@@ -30,7 +30,11 @@ class ExecAsked(Record):
 
 
 def plan(asked: ExecAsked) -> Plan:
-    """All namespaces at once, by the pidfd of the container's init; then as a first process, without mounts."""
+    """All namespaces at once, by the pidfd of the container's init; then as a first process, without mounts.
+
+    setns(2) to a pid namespace takes in children only: until the fork nobody in the container can see the process.  So
+    the fork comes when all rights are given up, and who traces it then, with CAP_SYS_PTRACE say, gains nothing.
+    """
     problems = Problems()
     program = asked.process
     names = [name for name in CLONE if name in namespace_types(asked.spec)]
@@ -47,10 +51,11 @@ def plan(asked: ExecAsked) -> Plan:
     if "user" in names:
         setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
         ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
-    fork = "pid" in names
-    ops.append(Session(new_keyring=asked.new_keyring, fork=fork, pointer="/linux/namespaces" if fork else ""))
+    ops.append(Session(new_keyring=asked.new_keyring, pointer=""))
     ops += process.console(program, "")
     ops += process.become_the_user(program, asked.facts, process.rlimits(program), problems)
+    if "pid" in names or program.get("terminal"):
+        ops.append(Session(new_keyring=False, fork="pid" in names, pointer="/linux/namespaces"))
     ops.append(Wait(pointer="/process"))
     ops += process.execute(program)
     problems.raise_any(asked.config)

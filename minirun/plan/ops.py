@@ -190,7 +190,8 @@ class Unshare(Op):
 class Session(Op):
     """setsid(2), and keyctl(2) KEYCTL_JOIN_SESSION_KEYRING: an anonymous one, which nobody can have prepared.
 
-    ``fork``: clone(2) with CLONE_PARENT before, because a pid or time namespace is entered by children only.
+    ``fork``: clone(2) with CLONE_PARENT before, because a pid or time namespace is entered by children only.  A
+    terminal that is there already becomes the session's (ioctl_tty(2), TIOCSCTTY).
     """
 
     new_keyring: bool

@@ -60,6 +60,9 @@ static int mount_slave(struct ctx *c, int slave, const char *path)
     return sys_close(target);
 }
 
+/* The terminal on stdio becomes that of our session. */
+int console_control(void) { return (int)sys_ioctl(0, SET_CONTROLLING, 0); }
+
 int op_console(struct ctx *c, const struct op *op)
 {
     struct window size = {(unsigned short)N(op, CONSOLE_ROWS), (unsigned short)N(op, CONSOLE_COLUMNS), 0, 0};
@@ -82,5 +85,5 @@ int op_console(struct ctx *c, const struct op *op)
         if (sys_dup3(slave, fd, 0) < 0)
             return -1;
     sys_close(slave);
-    return (int)sys_ioctl(0, SET_CONTROLLING, 0);
+    return *S(op, CONSOLE_TARGET) ? console_control() : 0; /* in exec a fork comes between: op_session does it */
 }

@@ -99,6 +99,9 @@ int path_parent(struct ctx *c, const char *path, const char **name);
 int path_kind(int fd, struct statx *to);
 int path_null(struct ctx *c);
 
+/* console.c */
+int console_control(void);
+
 /* the operations */
 int op_join(struct ctx *c, const struct op *op);
 int op_unshare(struct ctx *c, const struct op *op);

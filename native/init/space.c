@@ -59,7 +59,9 @@ int op_session(struct ctx *c, const struct op *op)
     c->detail = "";
     if (N(op, SESSION_FORK) && fork_inside(c) < 0)
         return -1;
-    if (sc0(setsid) < 0)
+    if (sc1(getsid, 0) != sc0(getpid) && sc0(setsid) < 0)
+        return -1;
+    if (c->has_terminal && console_control() < 0)
         return -1;
     /*
      * Without a keyring of its own the container reads the caller's; a kernel without keys has none to read.  It
