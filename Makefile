@@ -9,7 +9,7 @@ PREFIX ?= /usr/local
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Before a command that must be root's: say what to do where neither root nor sudo is at hand.  $(1): what for; $(2): the way out.
 need_root = [ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { echo "minirun: $(1) needs root, and there is no sudo here: $(2)" >&2; exit 1; }
-DEBS := python3 python3-venv python3-dev gcc libc6-dev linux-libc-dev libcap-dev make busybox-static procps
+DEBS := python3 python3-venv python3-dev gcc libc6-dev linux-libc-dev libcap-dev libseccomp-dev make busybox-static procps
 TEST_DEBS := runc clang clang-format libclang-rt-dev vagrant debootstrap
 LAB := $(BIN)/python rootfs/lab/lab.py
 
@@ -73,7 +73,7 @@ lint: test-setup ## ruff, mypy, clang-format, compiler warnings
 
 format: setup ## let the formatters write
 	@$(BIN)/ruff format minirun native tests rootfs
-	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
+	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/seccomp/*.c native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
 
 bench: test-setup ## side by side with runc and crun; writes docs/performance.md
 	@$(SUDO) $(PYTHON) tests/bench/run.py --write docs/performance.md $(ARGS)

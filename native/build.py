@@ -1,7 +1,9 @@
-"""Build what is native: ``minirun/minirun-init`` (static, no libc) and ``minirun/_native`` (cffi, API mode).
+"""Build what is native: ``minirun/minirun-init`` (static, no libc), ``_native`` and ``_seccomp`` (cffi, API mode).
 
-    python native/build.py            build both, if a source is newer
-    python native/build.py --force    build both
+``_seccomp`` is libseccomp's: an extension of its own, because only a filter that is not in the cache needs it.
+
+    python native/build.py            build all, if a source is newer
+    python native/build.py --force    build all
     python native/build.py asan DIR   init as an ordinary program with ASan and UBSan, into DIR
     python native/build.py fuzz DIR   the plan decoder as a libFuzzer target, into DIR
 
@@ -82,6 +84,46 @@ PREAMBLE = """
 """
 
 
+SECCOMP_CDEF = """
+typedef void *scmp_filter_ctx;
+struct scmp_arg_cmp { unsigned int arg; int op; uint64_t datum_a, datum_b; ...; };
+struct scmp_version { unsigned int major, minor, micro; };
+const struct scmp_version *seccomp_version(void);
+scmp_filter_ctx seccomp_init(uint32_t default_action);
+void seccomp_release(scmp_filter_ctx filter);
+uint32_t seccomp_arch_native(void);
+uint32_t seccomp_arch_resolve_name(const char *name);
+int seccomp_arch_add(scmp_filter_ctx filter, uint32_t arch);
+int seccomp_attr_set(scmp_filter_ctx filter, int attribute, uint32_t value);
+int seccomp_syscall_resolve_name(const char *name);
+int seccomp_syscall_resolve_name_arch(uint32_t arch, const char *name);
+int seccomp_rule_add_array(scmp_filter_ctx filter, uint32_t action, int number, unsigned int count,
+                           const struct scmp_arg_cmp *conditions);
+int seccomp_export_bpf(const scmp_filter_ctx filter, int fd);
+const char *minirun_library_of_seccomp(void);
+int minirun_seccomp_has_flag(unsigned int flag);
+int minirun_seccomp_has_action(uint32_t action);
+"""
+SECCOMP_CONSTANTS = """
+SECCOMP_RET_KILL_PROCESS SECCOMP_RET_KILL_THREAD SECCOMP_RET_TRAP SECCOMP_RET_ERRNO SECCOMP_RET_USER_NOTIF
+SECCOMP_RET_TRACE SECCOMP_RET_LOG SECCOMP_RET_ALLOW
+SCMP_CMP_NE SCMP_CMP_LT SCMP_CMP_LE SCMP_CMP_EQ SCMP_CMP_GE SCMP_CMP_GT SCMP_CMP_MASKED_EQ
+SCMP_FLTATR_CTL_OPTIMIZE SCMP_ARCH_X86_64 SCMP_ARCH_X32 __NR_SCMP_ERROR
+SECCOMP_FILTER_FLAG_TSYNC SECCOMP_FILTER_FLAG_LOG SECCOMP_FILTER_FLAG_SPEC_ALLOW
+SECCOMP_FILTER_FLAG_NEW_LISTENER SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+"""
+SECCOMP_PREAMBLE = """
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
+#endif
+const char *minirun_library_of_seccomp(void);
+int minirun_seccomp_has_flag(unsigned int flag);
+int minirun_seccomp_has_action(uint32_t action);
+"""
+
+
 def cc() -> str:
     return os.environ.get("CC", "cc")
 
@@ -122,32 +164,48 @@ def build_fuzz(folder: Path, *, alone: bool = False) -> Path:
     return target
 
 
-def extension_path() -> Path:
-    return PACKAGE / "_native.abi3.so"
+def extension_path(name: str = "_native") -> Path:
+    return PACKAGE / f"{name}.abi3.so"
 
 
 def build_extension() -> None:
+    """What Python calls of the kernel."""
+    compile_module("_native", NATIVE / "border", CDEF, CONSTANTS, PREAMBLE)
+
+
+def build_seccomp() -> None:
+    """libseccomp, where its header is: without it minirun runs, and a bundle with a filter is refused."""
+    found = subprocess.run(
+        [cc(), "-E", "-o", os.devnull, "-include", "seccomp.h", "-xc", os.devnull], capture_output=True
+    )
+    if found.returncode == 0:
+        compile_module("_seccomp", NATIVE / "seccomp", SECCOMP_CDEF, SECCOMP_CONSTANTS, SECCOMP_PREAMBLE, ["seccomp"])
+    else:
+        print(
+            "minirun: no seccomp.h (package libseccomp-dev): bundles with a seccomp filter cannot be run",
+            file=sys.stderr,
+        )
+
+
+def compile_module(
+    name: str, folder: Path, cdef: str, constants: str, preamble: str, libraries: list[str] | None = None
+) -> None:
     """cffi's API mode: a compiled module with the compiler's own idea of every struct and constant."""
     import cffi
 
     ffi = cffi.FFI()
-    constants = "\n".join(f"#define {name} ..." for name in CONSTANTS.split())
-    ffi.cdef(CDEF + constants)
-    sources = [str(path) for path in sorted((NATIVE / "border").glob("*.c"))]
+    ffi.cdef(cdef + "\n".join(f"#define {word} ..." for word in constants.split()))
     ffi.set_source(
-        "_native",
-        PREAMBLE,
-        sources=sources,
-        include_dirs=[str(NATIVE / "border")],
-        extra_compile_args=["-O2", *WARNINGS[:2]],
-    )
+        name, preamble, sources=[str(path) for path in sorted(folder.glob("*.c"))], include_dirs=[str(folder)],
+        libraries=libraries or [], extra_compile_args=["-O2", *WARNINGS[:2]],
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as work:
         built = Path(ffi.compile(tmpdir=work))
         data = built.read_bytes()
-    new = extension_path().with_suffix(".new")
+    new = extension_path(name).with_suffix(".new")
     new.write_bytes(data)
     new.chmod(0o755)
-    new.replace(extension_path())
+    new.replace(extension_path(name))
 
 
 def main(arguments: list[str]) -> int:
@@ -164,6 +222,9 @@ def main(arguments: list[str]) -> int:
     border = list((NATIVE / "border").iterdir()) + [NATIVE / "build.py"]
     if force or stale(extension_path(), border):
         build_extension()
+    filters = [*(NATIVE / "seccomp").iterdir(), NATIVE / "build.py"]
+    if force or stale(extension_path("_seccomp"), filters):
+        build_seccomp()
     return 0
 
 

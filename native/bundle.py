@@ -22,14 +22,15 @@ sys.path.insert(0, str(ROOT))
 from minirun import hot  # noqa: E402 (the path is set above)
 
 PART = 48 * 1024
-LIBRARIES = ("_json", "_cffi_backend", "minirun._native")
+LIBRARIES = ("_json", "_cffi_backend", "minirun._native", "minirun._seccomp")
 ROOT_OF_PACKAGE = Path(hot.PACKAGE).parent
 
 # A train for each verb's module: what it imports, and what it is known to import on its way when all goes well;
 # without what is there already because another train went before it.
 MAIN = ("minirun.cli.main",)
 PLANNED = (
-    "minirun.plan.wire", "minirun.cgroups.device_program", "minirun.cgroups.device_filter", "minirun.linux.bpf",
+    "minirun.plan.wire", "minirun.engine.filter_cache", "minirun.cgroups.device_program",
+    "minirun.cgroups.device_filter", "minirun.linux.bpf",
 )  # fmt: skip
 FIRST = "minirun.cli.main"
 TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -37,7 +38,7 @@ TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     "minirun.cli.oci_run": (FIRST, ("minirun.cli.oci_run", "minirun.runtime.run", *PLANNED)),
     "minirun.runtime.start": ("minirun.cli.oci_run", ("minirun.runtime.start", "minirun.runtime.lifecycle")),
     "minirun.cli.oci_start": (FIRST, ("minirun.cli.oci_start",)),
-    "minirun.cli.oci_exec": (FIRST, ("minirun.cli.oci_exec", "minirun.plan.wire")),
+    "minirun.cli.oci_exec": (FIRST, ("minirun.cli.oci_exec", "minirun.plan.wire", "minirun.engine.filter_cache")),
     "minirun.cli.oci_state": (FIRST, ("minirun.cli.oci_state",)),
     "minirun.cli.oci_kill": (FIRST, ("minirun.cli.oci_kill",)),
     "minirun.cli.oci_list": (FIRST, ("minirun.cli.oci_list",)),

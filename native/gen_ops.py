@@ -18,7 +18,7 @@ from minirun.engine import protocol  # noqa: E402 (the path is set above)
 from minirun.plan import ops, wire  # noqa: E402
 
 TARGET = ROOT / "native" / "init" / "ops.h"
-FLAG_PREFIXES = ("ATTR_", "MOUNT_", "BIND_", "NODE_", "USER_", "PIVOT_", "CHDIR_", "EXEC_")
+FLAG_PREFIXES = ("ATTR_", "MOUNT_", "BIND_", "NODE_", "USER_", "PIVOT_", "CHDIR_", "EXEC_", "SECCOMP_")
 
 
 def header() -> str:

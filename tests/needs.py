@@ -63,6 +63,17 @@ def can_systemd() -> str:
     return why_not()
 
 
+def can_seccomp() -> str:
+    """Filters can be compiled: libseccomp, and our extension for it."""
+    from minirun.errors import MinirunError
+
+    try:
+        from minirun.linux import libseccomp  # noqa: F401 (the import is the question)
+    except MinirunError as error:
+        return error.reason
+    return ""
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "root": can_root,
     "userns": can_userns,
@@ -78,6 +89,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "shellcheck": lambda: has("shellcheck"),
     "lab": can_lab,
     "systemd": can_systemd,
+    "seccomp": can_seccomp,
     "kvm": lambda: "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm",
 }
 

@@ -40,6 +40,8 @@ class Site(Record):
     stdio: tuple[int, int, int] = (-1, -1, -1)
     trace: bool = False
     dumpable: bool = False
+    filter_cache: str = ""  # the directory of compiled system call filters; "": none is kept
+    program: bytes = b""  # the filter for this container
     meanwhile: Callable[[], None] | None = None  # something useful to do while init works
     terminal: Callable[[int], None] | None = None  # takes the pty's master
     warn: Callable[[str], None] | None = None

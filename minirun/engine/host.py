@@ -94,7 +94,8 @@ def spawn(site: Site, op: Any) -> None:
         opened.append(program)
         sealed = memfd.seal_file("minirun-init", program)
         opened.append(sealed)
-        plan = memfd.seal_bytes("minirun-plan", encode(site.ops, trace=site.trace, dumpable=site.dumpable))
+        bytes_of_plan = encode(site.ops, trace=site.trace, dumpable=site.dumpable, program=site.program)
+        plan = memfd.seal_bytes("minirun-plan", bytes_of_plan)
         opened.append(plan)
         cgroup = -1
         if op.into_cgroup:
@@ -121,6 +122,13 @@ def not_granted(pointer: str, number: int) -> str:
 
     name = f"CAP_{CAPABILITIES[number]}" if number < len(CAPABILITIES) else f"capability {number}"
     return f"{pointer}: {name} cannot be granted here, left out"
+
+
+def seccomp(site: Site, op: Any) -> None:
+    """Compiled, or found: the bytes travel to init in the plan."""
+    from minirun.engine.filter_cache import filter_of
+
+    site.program = filter_of(op.lines, site.filter_cache)
 
 
 def write_task(site: Site, op: Any) -> None:
@@ -162,6 +170,7 @@ HANDLERS: dict[str, Callable[[Site, Any], None]] = {
     "write_cgroup": write_cgroup,
     "device_rules": device_rules,
     "spawn": spawn,
+    "seccomp": seccomp,
     "write_task": write_task,
     "rlimit": rlimit,
     "console": console,
@@ -173,6 +182,7 @@ CALLS = {
     "write_cgroup": "write",
     "device_rules": "bpf",
     "spawn": "clone3",
+    "seccomp": "seccomp_rule_add",
     "write_task": "write",
     "rlimit": "prlimit",
     "console": "sendmsg",

@@ -8,7 +8,7 @@ them, rights dropped last.
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.plan import cgroup, devices, hooks, mounts, namespaces, process
+from minirun.plan import cgroup, devices, hooks, mounts, namespaces, process, seccomp
 from minirun.plan.mountflags import MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, PROPAGATION, RDONLY
 from minirun.plan.ops import (
     ATTR_CLONE,
@@ -98,7 +98,8 @@ def plan(asked: Asked) -> Plan:
     program = spec["process"]
     asked.cgroup = cgroup.path_of(asked, problems)
     asked.rlimits = process.rlimits(program)
-    ops: list[Op] = join_up(cgroup.make(asked, problems), namespaces.enter(asked, problems), asked)
+    ops = seccomp.compile_filter(spec, problems)
+    ops += join_up(cgroup.make(asked, problems), namespaces.enter(asked, problems), asked)
     ops += rootfs(asked)
     ops += mounts.all_mounts(asked, problems)
     ops += devices.nodes(asked)
@@ -111,9 +112,11 @@ def plan(asked: Asked) -> Plan:
     ops += protected_paths(spec)
     ops += leave_old_root(asked)
     own_limits = [] if any(op.KIND == "rlimit" for op in ops) else asked.rlimits
-    ops += process.become_the_user(program, asked.facts, own_limits, problems)
+    kept = seccomp.kept_for_loading(spec, program)
+    ops += process.become_the_user(program, asked.facts, own_limits, problems, until_exec=kept, before=[])
     ops.append(Wait(pointer="/process"))
     ops += hooks.inside(spec, "startContainer")
+    ops += seccomp.load_filter(spec)
     ops += process.execute(program, asked.options.listen_fds)
     problems.raise_any(asked.config)
     return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)

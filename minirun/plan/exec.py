@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from minirun.plan import process
+from minirun.plan import process, seccomp
 from minirun.plan.container import Plan, Problems
 from minirun.plan.namespaces import CLONE
-from minirun.plan.ops import USER_SETGROUPS, Join, MakeCgroup, Op, Session, Spawn, User, Wait, WriteTask
+from minirun.plan.ops import USER_SETGROUPS, Join, MakeCgroup, Session, Spawn, User, Wait, WriteTask
 from minirun.record import Record
 from minirun.spec.rules import namespace_types
 
@@ -41,7 +41,8 @@ def plan(asked: ExecAsked) -> Plan:
     flags = 0
     for name in names:
         flags |= CLONE[name]
-    ops: list[Op] = [Spawn(namespaces=[], flags=0, into_cgroup=asked.cgroup != "" and not asked.unit, pointer="")]
+    ops = seccomp.compile_filter(asked.spec, problems)
+    ops += [Spawn(namespaces=[], flags=0, into_cgroup=asked.cgroup != "" and not asked.unit, pointer="")]
     if asked.unit:
         ops.append(MakeCgroup(path=asked.cgroup, controllers=[], unit=asked.unit, pointer="/linux/cgroupsPath"))
     adjustment = program.get("oomScoreAdj")
@@ -53,10 +54,16 @@ def plan(asked: ExecAsked) -> Plan:
         ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
     ops.append(Session(new_keyring=asked.new_keyring, pointer=""))
     ops += process.console(program, "")
-    ops += process.become_the_user(program, asked.facts, process.rlimits(program), problems)
+    early = seccomp.in_sight(asked.spec, program)
+    ops += process.become_the_user(
+        program, asked.facts, process.rlimits(program), problems,
+        until_exec=0 if early else seccomp.kept_for_loading(asked.spec, program),
+        before=seccomp.load_filter(asked.spec, at_once=True) if early else [],
+    )  # fmt: skip
     if "pid" in names or program.get("terminal"):
         ops.append(Session(new_keyring=False, fork="pid" in names, pointer="/linux/namespaces"))
     ops.append(Wait(pointer="/process"))
+    ops += [] if early else seccomp.load_filter(asked.spec)
     ops += process.execute(program)
     problems.raise_any(asked.config)
     return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)

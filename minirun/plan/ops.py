@@ -40,6 +40,7 @@ USER_GIVE_STDIO = 2  # stdio becomes the user's
 PIVOT_CHROOT = 1  # --no-pivot: MS_MOVE and chroot, for a rootfs on ramfs
 CHDIR_TRY = 1  # with the runtime's rights first; EACCES is not final
 EXEC_SET_HOME = 1
+SECCOMP_LISTENER = 8  # SECCOMP_FILTER_FLAG_NEW_LISTENER: somebody outside answers (seccomp_unotify(2))
 LONGEST_LINE = 400  # of a command in a message: arguments may be megabytes
 
 
@@ -436,17 +437,24 @@ class User(Op):
 
 @op
 class Capabilities(Op):
-    """capset(2) and prctl(2) PR_CAP_AMBIENT; what cannot be granted is a warning (config.md, process.capabilities)."""
+    """capset(2) and prctl(2) PR_CAP_AMBIENT; what cannot be granted is a warning (config.md, process.capabilities).
+
+    ``until_exec`` stay init's own, permitted and effective, and never the program's: execve(2) makes the new sets of
+    the inheritable, the ambient and (for root) the bounding set alone (capabilities(7)).
+    """
 
     effective: int
     permitted: int
     inheritable: int
     ambient: int
     no_new_privs: bool
+    until_exec: int = 0
 
     def describe(self) -> str:
         more = ", no new privileges" if self.no_new_privs else ""
-        return f"keep {self.effective.bit_count()} capabilities{more}"
+        return f"keep {self.effective.bit_count()} capabilities{more}" + (
+            ", one more until exec" * (self.until_exec > 0)
+        )
 
 
 @op
@@ -466,6 +474,27 @@ class Wait(Op):
 
     def describe(self) -> str:
         return "wait for start"
+
+
+@op
+class Seccomp(Op):
+    """seccomp(2) SECCOMP_SET_MODE_FILTER with ``flags`` (SECCOMP_FILTER_FLAG_*): after it init only calls execve(2).
+
+    On the host, before there is an init: seccomp_export_bpf(3) of what ``lines`` say (plan.seccomp), or its result
+    from the cache. ``listener`` is the socket that the descriptor of seccomp_unotify(2) goes to, "" for none.
+    """
+
+    lines: list[str]
+    flags: int
+    listener: str
+    at_once: bool = False  # now, and not only right before execve(2)
+
+    def describe(self) -> str:
+        if self.actor == HOST:
+            first = self.lines[0]
+            default = first if first.startswith("default ") else "as it is given"
+            return f"compile the system call filter ({max(len(self.lines) - 1, 1)} lines, {default})"
+        return "load the system call filter" + (f", its listener goes to {self.listener}" if self.listener else "")
 
 
 @op

@@ -92,8 +92,10 @@ def capability_mask(names: list[str], pointer: str, problems: Problems) -> int:
     return mask
 
 
-def become_the_user(process: Process, facts: Facts, limits: list[Rlimit], problems: Problems) -> list[Op]:
-    """From root with everything to the user with what is left."""
+def become_the_user(
+    process: Process, facts: Facts, limits: list[Rlimit], problems: Problems, *, until_exec: int, before: list[Op]
+) -> list[Op]:
+    """From root with everything to the user with what is left; ``before`` is what the capabilities are needed for."""
     given: dict[str, list[str]] = process.get("capabilities", {})  # type: ignore[assignment]
     sets = {
         name: capability_mask(given.get(name, []), f"/process/capabilities/{name}", problems)
@@ -119,6 +121,7 @@ def become_the_user(process: Process, facts: Facts, limits: list[Rlimit], proble
         )
     )
     ops.append(Chdir(path=process["cwd"], flags=0, pointer="/process/cwd"))
+    ops += before
     ops.append(
         Capabilities(
             effective=sets["effective"],
@@ -126,6 +129,7 @@ def become_the_user(process: Process, facts: Facts, limits: list[Rlimit], proble
             inheritable=sets["inheritable"],
             ambient=sets["ambient"],
             no_new_privs=process.get("noNewPrivileges", False),
+            until_exec=until_exec,
             pointer="/process/capabilities",
         )
     )

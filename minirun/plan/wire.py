@@ -1,8 +1,10 @@
 """A plan's in-container half as flat bytes, for ``minirun-init`` (native/init/plan.c reads what this writes).
 
-    header   magic "MRUN", version, op count, flags, offset of the strings, total size   (6 x u32, little endian)
+    header   magic "MRUN", version, op count, flags, offset of the strings, offset of the filter,
+             instructions in the filter, total size                                      (8 x u32, little endian)
     record   kind u32, step u32, numbers 9 x u64, strings 6 x u32 (offsets)              (104 bytes each)
-    strings  NUL-terminated, one after the other; offset 0 is the empty string
+    strings  NUL-terminated, one after the other; offset 0 is the empty string; NULs up to a multiple of 8
+    filter   struct sock_filter, 8 bytes each (seccomp(2))
 
 Fixed records and one string block, so that the decoder in C is one bounds check per reference and no allocation.
 A change of actor in the plan is the synchronisation point: it becomes a SYNC record before the operation that
@@ -19,12 +21,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.plan.ops import Op
 
-MAGIC, VERSION = 0x4E55524D, 1
+MAGIC, VERSION = 0x4E55524D, 2
 NUMBERS, STRINGS = 9, 6
 SYNC = 0  # kind 0; kind n is OPS[n - 1]
 FLAG_TRACE = 1  # init reports the time of every operation
 FLAG_DUMPABLE = 2  # until it changes user: an ordinary user may write the id maps of dumpable processes only
-HEADER = Struct("<6I")
+HEADER = Struct("<8I")
+INSTRUCTION = 8  # bytes of a struct sock_filter (linux/filter.h)
 RECORD = Struct(f"<2I{NUMBERS}Q{STRINGS}I")
 
 KIND_NUMBER = {cls.KIND: number for number, cls in enumerate(OPS, 1)}
@@ -111,8 +114,10 @@ def sync_points(ops: list[Op]) -> set[int]:
     return points
 
 
-def encode(ops: list[Op], *, trace: bool = False, dumpable: bool = False) -> bytes:
+def encode(ops: list[Op], *, trace: bool = False, dumpable: bool = False, program: bytes = b"") -> bytes:
     """The bytes of ``ops`` (a whole plan): init's operations, and SYNC wherever the host comes between.
+
+    ``program`` is the compiled system call filter.
 
     Steps are numbered from 1, as --explain prints them.
     """
@@ -128,5 +133,8 @@ def encode(ops: list[Op], *, trace: bool = False, dumpable: bool = False) -> byt
     body = b"".join(records)
     at = HEADER.size + len(body)
     flags = (FLAG_TRACE if trace else 0) | (FLAG_DUMPABLE if dumpable else 0)
-    header = HEADER.pack(MAGIC, VERSION, len(records), flags, at, at + strings.size)
-    return header + body + b"".join(strings.parts)
+    padding = -(at + strings.size) % INSTRUCTION
+    after = at + strings.size + padding
+    counts = (len(program) // INSTRUCTION, after + len(program))
+    header = HEADER.pack(MAGIC, VERSION, len(records), flags, at, after, *counts)
+    return b"".join((header, body, *strings.parts, b"\0" * padding, program))

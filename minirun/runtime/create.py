@@ -12,7 +12,7 @@ from minirun.errors import MinirunError
 from minirun.plan import container
 from minirun.record import Record
 from minirun.runtime import hooks, status
-from minirun.runtime.store import State, check_id
+from minirun.runtime.store import State, check_id, filter_cache
 from minirun.spec import check
 from minirun.spec.decode import decode
 
@@ -168,7 +168,8 @@ def make_site(plan: Plan, state: State, facts: Facts, name: str, request: Reques
         ops=plan.ops, config=name, cgroup_root=facts.cgroup_root, cgroup=plan.cgroup,
         claim=state.claim, cgroup_made=state.cgroupMade, state_document=state_document,
         preserve=request.options.preserve_fds, trace=request.trace, dumpable=facts.euid != 0, warn=request.warn,
-        terminal=terminal_taker(request), meanwhile=request.meanwhile, undo=[], times={},
+        terminal=terminal_taker(request), meanwhile=request.meanwhile,
+        filter_cache=filter_cache(request.env, facts.euid), undo=[], times={},
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from minirun.plan import exec as plan_exec
 from minirun.record import Record
 from minirun.runtime import foreground, interrupt, lifecycle, status
 from minirun.runtime.create import hand_over, terminal_taker
+from minirun.runtime.store import filter_cache
 from minirun.spec import check
 from minirun.spec.decode import decode
 
@@ -167,7 +168,8 @@ def execute(store: Store, request: ExecRequest) -> int:
     site = Site(
         ops=plan.ops, config=config, cgroup_root=state.cgroupRoot, cgroup=living_cgroup(state, plan.cgroup),
         state_document=lambda pid: b"", target_fd=target, preserve=base.options.preserve_fds, trace=base.trace,
-        warn=base.warn, terminal=terminal_taker(base), undo=[], times={}, systemd=manager_of(state, plan),
+        warn=base.warn, terminal=terminal_taker(base), systemd=manager_of(state, plan),
+        filter_cache=filter_cache(base.env, posix.geteuid()), undo=[], times={},
     )  # fmt: skip
     init = carry_out(site)
     posix.close(target)

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from minirun.errors import MinirunError
 from minirun.plan.mountflags import ABSENT, ATTRIBUTES, PROPAGATION, SUPERBLOCK
 from minirun.plan.process import CAPABILITIES
+from minirun.plan.seccomp import KERNEL_FLAGS, RAW, word_of
 from minirun.runtime.store import OCI_VERSION
 from minirun.spec.rules import NAMESPACES
 from minirun.spec.schema import HOOK_NAMES
+from minirun.spec.seccomp_rules import ACTIONS, ARCHITECTURES, FLAGS, OPERATORS, RECEIVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+def seccomp() -> dict[str, Any]:
+    """What this kernel and this libseccomp can do; "known" is what minirun would ask them for."""
+    try:
+        from minirun.linux import libseccomp
+    except MinirunError:
+        return {"enabled": False}
+    available = libseccomp.kernel_actions()
+    return {
+        "enabled": bool(available),
+        "actions": [name for name in ACTIONS if word_of(name) in available],
+        "operators": list(OPERATORS),
+        "archs": [name for name in ARCHITECTURES if libseccomp.architecture(name.removeprefix("SCMP_ARCH_").lower())],
+        "knownFlags": list(FLAGS),
+        "supportedFlags": [name for name, flag in KERNEL_FLAGS.items() if libseccomp.kernel_has_flag(flag)],
+    }
 
 
 def features() -> dict[str, Any]:
@@ -27,7 +47,7 @@ def features() -> dict[str, Any]:
             "namespaces": sorted(NAMESPACES),
             "capabilities": [f"CAP_{name}" for name in CAPABILITIES],
             "cgroup": {"v1": False, "v2": True, "systemd": True, "systemdUser": True, "rdma": True},
-            "seccomp": {"enabled": False},
+            "seccomp": seccomp(),
             "apparmor": {"enabled": False},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
@@ -35,5 +55,5 @@ def features() -> dict[str, Any]:
             "netDevices": {"enabled": False},
         },
         "annotations": {"io.github.minirun.version": __version__},
-        "potentiallyUnsafeConfigAnnotations": ["org.systemd.property."],
+        "potentiallyUnsafeConfigAnnotations": ["org.systemd.property.", RAW, RECEIVER],
     }

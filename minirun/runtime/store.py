@@ -80,6 +80,11 @@ def default_root(env: dict[str, str], euid: int) -> str:
     return f"{base}/minirun" if base.startswith("/") else f"/tmp/minirun-{euid}"
 
 
+def filter_cache(env: dict[str, str], euid: int) -> str:
+    """Compiled system call filters: one place, whatever --root says.  The dot keeps it apart from containers."""
+    return f"{default_root(env, euid)}/.filters"
+
+
 class Store:
     """The directory of all containers."""
 

@@ -8,6 +8,8 @@ are ignored, as config.md (Extensibility) demands; members that minirun does not
 
 from __future__ import annotations
 
+from minirun.spec.seccomp_rules import ACTIONS, ARCHITECTURES, FLAGS, OPERATORS
+
 ID_MAPPINGS = [{"": ("containerID", "hostID", "size"), "containerID": "uint32", "hostID": "uint32", "size": "uint32"}]
 CAPABILITY_SETS = dict.fromkeys(("bounding", "effective", "inheritable", "permitted", "ambient"), ["str"])
 HOOK = {"": ("path",), "path": "str", "args": ["str"], "env": ["str"], "timeout": "int64"}
@@ -76,6 +78,32 @@ RESOURCES = {
     "unified": ("map", "str"),
 }
 
+SECCOMP = {
+    "defaultAction": ACTIONS,
+    "defaultErrnoRet": "uint16",
+    "architectures": [ARCHITECTURES],
+    "flags": [FLAGS],
+    "listenerPath": "str",
+    "listenerMetadata": "str",
+    "syscalls": [
+        {
+            "": ("names", "action"),
+            "names": ["str"],
+            "action": ACTIONS,
+            "errnoRet": "uint16",
+            "args": [
+                {
+                    "": ("index", "value", "op"),
+                    "index": "uint32",
+                    "value": "uint64",
+                    "valueTwo": "uint64",
+                    "op": OPERATORS,
+                }
+            ],
+        }
+    ],
+}
+
 LINUX = {
     "namespaces": [{"": ("type",), "type": "str", "path": "str"}],
     "uidMappings": ID_MAPPINGS,
@@ -102,6 +130,7 @@ LINUX = {
     "readonlyPaths": ["str"],
     "mountLabel": "str",
     "sysctl": ("map", "str"),
+    "seccomp": SECCOMP,
 }  # fmt: skip
 
 CONFIG = {
@@ -119,7 +148,6 @@ CONFIG = {
 
 # Known members that are refused by name while they hold anything; a pointer may have * for any index.
 UNSUPPORTED = (
-    "/linux/seccomp",
     "/linux/intelRdt",
     "/linux/netDevices",
     "/linux/memoryPolicy",

@@ -172,6 +172,30 @@ class Resources(TypedDict, total=False):
     unified: dict[str, str]
 
 
+class SeccompArgument(TypedDict, total=False):
+    index: int
+    value: int
+    valueTwo: int
+    op: str
+
+
+class SeccompRule(TypedDict, total=False):
+    names: list[str]
+    action: str
+    errnoRet: int
+    args: list[SeccompArgument]
+
+
+class SeccompSection(TypedDict, total=False):
+    defaultAction: str
+    defaultErrnoRet: int
+    architectures: list[str]
+    flags: list[str]
+    listenerPath: str
+    listenerMetadata: str
+    syscalls: list[SeccompRule]
+
+
 class Linux(TypedDict, total=False):
     namespaces: list[Namespace]
     uidMappings: list[IdMapping]
@@ -184,6 +208,7 @@ class Linux(TypedDict, total=False):
     maskedPaths: list[str]
     readonlyPaths: list[str]
     sysctl: dict[str, str]
+    seccomp: SeccompSection
 
 
 class Spec(TypedDict, total=False):

@@ -12,11 +12,14 @@
 
 struct failure last_failure;
 
-/* Read what handlers read: every slot as a string, every list to its last item. */
+/* Read what handlers and the kernel read: every slot as a string, every list to its last item, the filter. */
 static size_t walk(const struct plan *plan)
 {
     size_t sum = 0;
     const char *block = plan->bytes + plan->header->strings;
+    const uint64_t *filter = (const void *)(plan->bytes + plan->header->filter);
+    for (uint32_t i = 0; i < plan->header->instructions; i++)
+        sum += filter[i] & 1; /* aligned, and all of them there */
     for (uint32_t i = 0; i < plan->header->count; i++) {
         const struct op *op = &plan->ops[i];
         for (unsigned slot = 0; slot < OP_STRINGS; slot++)

@@ -6,6 +6,7 @@
 
 #define HEAD 4096
 #define INTERPRETER 3 /* PT_INTERP */
+#define EXPLAINED 192 /* of a script's first line or a loader's name; with its word less than 200 */
 
 /* Anonymous memory: there is no malloc here, and the arrays live until exec. */
 static void *memory(size_t bytes)
@@ -120,6 +121,30 @@ static void explain_program(struct ctx *c)
     }
 }
 
+/*
+ * Before a filter is loaded, under which nothing can be explained any more: the usual reasons why execve(2) fails.
+ * What is neither a script nor an ELF program may be the kernel's all the same (binfmt_misc): let it say so itself.
+ */
+static int check_program(struct ctx *c)
+{
+    explain_program(c);
+    const char *other = text_starts(c->detail, "script ") ? c->detail + 7
+                        : text_starts(c->detail, "elf /") ? c->detail + 4
+                                                          : "";
+    while (*other == ' ')
+        other++;
+    char path[PATH_SIZE];
+    size_t n = 0;
+    for (; other[n] && other[n] != ' ' && other[n] != '\t'; n++)
+        path[n] = other[n]; /* `text` is as long as this, and a script's arguments are cut off */
+    path[n] = '\0';
+    struct statx is;
+    if (n && n < EXPLAINED && sys_statx(AT_FDCWD, path, 0, STATX_TYPE, &is) < 0)
+        return fail(last_failure.err, "execve");
+    c->detail = "";
+    return 0;
+}
+
 static bool has_home(const char *env, size_t count)
 {
     for (; count--; env = list_next(env))
@@ -167,9 +192,14 @@ int op_exec(struct ctx *c, const struct op *op)
     const char **env = make_vector(S(op, EXEC_ENV), N(op, EXEC_ENV), home);
     if (!args || !env || sc3(close_range, 3 + c->preserve, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         return -1;
+    if (c->seccomp && (check_program(c) < 0 || seccomp_load(c) < 0))
+        return -1;
     sc3(execve, P(c->program), P(args), P(env));
     struct failure kept = last_failure;
-    explain_program(c);
+    if (c->filtered)
+        c->detail = "filtered";
+    else
+        explain_program(c);
     last_failure = kept;
     return -1;
 }

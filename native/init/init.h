@@ -14,6 +14,7 @@
  *   process.c  limits, user, capabilities, working directory
  *   exec.c     finding and executing the program, and saying why it cannot be
  *   hook.c     hooks that run inside
+ *   seccomp.c  the system call filter
  *   text.c     the few string functions
  */
 #ifndef MINIRUN_INIT_H
@@ -27,7 +28,7 @@
 #define PATH_SIZE 4096
 
 struct plan_header {
-    uint32_t magic, version, count, flags, strings, size;
+    uint32_t magic, version, count, flags, strings, filter, instructions, size;
 };
 
 struct op {
@@ -44,18 +45,20 @@ struct plan {
 
 struct ctx {
     struct plan plan;
-    uint32_t step;        /* the operation under way, for the report */
-    const char *detail;   /* a path or a word that the report should carry */
-    char text[PATH_SIZE]; /* where a detail that must be composed lives */
-    int sync_fd;          /* to the host */
-    int gate_fd;          /* a listening socket, or the connection that opened it; -1: the host starts us */
-    int target_fd;        /* exec: pidfd of the container's init */
-    int preserve;         /* descriptors after stdio that the program keeps */
-    int root_fd;          /* the rootfs: where every container path begins */
-    int dev_fd;           /* the tmpfs we put on /dev, or the rootfs's own dev directory */
-    int proc_fd;          /* our own detached procfs */
-    int mask_fd;          /* the empty read-only tmpfs that covers masked directories */
-    int state_fd;         /* the state document for hooks */
+    uint32_t step;            /* the operation under way, for the report */
+    const char *detail;       /* a path or a word that the report should carry */
+    char text[PATH_SIZE];     /* where a detail that must be composed lives */
+    int sync_fd;              /* to the host */
+    int gate_fd;              /* a listening socket, or the connection that opened it; -1: the host starts us */
+    int target_fd;            /* exec: pidfd of the container's init */
+    int preserve;             /* descriptors after stdio that the program keeps */
+    int root_fd;              /* the rootfs: where every container path begins */
+    int dev_fd;               /* the tmpfs we put on /dev, or the rootfs's own dev directory */
+    int proc_fd;              /* our own detached procfs */
+    int mask_fd;              /* the empty read-only tmpfs that covers masked directories */
+    int state_fd;             /* the state document for hooks */
+    const struct op *seccomp; /* the filter that op_exec is to load; NULL: none, or it is in force */
+    bool filtered;            /* a filter is in force: any system call may fail, kill, or wait for somebody */
     bool cwd_done;
     bool has_terminal; /* stdio is a terminal that we opened */
     char program[PATH_SIZE];
@@ -124,6 +127,8 @@ int op_chdir(struct ctx *c, const struct op *op);
 int op_user(struct ctx *c, const struct op *op);
 int op_capabilities(struct ctx *c, const struct op *op);
 int op_find_program(struct ctx *c, const struct op *op);
+int op_seccomp(struct ctx *c, const struct op *op);
+int seccomp_load(struct ctx *c);
 int op_exec(struct ctx *c, const struct op *op);
 int copy_up(struct ctx *c, int from, int to);
 const char **make_vector(const char *first, size_t count, const char *extra);

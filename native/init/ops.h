@@ -3,7 +3,7 @@
 #define MINIRUN_OPS_H
 
 #define PLAN_MAGIC 0x4e55524du
-#define PLAN_VERSION 1u
+#define PLAN_VERSION 2u
 #define PLAN_FLAG_TRACE 1u
 #define PLAN_FLAG_DUMPABLE 2u
 #define OP_NUMBERS 9
@@ -39,8 +39,9 @@ enum op_kind {
     OP_CAPABILITIES = 25,
     OP_FIND_PROGRAM = 26,
     OP_WAIT = 27,
-    OP_EXEC = 28,
-    OP_COUNT = 29,
+    OP_SECCOMP = 28,
+    OP_EXEC = 29,
+    OP_COUNT = 30,
 };
 
 /* What init says to the host. */
@@ -75,6 +76,7 @@ enum order {
 #define PIVOT_CHROOT 1u
 #define CHDIR_TRY 1u
 #define EXEC_SET_HOME 1u
+#define SECCOMP_LISTENER 8u
 
 /* Slots: N_ for numbers (a list's is its count), S_ for strings. */
 #define N_JOIN_FLAGS 0
@@ -158,9 +160,15 @@ enum order {
 #define N_CAPABILITIES_INHERITABLE 2
 #define N_CAPABILITIES_AMBIENT 3
 #define N_CAPABILITIES_NO_NEW_PRIVS 4
+#define N_CAPABILITIES_UNTIL_EXEC 5
 #define N_FIND_PROGRAM_SEARCH 0
 #define S_FIND_PROGRAM_PROGRAM 0
 #define S_FIND_PROGRAM_SEARCH 1
+#define N_SECCOMP_LINES 0
+#define N_SECCOMP_FLAGS 1
+#define N_SECCOMP_AT_ONCE 2
+#define S_SECCOMP_LINES 0
+#define S_SECCOMP_LISTENER 1
 #define N_EXEC_ARGS 0
 #define N_EXEC_ENV 1
 #define N_EXEC_FLAGS 2

@@ -3,9 +3,13 @@
  * because the checks are what the fuzzer exercises and what a version mismatch runs into.
  *
  * After plan_open() every op's kind is known, every string offset lies inside the string block, the block ends
- * with a NUL, and every list has as many strings as its count says: no handler has to check again.
+ * with a NUL, every list has as many strings as its count says, and the filter's instructions lie inside and
+ * aligned: no handler has to check again.
  */
 #include "init.h"
+
+#define FILTER_UNIT 8    /* sizeof(struct sock_filter) */
+#define FILTER_MOST 4096 /* BPF_MAXINSNS */
 
 /* Which slots are lists: number slot (count) -> string slot (first item). */
 static const struct {
@@ -22,6 +26,7 @@ static const struct {
     {OP_HOOK, N_HOOK_ENV, S_HOOK_ENV},
     {OP_USER, N_USER_GROUPS, S_USER_GROUPS},
     {OP_FIND_PROGRAM, N_FIND_PROGRAM_SEARCH, S_FIND_PROGRAM_SEARCH},
+    {OP_SECCOMP, N_SECCOMP_LINES, S_SECCOMP_LINES},
     {OP_EXEC, N_EXEC_ARGS, S_EXEC_ARGS},
     {OP_EXEC, N_EXEC_ENV, S_EXEC_ENV},
 };
@@ -59,8 +64,11 @@ int plan_open(struct plan *plan, const void *bytes, size_t size)
         return fail(EINVAL, "plan: not a plan");
     if (header->version != PLAN_VERSION)
         return fail(EPROTO, "plan: another version");
-    if (header->size != size || header->strings >= size)
+    if (header->size != size || header->strings >= header->filter || header->filter > size)
         return fail(EINVAL, "plan: sizes");
+    if (header->filter % FILTER_UNIT || header->instructions > FILTER_MOST ||
+        (uint64_t)header->instructions * FILTER_UNIT != size - header->filter)
+        return fail(EINVAL, "plan: filter");
     if ((uint64_t)header->count * sizeof(struct op) != header->strings - sizeof *header ||
         header->strings < sizeof *header)
         return fail(EINVAL, "plan: record count");
@@ -68,10 +76,10 @@ int plan_open(struct plan *plan, const void *bytes, size_t size)
     plan->bytes = bytes;
     plan->ops = (const void *)(plan->bytes + sizeof *header);
     const char *block = plan->bytes + header->strings;
-    if (plan->bytes[size - 1] || block[0])
+    if (plan->bytes[header->filter - 1] || block[0])
         return fail(EINVAL, "plan: string block");
     for (uint32_t i = 0; i < header->count; i++)
-        if (!op_valid(&plan->ops[i], block, size - header->strings))
+        if (!op_valid(&plan->ops[i], block, header->filter - header->strings))
             return fail(EINVAL, "plan: record");
     return 0;
 }

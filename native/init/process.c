@@ -145,6 +145,9 @@ int op_capabilities(struct ctx *c, const struct op *op)
     uint64_t permitted = grantable(c, N(op, CAPABILITIES_PERMITTED), held);
     uint64_t effective = N(op, CAPABILITIES_EFFECTIVE) & permitted;
     uint64_t inheritable = N(op, CAPABILITIES_INHERITABLE) & held;
+    uint64_t own = N(op, CAPABILITIES_UNTIL_EXEC) & held; /* for seccomp(2), which comes later */
+    permitted |= own;
+    effective |= own;
     for (int i = 0; i < 2; i++) {
         sets[i].permitted = (uint32_t)(permitted >> 32 * i);
         sets[i].effective = (uint32_t)(effective >> 32 * i);
@@ -152,7 +155,7 @@ int op_capabilities(struct ctx *c, const struct op *op)
     }
     if (sc2(capset, P(&header), P(sets)) < 0)
         return -1;
-    raise_ambient(c, N(op, CAPABILITIES_AMBIENT) & permitted & inheritable);
+    raise_ambient(c, N(op, CAPABILITIES_AMBIENT) & N(op, CAPABILITIES_PERMITTED) & permitted & inheritable);
     if (N(op, CAPABILITIES_NO_NEW_PRIVS) && sys_prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -1;
     return 0;

@@ -39,6 +39,7 @@ static handler *const handlers[OP_COUNT] = {
     [OP_CAPABILITIES] = op_capabilities,
     [OP_FIND_PROGRAM] = op_find_program,
     [OP_WAIT] = op_wait,
+    [OP_SECCOMP] = op_seccomp,
     [OP_EXEC] = op_exec,
 };
 
@@ -117,8 +118,10 @@ int init_main(int argc, char **argv)
     default_signals();
     sc1(umask, 0);
     if (map_plan(&c, (int)base + 1) < 0 || set_dumpable(&c) < 0 || run_plan(&c) < 0) {
+        /* When the filter takes the report away, too, the exit code is what is left to say: the shell's (execve). */
+        int code = !c.filtered ? 1 : last_failure.err == ENOENT ? 127 : 126;
         sync_failed(&c);
-        return 1;
+        return code;
     }
     return 0;
 }

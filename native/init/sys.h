@@ -178,10 +178,13 @@ static inline int sys_chdir(const char *path) { return (int)sc1(chdir, P(path));
 /* -- the process -------------------------------------------------------------------------------------------------- */
 
 static inline long sys_prctl(int option, long a, long b, long c, long d) { return sc5(prctl, option, a, b, c, d); }
+/* Under a system call filter even this may be refused: an instruction that is a trap needs nobody's leave. */
 static inline void sys_exit(int code)
 {
+    raw_syscall(__NR_exit_group, code, 0, 0, 0, 0, 0);
+    raw_syscall(__NR_exit, code, 0, 0, 0, 0, 0);
     for (;;)
-        raw_syscall(__NR_exit_group, code, 0, 0, 0, 0, 0);
+        __builtin_trap();
 }
 static inline int sys_setns(int fd, int type) { return (int)sc2(setns, fd, type); }
 static inline int sys_unshare(unsigned long flags) { return (int)sc1(unshare, flags); }

@@ -61,8 +61,11 @@ def damaged(plan: bytes, chance: random.Random) -> bytes:
             data[at] = 0
         if len(data) < 8:
             break
-    if chance.random() < 0.7 and len(data) >= 24:  # sizes that are right let the damage get further
-        struct.pack_into("<I", data, 20, len(data))
+    if chance.random() < 0.7 and len(data) >= wire.HEADER.size:  # sizes that are right let the damage get further
+        filtered = struct.unpack_from("<I", data, 24)[0] * 8
+        struct.pack_into("<I", data, 28, len(data))
+        if filtered <= len(data):
+            struct.pack_into("<I", data, 20, len(data) - filtered)
     return bytes(data)
 
 
@@ -78,7 +81,7 @@ def test_no_truncation_is_taken(decoder: Path, tmp_path: Path) -> None:
 
 
 def header(plan: bytes, **other: int) -> bytes:
-    names = ("magic", "version", "count", "flags", "strings", "size")
+    names = ("magic", "version", "count", "flags", "strings", "filter", "instructions", "size")
     values = dict(zip(names, wire.HEADER.unpack_from(plan), strict=True)) | other
     return wire.HEADER.pack(*values.values()) + plan[wire.HEADER.size :]
 
@@ -86,13 +89,15 @@ def header(plan: bytes, **other: int) -> bytes:
 @pytest.mark.parametrize(
     "other",
     [
-        {"magic": 0}, {"version": 0}, {"version": 2}, {"count": 0}, {"count": 3}, {"count": 0xFFFFFFFF}, {"strings": 0},
-        {"strings": 23}, {"strings": 24}, {"strings": 0xFFFFFFFF}, {"size": 0}, {"size": 24}, {"size": 0xFFFFFFFF},
-        {"count": 0x27627628, "strings": 24 + 104 * 0x27627628 & 0xFFFFFFFF},
+        {"magic": 0}, {"version": 0}, {"version": 1}, {"count": 0}, {"count": 3}, {"count": 0xFFFFFFFF}, {"strings": 0},
+        {"strings": 31}, {"strings": 32}, {"strings": 0xFFFFFFFF}, {"size": 0}, {"size": 32}, {"size": 0xFFFFFFFF},
+        {"count": 0x27627628, "strings": 32 + 104 * 0x27627628 & 0xFFFFFFFF},
+        {"filter": 0}, {"filter": 32}, {"filter": 0xFFFFFFF8}, {"instructions": 0}, {"instructions": 3},
+        {"instructions": 0x20000002}, {"instructions": 0xFFFFFFFF},
     ],
 )  # fmt: skip
 def test_headers(decoder: Path, tmp_path: Path, other: dict[str, int]) -> None:
-    plan = wire.encode([Wait(), Exec(args=["a", "b"], env=["c=d"], flags=0)])
+    plan = wire.encode([Wait(), Exec(args=["a", "b"], env=["c=d"], flags=0)], program=bytes(16))
     assert accepted(decoder, tmp_path, [plan]) == 1
     assert accepted(decoder, tmp_path, [header(plan, **other)]) == 0
 
@@ -113,6 +118,11 @@ def test_records(decoder: Path, tmp_path: Path) -> None:
     bad += [changed(2 + slot, value) for slot in (0, 1) for value in (len(block) + 1, 1 << 32, (1 << 64) - 1)]
     assert accepted(decoder, tmp_path, bad) == 0
     assert accepted(decoder, tmp_path, [plan[:-1] + b"x", plan[: -len(block)] + b"x" + block[1:]]) == 0
+
+
+def test_a_filter_of_any_length_that_the_kernel_takes(decoder: Path, tmp_path: Path) -> None:
+    plans = [wire.encode([Wait()], program=bytes(8 * count)) for count in (0, 1, 4096, 4097)]
+    assert [accepted(decoder, tmp_path, [plan]) for plan in plans] == [1, 1, 1, 0]
 
 
 def test_damage_is_survived(decoder: Path, tmp_path: Path) -> None:

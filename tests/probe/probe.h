@@ -7,6 +7,7 @@
  *   self.c     verbs that describe the process: id, caps, rlimits, ns, fds, ...
  *   act.c      verbs that do something: sleep, trap, memhog, forkbomb, loopback, chroot-escape, ...
  *   attack.c   the verb that lies in wait for exec
+ *   call.c     verbs that make a system call by its number
  *
  * A verb prints to stdout and returns, or calls die(): no verb returns an error.
  */
@@ -23,7 +24,7 @@ struct verb {
 };
 
 /* Each ends with a verb without a name. */
-extern const struct verb file_verbs[], self_verbs[], act_verbs[], attack_verbs[];
+extern const struct verb file_verbs[], self_verbs[], act_verbs[], attack_verbs[], call_verbs[];
 
 /* "probe: VERB ARG: strerror(errno)" on stderr and exit(1); arg may be NULL. */
 _Noreturn void die(const char *arg);

@@ -172,6 +172,24 @@ def scoped() -> Plan:
     return planned(document, host(systemd_root="/lab"), cgroup_driver="systemd")
 
 
+def filtered() -> Plan:
+    """A system call filter: compiled first, loaded last; CAP_SYS_ADMIN stays with init for it."""
+    document = default()
+    document["process"]["noNewPrivileges"] = False
+    document["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ERRNO",
+        "defaultErrnoRet": 1,
+        "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
+        "flags": ["SECCOMP_FILTER_FLAG_LOG"],
+        "listenerPath": "/run/agent.sock",
+        "syscalls": [
+            {"names": ["read", "write", "execve"], "action": "SCMP_ACT_ALLOW"},
+            {"names": ["mkdir"], "action": "SCMP_ACT_LOG"},
+        ],
+    }
+    return planned(document)
+
+
 def executed() -> Plan:
     """``exec`` with a terminal in the container of ``mapped``."""
     document = default()
@@ -194,6 +212,7 @@ def executed() -> Plan:
 EXAMPLES: dict[str, Callable[[], Plan]] = {
     function.__name__: function
     for function in (
-        plain, rootless, joined, mapped, clocks, limited, scoped, terminal, hooked, mounted, devices, bare, executed,
+        plain, rootless, joined, mapped, clocks, limited, scoped, terminal, hooked, mounted, devices, filtered,
+        bare, executed,
     )
 }  # fmt: skip

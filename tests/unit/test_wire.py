@@ -28,12 +28,13 @@ class Decoded:
     """The bytes of a plan, taken apart without minirun's own structs."""
 
     def __init__(self, data: bytes) -> None:
-        self.magic, self.version, count, self.flags, at, size = struct.unpack_from("<6I", data)
+        self.magic, self.version, count, self.flags, at, end, instructions, size = struct.unpack_from("<8I", data)
         assert size == len(data)
-        assert at == 24 + 104 * count
-        self.block = data[at:]
+        assert at == 32 + 104 * count
+        assert end % 8 == 0 and size == end + 8 * instructions
+        self.block, self.program = data[at:end], data[end:]
         assert self.block[0] == 0 and self.block[-1] == 0
-        self.rows = [self.row(data, 24 + 104 * index) for index in range(count)]
+        self.rows = [self.row(data, 32 + 104 * index) for index in range(count)]
 
     def row(self, data: bytes, at: int) -> Row:
         words = struct.unpack_from("<2I9Q6I", data, at)
@@ -106,7 +107,7 @@ def test_any_operations_are_read_back(ops: list[Op]) -> None:
 def test_header_and_flags() -> None:
     for trace, dumpable, flags in ((False, False, 0), (True, False, 1), (False, True, 2), (True, True, 3)):
         decoded = Decoded(wire.encode([Wait()], trace=trace, dumpable=dumpable))
-        assert (decoded.magic, decoded.version, decoded.flags) == (0x4E55524D, 1, flags)
+        assert (decoded.magic, decoded.version, decoded.flags) == (0x4E55524D, 2, flags)
     assert wire.encode([Wait()])[:4] == b"MRUN"
 
 
@@ -130,6 +131,16 @@ def test_bytes_that_are_no_utf8_survive() -> None:
     word = b"caf\xe9".decode("utf-8", "surrogateescape")
     decoded = Decoded(wire.encode([Exec(args=[word], env=[], flags=0)]))
     assert b"caf\xe9\0" in decoded.block
+    assert decoded.fields(decoded.rows[0])["args"] == [word]
+
+
+@pytest.mark.parametrize("length", [0, 1, 4096])
+@pytest.mark.parametrize("word", ["", "a", "seventh", "of eight"])
+def test_a_filter_lies_behind_the_strings(length: int, word: str) -> None:
+    """Aligned as struct sock_filter wants it, whatever the strings' length."""
+    program = bytes(range(8)) * length
+    decoded = Decoded(wire.encode([Exec(args=[word], env=[], flags=0)], program=program))
+    assert decoded.program == program
     assert decoded.fields(decoded.rows[0])["args"] == [word]
 
 
