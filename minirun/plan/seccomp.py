@@ -73,14 +73,14 @@ def compile_filter(spec: Spec, problems: Problems) -> list[Op]:
 def in_sight(spec: Spec, process: Process) -> bool:
     """Must exec load the filter while nobody in the container can see it yet, because of the right that this needs?
 
-    Whoever has CAP_SYS_PTRACE may trace it, and would have CAP_SYS_ADMIN, too.  Then our own last system calls run under
-    the filter; they are none that the usual profiles forbid.
+    Whoever has CAP_SYS_PTRACE may trace it, and would have CAP_SYS_ADMIN, too.  Then our own last system calls run
+    under the filter; they are none that the usual profiles forbid.
     """
     if not kept_for_loading(spec, process):
         return False
-    inside = spec["process"].get("capabilities", {})
-    held = {name for sets in (inside, process.get("capabilities", {})) for names in sets.values() for name in names}  # type: ignore[attr-defined]
-    return "CAP_SYS_PTRACE" in held and "CAP_SYS_ADMIN" not in inside.get("bounding", ())
+    first = spec["process"].get("capabilities", {})
+    held = {str(names) for sets in (first, process.get("capabilities", {})) for names in sets.values()}
+    return any("CAP_SYS_PTRACE" in names for names in held) and "CAP_SYS_ADMIN" not in first.get("bounding", ())
 
 
 def load_filter(spec: Spec, *, at_once: bool = False) -> list[Op]:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from minirun.plan.process import NUMBER
-from tests.conftest import Bundle, Runtime
+from tests.conftest import Bundle, Runtime, require
+from tests.integration.profiles import profile, rule
 from tests.integration.seen import wait_for
 from tests.integration.test_attacks import digest, strong
 
@@ -41,10 +42,18 @@ def canary(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("filtered", [False, True])
 def test_what_comes_into_sight_has_nothing_left_to_take(
-    minirun: Runtime, bundle: Bundle, canary: Path, clean_host: None
+    minirun: Runtime, bundle: Bundle, canary: Path, clean_host: None, filtered: bool
 ) -> None:
-    """With CAP_SYS_PTRACE it is seen, traced, and looked into; all it has is what the container's own have."""
+    """With CAP_SYS_PTRACE it is seen, traced, and looked into; all it has is what the container's own have.
+
+    The right to load a system call filter is among what it must not have.
+    """
+    if filtered:
+        require("seccomp")
+        bundle.config["linux"]["seccomp"] = profile(rule("ERRNO", "getppid"))
+        bundle.config["process"]["noNewPrivileges"] = False
     name = ambush(minirun, bundle, canary, 8)
     end = time.monotonic() + 6
     flags: list[tuple[str, ...]] = [(), ("--user", "7:8"), ("--cwd", "/tmp"), ("--env", "A=1"), ("--no-new-privs",)]

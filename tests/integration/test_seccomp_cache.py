@@ -71,6 +71,11 @@ def a_fifo(place: Path) -> None:
     os.mkfifo(file(place), 0o600)
 
 
+def a_directory(place: Path) -> None:
+    file(place).unlink()
+    file(place).mkdir()
+
+
 SPOILED: dict[str, Any] = {
     **{f"bit at {at}": lambda place, at=at: flip(file(place), at) for at in (0, 40, 70, 90, 120, -1)},
     "cut": lambda place: os.truncate(file(place), 200),
@@ -80,7 +85,7 @@ SPOILED: dict[str, Any] = {
     "another's, whole": swap,
     "a link": linked,
     "a fifo": a_fifo,
-    "a directory": lambda place: (file(place).unlink(), file(place).mkdir()),
+    "a directory": a_directory,
     "others may write": lambda place: file(place).chmod(0o622),
 }
 
