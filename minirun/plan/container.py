@@ -15,6 +15,7 @@ from minirun.plan.ops import (
     ATTR_OPTIONAL,
     ATTR_RECURSIVE,
     PIVOT_CHROOT,
+    PIVOT_IN_PLACE,
     Attr,
     Mask,
     Name,
@@ -26,6 +27,7 @@ from minirun.plan.ops import (
     WriteProc,
 )
 from minirun.record import Record
+from minirun.spec.rules import in_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -137,13 +139,15 @@ def absolute(path: str, base: str) -> str:
 def rootfs(asked: Asked) -> list[Op]:
     """The whole namespace first becomes a slave of the host's: nothing mounted here may appear there."""
     spec = asked.spec
+    path = absolute(spec["root"]["path"], asked.bundle)
+    if in_place(spec):
+        return [Root(path=path, propagation=0, pointer="/root/path")]
     word = spec["linux"].get("rootfsPropagation", "")
     propagation = MS_SLAVE
     if word in ("private", "rprivate", "unbindable", "runbindable"):
         propagation = MS_PRIVATE  # an unbindable rootfs could not be cloned; it becomes so at the end
     elif word in ("shared", "rshared"):
         propagation = MS_SHARED
-    path = absolute(spec["root"]["path"], asked.bundle)
     return [Root(path=path, propagation=propagation | MS_REC, pointer="/root/path")]
 
 
@@ -196,7 +200,8 @@ def leave_old_root(asked: Asked) -> list[Op]:
                 pointer="/root/readonly",
             )
         )
-    ops.append(Pivot(flags=PIVOT_CHROOT if asked.options.no_pivot else 0, pointer="/root/path"))
+    flags = PIVOT_IN_PLACE if in_place(spec) else PIVOT_CHROOT if asked.options.no_pivot else 0
+    ops.append(Pivot(flags=flags, pointer="/root/path"))
     word = spec["linux"].get("rootfsPropagation", "")
     if word and word not in ("slave", "rslave"):
         recursive = word.startswith("r")

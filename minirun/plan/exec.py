@@ -5,9 +5,20 @@ from __future__ import annotations
 from minirun.plan import process, seccomp
 from minirun.plan.container import Plan, Problems
 from minirun.plan.namespaces import CLONE
-from minirun.plan.ops import USER_SETGROUPS, Join, MakeCgroup, Session, Spawn, User, Wait, WriteTask
+from minirun.plan.ops import (
+    PIVOT_IN_PLACE,
+    USER_SETGROUPS,
+    Join,
+    MakeCgroup,
+    Pivot,
+    Session,
+    Spawn,
+    User,
+    Wait,
+    WriteTask,
+)
 from minirun.record import Record
-from minirun.spec.rules import namespace_types
+from minirun.spec.rules import in_place, namespace_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +33,7 @@ class ExecAsked(Record):
     process: Process
     facts: Facts
     container_id: str
+    rootfs: str = ""
     config: str
     cgroup: str
     unit: str = ""  # systemd's, if it has to move the process there: an ordinary user may not clone3 into its cgroup
@@ -48,7 +60,10 @@ def plan(asked: ExecAsked) -> Plan:
     adjustment = program.get("oomScoreAdj")
     if adjustment is not None:
         ops.append(WriteTask(file="oom_score_adj", value=str(adjustment), pointer="/process/oomScoreAdj"))
-    ops.append(Join(path="", flags=flags, namespaces=names, pointer="/linux/namespaces"))
+    if names:
+        ops.append(Join(path="", flags=flags, namespaces=names, pointer="/linux/namespaces"))
+    if in_place(asked.spec):
+        ops.append(Pivot(flags=PIVOT_IN_PLACE, path=asked.rootfs, pointer="/root/path"))
     if "user" in names:
         setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
         ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))

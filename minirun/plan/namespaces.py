@@ -21,7 +21,7 @@ from minirun.plan.ops import (
     User,
     WriteTask,
 )
-from minirun.spec.rules import namespace_types
+from minirun.spec.rules import in_place, namespace_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
     types = namespace_types(asked.spec)
     new = [name for name in CLONE if types.get(name) == ""]
     joined = [name for name in CLONE if types.get(name)]
+    joined.sort(key=lambda name: name == "mount")  # last: the paths of the others are the runtime's
     rights(asked, problems)
     first = "user" in joined or "pid" in joined or (bool(joined) and "user" in new)
     # A new time namespace takes in children only: init forks for it, and must not be pid 1 already, which may not
@@ -97,7 +98,11 @@ def born_inside(asked: Asked) -> bool:
 
 
 def rights(asked: Asked, problems: Problems) -> None:
-    """What an ordinary user cannot do is said before anything is begun."""
+    """What cannot be done without rights is said before anything is begun."""
+    if "user" in namespace_types(asked.spec) and in_place(asked.spec):
+        problems.add(
+            POINTER, "root of a user namespace cannot mount in the runtime's mount namespace", 'add {"type": "mount"}'
+        )
     if asked.facts.euid == 0:
         return
     if "user" not in namespace_types(asked.spec):

@@ -38,6 +38,7 @@ NODE_IF_PRESENT = 2  # only where the symlink's target or the host's node exists
 USER_SETGROUPS = 1
 USER_GIVE_STDIO = 2  # stdio becomes the user's
 PIVOT_CHROOT = 1  # --no-pivot: MS_MOVE and chroot, for a rootfs on ramfs
+PIVOT_IN_PLACE = 2  # chroot alone: the mount namespace is the runtime's, whose root stays
 CHDIR_TRY = 1  # with the runtime's rights first; EACCES is not final
 EXEC_SET_HOME = 1
 SECCOMP_LISTENER = 8  # SECCOMP_FILTER_FLAG_NEW_LISTENER: somebody outside answers (seccomp_unotify(2))
@@ -230,7 +231,7 @@ class Root(Op):
     """open_tree(2) OPEN_TREE_CLONE of the rootfs, attached over itself: the one fd every later path starts from.
 
     ``propagation`` (an MS_* word) is first given to the whole namespace; the mounts around the rootfs are made
-    private, or pivot_root(2) refuses.
+    private, or pivot_root(2) refuses.  0: the namespace is the runtime's own, and stays as it is.
     """
 
     path: str
@@ -345,11 +346,17 @@ class Console(Op):
 
 @op
 class Pivot(Op):
-    """pivot_root(2) with "." and ".", then umount2(2) MNT_DETACH of the old root."""
+    """pivot_root(2) with "." and ".", then umount2(2) MNT_DETACH of the old root.
+
+    ``path``: chroot(2) to what is mounted there, for an exec into a container without a mount namespace.
+    """
 
     flags: int
+    path: str = ""
 
     def describe(self) -> str:
+        if self.flags & PIVOT_IN_PLACE:
+            return f"chroot into {self.path or 'the rootfs'}"
         if self.flags & PIVOT_CHROOT:
             return "move the rootfs to / and chroot into it"
         return "pivot into the rootfs, drop the old root"

@@ -15,6 +15,7 @@ from minirun.runtime import hooks, status
 from minirun.runtime.store import State, check_id, filter_cache
 from minirun.spec import check
 from minirun.spec.decode import decode
+from minirun.spec.rules import namespace_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,16 +112,24 @@ def create(store: Store, request: Request) -> Created:
     check_terminal(spec, request)
     for warning in plan.warnings:
         request.warn(warning)
+    rootfs = container.absolute(spec["root"]["path"], request.bundle)
+    mount_id = 0
+    if namespace_types(spec).get("mount") != "":  # not a new one
+        from minirun.runtime import in_place
+
+        mount_id = in_place.look(spec, rootfs)
     entry = store.reserve(request.container_id)
     state = State(
         id=request.container_id, bundle=request.bundle, created=now(), owner=facts.euid,
-        rootfs=container.absolute(spec["root"]["path"], request.bundle), annotations=spec.get("annotations", {}),
+        rootfs=rootfs, mountId=mount_id, annotations=spec.get("annotations", {}),
         cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
         unit=plan.unit, bus=manager.address if manager else "", cgroupDriver=request.options.cgroup_driver,
         claim=entry.path, config=name, newKeyring=not request.options.no_new_keyring,
     )  # fmt: skip
     site = make_site(plan, state, facts, name, request)
     site.systemd = manager
+    if mount_id:
+        site.undo.append(lambda: in_place.take_away(state))
     try:
         entry.begin(state, data)
         if not request.same_process:

@@ -139,7 +139,7 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, str]:
     facts = host_facts.probe()
     asked = plan_exec.ExecAsked(
         spec=spec, process=process, facts=facts, container_id=state.id, config=config,
-        cgroup=target_cgroup(state, request.cgroup), unit=state.unit if facts.rootless else "",
+        rootfs=state.rootfs, cgroup=target_cgroup(state, request.cgroup), unit=state.unit if facts.rootless else "",
         preserve_fds=request.base.options.preserve_fds, new_keyring=state.newKeyring,
     )  # fmt: skip
     check_terminal(process, request)

@@ -132,6 +132,10 @@ def destroy(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
             raise MinirunError(
                 f"cannot delete container {state.id}", reason=f"process {state.pid} does not end (D state?)"
             )
+    if state.mountId:
+        from minirun.runtime import in_place
+
+        in_place.take_away(state)
     if directory or (state.cgroup and unclaimed(state)):
         try:
             remove_cgroup(state)

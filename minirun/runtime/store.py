@@ -49,6 +49,7 @@ class State(Record):
     config: str = ""  # the file that create read, for messages
     newKeyring: bool = True
     cgroupDriver: str = "cgroupfs"
+    mountId: int = 0  # without a mount namespace: what lay on the rootfs before (runtime/in_place.py)
     complete: bool = False  # create got to its end
 
     def to_json(self) -> bytes:

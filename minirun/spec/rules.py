@@ -30,6 +30,11 @@ def namespace_types(spec: Any) -> dict[str, str]:
     return {entry["type"]: entry.get("path", "") for entry in listed}
 
 
+def in_place(spec: Any) -> bool:
+    """No mount namespace: the mounts are made in the runtime's own, below the rootfs, and go when it is deleted."""
+    return "mount" not in namespace_types(spec)
+
+
 def clean_absolute(path: str) -> bool:
     """Absolute, without a ".." component."""
     return path.startswith("/") and ".." not in path.split("/")
@@ -138,10 +143,6 @@ def namespaces(spec: Any, problems: Problems) -> None:
         path = entry.get("path", "")
         if path and not path.startswith("/"):
             problems.add(f"{at}/path", f"must be an absolute path, not {path!r}")
-        elif path and entry["type"] == "mount":
-            problems.add(f"{at}/path", "joining a mount namespace is not supported: the rootfs is mounted in a new one")
-    if "mount" not in seen:
-        problems.add("/linux/namespaces", 'needs {"type": "mount"}: the rootfs cannot be mounted without it')
 
 
 def mappings(spec: Any, problems: Problems) -> None:

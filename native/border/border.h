@@ -29,6 +29,7 @@ int minirun_bpf_query(int cgroup, uint32_t *numbers, uint32_t most);
 int minirun_bpf_open(uint32_t number, const char *name);
 int minirun_signalfd(uint64_t mask);
 int minirun_signalfd_read(int fd);
+int minirun_detach(const char *path);
 int minirun_pair(int ends[2]);
 long minirun_send(int socket, const void *data, size_t size, int passed);
 long minirun_receive(int socket, void *data, size_t size, int *passed);

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -168,3 +169,6 @@ int minirun_signalfd_read(int fd)
     struct signalfd_siginfo is;
     return read(fd, &is, sizeof is) == sizeof is ? (int)is.ssi_signo : -1;
 }
+
+/* Unmount what is on top at `path`, and all below, at once; a link there is not followed. */
+int minirun_detach(const char *path) { return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW); }

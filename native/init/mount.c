@@ -52,7 +52,7 @@ int op_root(struct ctx *c, const struct op *op)
     const char *path = S(op, ROOT_PATH);
     unsigned long propagation = N(op, ROOT_PROPAGATION);
     c->detail = "/";
-    if (sys_mount(NULL, "/", NULL, propagation) < 0)
+    if (propagation && sys_mount(NULL, "/", NULL, propagation) < 0)
         return -1;
     c->detail = path;
     int tree = sys_open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | AT_RECURSIVE);
@@ -63,7 +63,11 @@ int op_root(struct ctx *c, const struct op *op)
         return -1;
     sys_close(target);
     c->root_fd = tree;
-    return 0;
+    if (propagation)
+        return 0;
+    /* In the runtime's namespace: it was attached to a mount that may be shared, and became so itself. */
+    struct mount_attr private = {.propagation = MS_PRIVATE_FLAG};
+    return sys_mount_setattr(tree, AT_RECURSIVE, &private);
 }
 
 /* The kernel says in words what it disliked ("e tmpfs: Bad value for 'size'"): keep the last line. */

@@ -74,6 +74,7 @@ enum order {
 #define USER_SETGROUPS 1u
 #define USER_GIVE_STDIO 2u
 #define PIVOT_CHROOT 1u
+#define PIVOT_IN_PLACE 2u
 #define CHDIR_TRY 1u
 #define EXEC_SET_HOME 1u
 #define SECCOMP_LISTENER 8u
@@ -132,6 +133,7 @@ enum order {
 #define N_CONSOLE_COLUMNS 1
 #define S_CONSOLE_TARGET 0
 #define N_PIVOT_FLAGS 0
+#define S_PIVOT_PATH 0
 #define S_WRITE_PROC_FILE 0
 #define S_WRITE_PROC_VALUE 1
 #define N_RLIMIT_RESOURCE 0

@@ -38,9 +38,14 @@ static int move_root(struct ctx *c)
 
 int op_pivot(struct ctx *c, const struct op *op)
 {
-    c->detail = "/";
+    const char *path = S(op, PIVOT_PATH);
+    c->detail = *path ? path : "/";
+    if (*path && (c->root_fd = sys_openat2(AT_FDCWD, path, O_PATH | O_DIRECTORY, 0, 0)) < 0)
+        return -1;
     if (sys_fchdir(c->root_fd) < 0)
         return -1;
+    if (N(op, PIVOT_FLAGS) & PIVOT_IN_PLACE)
+        return sc1(chroot, P(".")) < 0 ? -1 : sys_chdir("/");
     if (N(op, PIVOT_FLAGS) & PIVOT_CHROOT)
         return move_root(c);
     int old = sys_openat2(AT_FDCWD, "/", O_DIRECTORY, 0, 0);

@@ -112,7 +112,7 @@ def test_an_empty_plan_is_done_at_once(program: Path) -> None:
         (b"x", "plan: not a plan"),
         (b"\0" * 200, "plan: not a plan"),
         (wire.encode([Wait()])[:40], "plan: sizes"),
-        (wire.encode([Wait()]).replace(b"\1\0\0\0", b"\2\0\0\0", 1), "plan: another version"),
+        (wire.encode([Wait()]).replace(wire.VERSION.to_bytes(4, "little"), b"\x7f\0\0\0", 1), "plan: another version"),
         (wire.encode([Wait()]) + b"\0", "plan: sizes"),
     ],
 )

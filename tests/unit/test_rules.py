@@ -55,8 +55,6 @@ CASES: list[tuple[str, Json, str, str]] = [
     ("namespaces", {"/linux/namespaces/0/type": "disk"}, "/linux/namespaces/0/type", "must be one of pid, network, mount, ipc, uts, user, cgroup, time, not 'disk'"),
     ("namespaces", {"/linux/namespaces/6": {"type": "pid"}}, "/linux/namespaces/6/type", "pid is given twice"),
     ("namespaces", {"/linux/namespaces/0/path": "proc/1/ns/pid"}, "/linux/namespaces/0/path", "must be an absolute path, not 'proc/1/ns/pid'"),
-    ("namespaces", {"/linux/namespaces/4/path": "/proc/1/ns/mnt"}, "/linux/namespaces/4/path", "joining a mount namespace is not supported: the rootfs is mounted in a new one"),
-    ("namespaces", {"/linux/namespaces": [{"type": "uts"}]}, "/linux/namespaces", 'needs {"type": "mount"}: the rootfs cannot be mounted without it'),
     ("mappings", {"/linux/uidMappings": [ROW]}, "/linux/uidMappings", 'needs {"type": "user"} in /linux/namespaces'),
     ("mappings", {"/linux/namespaces/6": USERNS, "/linux/uidMappings": [ROW]}, "/linux/gidMappings", "is missing: a new user namespace needs it"),
     ("mappings", {"/linux/namespaces/6": USERNS, "/linux/gidMappings": [ROW], "/linux/uidMappings": [ROW] * 341}, "/linux/uidMappings", "must have at most 340 rows"),
