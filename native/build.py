@@ -56,6 +56,7 @@ long minirun_send(int socket, const void *data, size_t size, int passed);
 long minirun_receive(int socket, void *data, size_t size, int *passed);
 int minirun_listen(const char *path);
 int minirun_connect(const char *path, int stream);
+int minirun_pidfd_getfd(int pidfd, int number);
 """
 # The numbers that `plan` and `linux` write down as plain integers; a test compares (tests/unit/test_constants.py).
 CONSTANTS = """

@@ -41,6 +41,7 @@ class Site(Record):
     trace: bool = False
     dumpable: bool = False
     filter_cache: str = ""  # the directory of compiled system call filters; "": none is kept
+    deliver: Callable[[int, int], None] | None = None  # takes the listener of a filter that asks somebody
     program: bytes = b""  # the filter for this container
     meanwhile: Callable[[], None] | None = None  # something useful to do while init works
     terminal: Callable[[int], None] | None = None  # takes the pty's master

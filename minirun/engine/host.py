@@ -110,6 +110,7 @@ def spawn(site: Site, op: Any) -> None:
             posix.close(fd)
         posix.close(theirs)
     site.init = init = Init(pid, pidfd, ours)
+    init.deliver = site.deliver
     site.undo.append(init.kill)
     if site.warn is not None:
         warn = site.warn

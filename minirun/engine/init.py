@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from minirun.engine.protocol import FAILED, FORKED, GO, MESSAGE, READY, SYNC, TERMINAL, TRACE, WARNING
+from minirun.engine.protocol import FAILED, FORKED, GO, LISTENER, MESSAGE, READY, SYNC, TERMINAL, TRACE, WARNING
 from minirun.errors import MinirunError
 from minirun.linux import unix
 from minirun.record import Record
@@ -43,6 +43,7 @@ class Init:
         self.terminal = -1
         self.times: dict[int, int] = {}
         self.warn: Callable[[int, str], None] = lambda step, text: None
+        self.deliver: Callable[[int, int], None] | None = None  # takes a filter's listener, and our pid
         self.status: int | None = None
 
     def expect(self, wanted: int) -> None:
@@ -64,6 +65,8 @@ class Init:
                 self.warn(step, text(detail))
             elif kind == TERMINAL:
                 self.terminal = passed
+            elif kind == LISTENER:
+                self.listener(passed)
             else:
                 raise AssertionError(f"init said {kind} where {wanted} was expected")
 
@@ -90,7 +93,7 @@ class Init:
     def started(self) -> None:
         """After START: end of file means that exec succeeded.  Raises InitFailed."""
         while True:
-            data, _ = unix.receive(self.sync, MESSAGE.size)
+            data, passed = unix.receive(self.sync, MESSAGE.size)
             if not data:
                 return
             kind, step, errno, _, took, call, detail = MESSAGE.unpack(data)
@@ -98,6 +101,15 @@ class Init:
                 self.times[step] = took
             elif kind == FAILED:
                 raise InitFailed(Failure(step=step, errno=errno, call=text(call), detail=text(detail)))
+            elif kind == LISTENER:
+                self.listener(passed)
+
+    def listener(self, page: int) -> None:
+        from minirun.engine.listener import hand_over
+
+        deliver = self.deliver
+        assert deliver is not None
+        hand_over(page, self.pidfd, self.sync, lambda listener: deliver(listener, self.pid))
 
     def died(self) -> MinirunError:
         status = self.wait()

@@ -38,6 +38,14 @@ def receive(fd: int, size: int) -> tuple[bytes, int]:
             raise error
 
 
+def take_fd(pidfd: int, number: int) -> int:
+    """pidfd_getfd(2): a copy of another process's descriptor.  It wants the rights of a debugger (ptrace(2))."""
+    fd: int = lib.minirun_pidfd_getfd(pidfd, number)
+    if fd < 0:
+        raise oserror(f"descriptor {number}")
+    return fd
+
+
 def listen(path: str) -> int:
     """A listening socket at ``path``."""
     fd: int = lib.minirun_listen(encode(path))

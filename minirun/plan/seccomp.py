@@ -20,7 +20,7 @@ from __future__ import annotations
 from errno import ENOSYS, EPERM
 
 from minirun.plan.ops import HOST, SECCOMP_LISTENER, Op, Seccomp
-from minirun.spec.seccomp_rules import RECEIVER, asks_somebody, listener_path
+from minirun.spec.seccomp_rules import RAW, listener_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from minirun.spec.types import Process, SeccompArgument, SeccompRule, SeccompSection, Spec
 
 POINTER = "/linux/seccomp"
-RAW = "run.oci.seccomp_bpf_data"  # crun's annotation: the program itself, in base64, in place of a profile
 STRICT = "run.oci.seccomp_fail_unknown_syscall"  # crun's annotation: a name that libseccomp does not know is an error
 MOST = 4096  # instructions (linux/bpf_common.h, BPF_MAXINSNS)
 # SCMP_ACT_KILL is the thread's end, as it was when there was no other (libseccomp's seccomp.h).
@@ -65,8 +64,6 @@ def compile_filter(spec: Spec, problems: Problems) -> list[Op]:
     lines = lines_of(spec["linux"]["seccomp"])
     if STRICT in spec.get("annotations", {}):
         lines.insert(1, "unknown names fail")
-    if asks_somebody(spec["linux"]["seccomp"]):
-        problems.add(POINTER, "SCMP_ACT_NOTIFY is not supported yet")
     return [Seccomp(actor=HOST, lines=lines, flags=0, listener="", pointer=POINTER)]
 
 
@@ -89,7 +86,7 @@ def load_filter(spec: Spec, *, at_once: bool = False) -> list[Op]:
         return []
     section: SeccompSection = spec["linux"].get("seccomp", {})
     raw = bool(spec.get("annotations", {}).get(RAW))
-    listener = listener_path(spec) if (RECEIVER in spec["annotations"] if raw else asks_somebody(section)) else ""
+    listener = listener_of(spec)
     flags = SECCOMP_LISTENER if listener else 0
     for name in section.get("flags", ()):
         flags |= KERNEL_FLAGS[name] & ~LEFT_OUT

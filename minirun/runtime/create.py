@@ -11,7 +11,7 @@ from minirun.engine.protocol import DETACH
 from minirun.errors import MinirunError
 from minirun.plan import container
 from minirun.record import Record
-from minirun.runtime import hooks, status
+from minirun.runtime import hooks, notify, status
 from minirun.runtime.store import State, check_id, filter_cache
 from minirun.spec import check
 from minirun.spec.decode import decode
@@ -110,6 +110,7 @@ def create(store: Store, request: Request) -> Created:
     facts, manager = look(request, host_facts.probe())
     plan = make_plan(request, spec, facts, name)
     check_terminal(spec, request)
+    notify.find_agent(spec)
     for warning in plan.warnings:
         request.warn(warning)
     rootfs = container.absolute(spec["root"]["path"], request.bundle)

@@ -12,7 +12,7 @@ from minirun.engine.protocol import START
 from minirun.errors import MinirunError
 from minirun.plan import exec as plan_exec
 from minirun.record import Record
-from minirun.runtime import foreground, interrupt, lifecycle, status
+from minirun.runtime import foreground, interrupt, lifecycle, notify, status
 from minirun.runtime.create import hand_over, terminal_taker
 from minirun.runtime.store import filter_cache
 from minirun.spec import check
@@ -122,7 +122,7 @@ def target_cgroup(state: State, below: str) -> str:
     return found
 
 
-def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, str]:
+def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, Spec, str]:
     """What exec would do: for --explain too."""
     entry = store.open(request.base.container_id)
     state = entry.load()
@@ -144,7 +144,7 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, str]:
     )  # fmt: skip
     check_terminal(process, request)
     entry.close()
-    return state, plan_exec.plan(asked), config
+    return state, plan_exec.plan(asked), spec, config
 
 
 def check_terminal(process: Process, request: ExecRequest) -> None:
@@ -157,7 +157,7 @@ def check_terminal(process: Process, request: ExecRequest) -> None:
 
 def execute(store: Store, request: ExecRequest) -> int:
     """Its exit code (0 when detached)."""
-    state, plan, config = prepare(store, request)
+    state, plan, spec, config = prepare(store, request)
     base = request.base
     for warning in plan.warnings:
         base.warn(warning)
@@ -171,6 +171,9 @@ def execute(store: Store, request: ExecRequest) -> int:
         warn=base.warn, terminal=terminal_taker(base), systemd=manager_of(state, plan),
         filter_cache=filter_cache(base.env, posix.geteuid()), undo=[], times={},
     )  # fmt: skip
+    agent = notify.agent_of(spec)
+    if agent is not None:
+        site.deliver = agent.taker(state, status.RUNNING)
     init = carry_out(site)
     posix.close(target)
     signals = -1 if request.detach else foreground.watch_signals()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from minirun.errors import MinirunError
 from minirun.plan.mountflags import ABSENT, ATTRIBUTES, PROPAGATION, SUPERBLOCK
 from minirun.plan.process import CAPABILITIES
-from minirun.plan.seccomp import KERNEL_FLAGS, RAW, word_of
+from minirun.plan.seccomp import KERNEL_FLAGS, word_of
 from minirun.runtime.store import OCI_VERSION
 from minirun.spec.rules import NAMESPACES
 from minirun.spec.schema import HOOK_NAMES
-from minirun.spec.seccomp_rules import ACTIONS, ARCHITECTURES, FLAGS, OPERATORS, RECEIVER
+from minirun.spec.seccomp_rules import ACTIONS, ARCHITECTURES, FLAGS, OPERATORS, RAW, RECEIVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import posix
 
 from minirun.engine.init import Failure, InitFailed, text
-from minirun.engine.protocol import FAILED, MESSAGE, START
+from minirun.engine.protocol import FAILED, LISTENER, MESSAGE, START
 from minirun.errors import MinirunError
-from minirun.runtime import hooks, lifecycle, status
+from minirun.runtime import hooks, lifecycle, notify, status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from minirun.runtime.create import Created
+    from minirun.runtime.notify import Agent
     from minirun.runtime.store import Entry, State, Store
     from minirun.spec.types import Spec
 
@@ -22,9 +23,11 @@ def start_here(created: Created) -> None:
     """run: the init we made ourselves.  On failure the container is destroyed."""
     init = created.site.init
     assert init is not None
-    fd = hooks.state_fd(created.spec, created.state)
     try:
-        init.send(START, fd)
+        agent = notify.agent_of(created.spec)
+        if agent is not None:
+            init.deliver = agent.taker(created.state, status.CREATED)
+        init.send(START, hooks.state_fd(created.spec, created.state))
         init.started()
         hooks.poststart(created.spec, created.state)
     except InitFailed as error:
@@ -49,9 +52,11 @@ def start(store: Store, container_id: str, warn: Callable[[str], None]) -> None:
     if word != status.CREATED:
         raise MinirunError(f"cannot start container {container_id}", reason=f"it is {word}, not created")
     spec: Spec = entry.config()
+    agent = notify.agent_of(spec)
     gate = connect(entry, state)
     try:
         open_gate(gate, entry, state, spec)
+        listen(gate, state, agent)
         hooks.poststart(spec, state)
     except InitFailed as error:
         lifecycle.wait_gone(state)
@@ -84,21 +89,46 @@ def connect(entry: Entry, state: State) -> int:
 
 
 def open_gate(gate: int, entry: Entry, state: State, spec: Spec) -> None:
-    """Say START, and listen until end of file (exec succeeded) or a report.  Raises InitFailed."""
+    """Say START."""
     from minirun.linux import unix
 
     try:
         unix.send(gate, START, hooks.state_fd(spec, state))
         posix.unlink("gate", dir_fd=entry.fd)
-        data, _ = unix.receive(gate, MESSAGE.size)
-    except OSError as error:  # somebody killed it under our hands
-        raise MinirunError(f"cannot start container {state.id}", reason=f"init is gone: {error.strerror}") from error
-    posix.close(gate)
-    if not data:
-        return
-    kind, step, errno, _, _, call, detail = MESSAGE.unpack(data)
-    if kind == FAILED:
-        raise InitFailed(Failure(step=step, errno=errno, call=text(call), detail=text(detail)))
+    except OSError as error:
+        raise gone(state, error) from error
+
+
+def listen(gate: int, state: State, agent: Agent | None) -> None:
+    """Until end of file (exec succeeded) or a report.  Raises InitFailed."""
+    from minirun.linux import unix
+
+    while True:
+        try:
+            data, passed = unix.receive(gate, MESSAGE.size)
+        except OSError as error:
+            raise gone(state, error) from error
+        if not data:
+            posix.close(gate)
+            return
+        kind, step, errno, _, _, call, detail = MESSAGE.unpack(data)
+        if kind == FAILED:
+            raise InitFailed(Failure(step=step, errno=errno, call=text(call), detail=text(detail)))
+        if kind == LISTENER and agent is not None:
+            give_listener(passed, gate, state, agent.taker(state, status.CREATED))
+
+
+def give_listener(page: int, gate: int, state: State, taker: Callable[[int, int], None]) -> None:
+    from minirun.engine.listener import hand_over
+
+    pidfd = lifecycle.open_pidfd(state)
+    if pidfd >= 0:  # else it was killed, and the end of file tells so
+        hand_over(page, pidfd, gate, lambda listener: taker(listener, state.pid))
+
+
+def gone(state: State, error: OSError) -> MinirunError:
+    """Somebody killed it under our hands."""
+    return MinirunError(f"cannot start container {state.id}", reason=f"init is gone: {error.strerror}")
 
 
 def in_words(entry: Entry, state: State, error: InitFailed) -> MinirunError:

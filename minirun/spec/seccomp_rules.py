@@ -33,6 +33,7 @@ FLAGS = (
     "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 )  # fmt: skip
+RAW = "run.oci.seccomp_bpf_data"  # crun's annotation: the program itself, in base64, in place of a profile
 RECEIVER = "run.oci.seccomp.receiver"  # crun's annotation: a listenerPath from outside of the section
 LAST_ARGUMENT = 5  # struct seccomp_data, args[6]
 LONGEST_ADDRESS = 107  # bytes of an AF_UNIX path (unix(7))
@@ -50,6 +51,17 @@ def asks_somebody(section: Any) -> bool:
     return section.get("defaultAction") == notify or any(
         rule["action"] == notify for rule in section.get("syscalls", ())
     )
+
+
+def listener_of(spec: Any) -> str:
+    """Where this container's filter has its questions answered; "" if it asks nobody.
+
+    Nobody reads a program that is given as it is: the receiver that comes with it says that it asks.
+    """
+    annotations = spec.get("annotations", {})
+    section = spec.get("linux", {}).get("seccomp", {})
+    asks = RECEIVER in annotations if annotations.get(RAW) else asks_somebody(section)
+    return listener_path(spec) if asks else ""
 
 
 def seccomp(spec: Any, problems: Problems) -> None:

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -97,3 +98,6 @@ int minirun_connect(const char *path, int stream)
         return -1;
     return finished(fd, connect(fd, (const struct sockaddr *)&address, sizeof address) < 0);
 }
+
+/* A descriptor of another process, by its number there (pidfd_getfd(2)). */
+int minirun_pidfd_getfd(int pidfd, int number) { return (int)syscall(SYS_pidfd_getfd, pidfd, number, 0); }

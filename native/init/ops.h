@@ -53,6 +53,7 @@ enum message {
     MSG_TRACE = 5,
     MSG_WARNING = 6,
     MSG_FAILED = 7,
+    MSG_LISTENER = 8,
 };
 
 /* What the host says to init. */

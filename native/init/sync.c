@@ -110,7 +110,7 @@ int sync_simple(struct ctx *c, unsigned type, int value)
 int sync_send_fd(struct ctx *c, unsigned type, int fd)
 {
     struct report m = compose(c, type);
-    return send_message(c->sync_fd, &m, fd);
+    return send_message(c->sync_fd >= 0 ? c->sync_fd : c->gate_fd, &m, fd);
 }
 
 /* One word from the host; a descriptor with it is the hooks' state. End of file: the host is gone, so are we. */

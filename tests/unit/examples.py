@@ -184,7 +184,7 @@ def filtered() -> Plan:
         "listenerPath": "/run/agent.sock",
         "syscalls": [
             {"names": ["read", "write", "execve"], "action": "SCMP_ACT_ALLOW"},
-            {"names": ["mkdir"], "action": "SCMP_ACT_LOG"},
+            {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"},
         ],
     }
     return planned(document)

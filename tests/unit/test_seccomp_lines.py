@@ -9,11 +9,14 @@ import pytest
 
 from minirun.errors import MinirunError
 from minirun.plan import seccomp
+from minirun.plan.exec import ExecAsked, plan as plan_exec
 from minirun.plan.ops import HOST, INIT, Capabilities, Seccomp
 from minirun.spec import seccomp_rules
-from tests.unit.documents import checked, default, planned, put
+from minirun.spec.seccomp_rules import RAW
+from tests.unit.documents import ROOT, checked, default, planned, put
 
 Json = dict[str, Any]
+NOTIFY = {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}
 
 
 def section(*rules: Json, action: str = "SCMP_ACT_ALLOW", **more: Any) -> Json:
@@ -105,6 +108,30 @@ def test_compiled_first_and_loaded_last() -> None:
     assert last.flags == 2 | 4, "init has no other threads, and nobody to wait for"
 
 
+def test_a_listener_is_said_and_asked_for() -> None:
+    given = section(NOTIFY, listenerPath="/agent.sock", flags=["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"])
+    _, last = ops(put(default(), "/linux/seccomp", given))
+    assert last.describe() == "load the system call filter, its listener goes to /agent.sock"
+    assert last.flags == 8 | 32
+
+
+@pytest.mark.parametrize("names", [["CAP_SYS_PTRACE"], ["CAP_SYS_PTRACE", "CAP_SYS_ADMIN"], []])
+@pytest.mark.parametrize("no_new_privileges", [True, False])
+def test_exec_loads_before_it_comes_into_sight(names: list[str], no_new_privileges: bool) -> None:
+    """Where somebody inside could take CAP_SYS_ADMIN from it, and has not got it himself."""
+    document = put(put(default(), "/linux/seccomp", section()), "/process/capabilities/bounding", names)
+    document["process"]["noNewPrivileges"] = no_new_privileges
+    spec = checked(document)
+    made = plan_exec(
+        ExecAsked(spec=spec, process=spec["process"], facts=ROOT, container_id="x", config="x", cgroup="/x")
+    ).ops
+    kinds = [op.KIND for op in made]
+    early = kinds.index("seccomp", 1) < kinds.index("capabilities")
+    assert early == (names == ["CAP_SYS_PTRACE"] and not no_new_privileges)
+    kept = next(op for op in made if isinstance(op, Capabilities)).until_exec
+    assert kept == (0 if early or no_new_privileges else 1 << 21)
+
+
 @pytest.mark.parametrize("no_new_privileges", [True, False])
 def test_the_right_to_load(no_new_privileges: bool) -> None:
     document = put(default(), "/process/noNewPrivileges", no_new_privileges)
@@ -115,17 +142,17 @@ def test_the_right_to_load(no_new_privileges: bool) -> None:
 
 def test_a_program_instead_of_a_profile() -> None:
     raw = base64.b64encode(bytes(16)).decode()
-    document = put(default(), "/annotations", {seccomp.RAW: raw})
+    document = put(default(), "/annotations", {RAW: raw})
     first, last = ops(document)
-    assert first.lines == [f"program {raw}"] and first.pointer == last.pointer == f"/annotations/{seccomp.RAW}"
+    assert first.lines == [f"program {raw}"] and first.pointer == last.pointer == f"/annotations/{RAW}"
     assert first.describe() == "compile the system call filter (1 lines, as it is given)"
 
 
 @pytest.mark.parametrize("raw", ["!", "AAAA", base64.b64encode(bytes(8 * 4097)).decode(), "AAAAAAAAAAA"])
 def test_what_is_no_program(raw: str) -> None:
     with pytest.raises(MinirunError) as caught:
-        planned(put(default(), "/annotations", {seccomp.RAW: raw}))
-    assert caught.value.pointer == f"/annotations/{seccomp.RAW}"
+        planned(put(default(), "/annotations", {RAW: raw}))
+    assert caught.value.pointer == f"/annotations/{RAW}"
 
 
 def test_unknown_names_may_be_an_error() -> None:
@@ -168,9 +195,6 @@ def test_shapes(member: str, value: Any) -> None:
 def test_a_default_action_is_needed_in_a_section_that_is_one() -> None:
     assert f"{AT}/defaultAction" in problems({"syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW"}]})
     checked(put(default(), AT, {}))
-
-
-NOTIFY = {"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}
 
 
 @pytest.mark.parametrize(
