@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +54,16 @@ def memfd(data: bytes) -> int:
     return fd
 
 
+def let_go(page: int) -> None:
+    """Init's filter is loaded, or is refused; then it may go on.  The listener stays with it."""
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        state, number = protocol.PAGE.unpack(os.pread(page, protocol.PAGE.size, 0))
+        if state == protocol.LOADED:
+            os.pwrite(page, protocol.PAGE.pack(protocol.GO_ON, number), 0)
+            return
+
+
 def listen(host: socket.socket) -> list[Said]:
     """Be the host: GO for a SYNC or a fork, START when it is ready, until end of file."""
     said: list[Said] = []
@@ -61,8 +72,11 @@ def listen(host: socket.socket) -> list[Said]:
     try:
         while True:
             data, control, _, _ = host.recvmsg(protocol.MESSAGE.size, 64)
-            for _, _, raw in control:
-                os.close(int.from_bytes(raw[:4], "little"))
+            passed = [int.from_bytes(raw[:4], "little") for _, _, raw in control]
+            if passed and protocol.MESSAGE.unpack(data)[0] == protocol.LISTENER:
+                let_go(passed[0])
+            for fd in passed:
+                os.close(fd)
             if not data:
                 return said
             kind, step, errno, _, _, call, detail = protocol.MESSAGE.unpack(data)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +19,10 @@ import pytest
 from minirun.engine import protocol
 from minirun.plan import wire
 from minirun.plan.container import plan as plan_container
-from minirun.plan.ops import INIT, OPS, Exec, MakeCgroup, Op, Rlimit, Wait
+from minirun.plan.ops import INIT, OPS, Capabilities, Exec, MakeCgroup, Op, Rlimit, Seccomp, Wait
 from minirun.spec.template import template
 from native import build
-from tests.conftest import BUSYBOX, require, run
+from tests.conftest import BUSYBOX, Json, require, run
 from tests.native.hand import NOBODY, Ended, carry_out
 from tests.unit.documents import USER, asked
 
@@ -52,7 +53,10 @@ def program(place: Path) -> Path:
     return place / "minirun-init-asan"
 
 
-def container(place: Path, *args: str) -> list[Op]:
+ALLOW = struct.pack("=HBBI", 6, 0, 0, 0x7FFF0000)  # BPF_RET | BPF_K, SECCOMP_RET_ALLOW
+
+
+def container(place: Path, *args: str, seccomp: Json | None = None) -> list[Op]:
     """The plan of an ordinary user's container; the namespaces are there already."""
     document = template(rootless=True, uid=1000, gid=1000)
     document["process"].update(args=["/bin/busybox", *args], terminal=False, cwd="/tmp/work", env=["A=1", "HOME=/"])
@@ -64,6 +68,7 @@ def container(place: Path, *args: str) -> list[Op]:
         "createContainer": [{"path": "/bin/true", "timeout": 5}],
         "startContainer": [{"path": "/bin/busybox", "args": ["true"]}],
     }
+    document["linux"]["seccomp"] = seccomp
     made = asked(document, USER)
     made.bundle = str(place)
     return plan_container(made).ops
@@ -97,6 +102,37 @@ def test_wrong_arguments(program: Path, argv: tuple[str, ...]) -> None:
     ended = carry_out(program, wire.encode([]), argv=argv)
     check_sane(ended)
     assert (ended.code, ended.said) == (2, [])
+
+
+@pytest.mark.parametrize("action", ["SCMP_ACT_LOG", "SCMP_ACT_NOTIFY"])
+@pytest.mark.parametrize("no_new_privileges", [True, False])
+def test_a_filter_is_loaded_last(program: Path, place: Path, action: str, no_new_privileges: bool) -> None:
+    """With a listener init waits without a system call until the host lets it go."""
+    rules = [{"names": ["mkdir"], "action": action}]
+    section = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/agent", "syscalls": rules}
+    ops = container(place, "cat", "/proc/self/status", seccomp=section)
+    if not no_new_privileges:
+        for op in ops:
+            if isinstance(op, Capabilities):
+                op.no_new_privs, op.until_exec = False, 1 << 21
+    ended = carry_out(program, wire.encode(ops, program=ALLOW))
+    check_sane(ended)
+    assert ended.code == 0 and "\nSeccomp:\t2\n" in ended.output and "\nSeccomp_filters:\t1\n" in ended.output
+    assert [said.kind for said in ended.said].count(protocol.LISTENER) == (action == "SCMP_ACT_NOTIFY")
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("listener", [0, 8])
+def test_a_filter_that_the_kernel_refuses(program: Path, place: Path, at_once: bool, listener: int) -> None:
+    """A program without an end; and one that is not there."""
+    for bad, call in ((bytes(8), "seccomp"), (b"", "plan: no filter")):
+        seccomp = Seccomp(lines=[], flags=listener, listener="", at_once=at_once)
+        ops = container(place, "true")
+        ops[-1:] = [seccomp, ops[-1]]
+        ended = carry_out(program, wire.encode(ops, program=bad))
+        check_sane(ended)
+        failure = ended.failure()
+        assert failure is not None and (failure.step, failure.call) == (len(ops) - 1, call)
 
 
 def test_an_empty_plan_is_done_at_once(program: Path) -> None:
