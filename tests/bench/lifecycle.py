@@ -24,6 +24,7 @@ class Step(NamedTuple):
 
 FULL = (
     Step("run", "run"),
+    Step("filtered", "run, filtered"),
     Step("create", "create"),
     Step("start", "start"),
     Step("state", "state"),
@@ -34,7 +35,7 @@ FULL = (
     Step("start"),
     Step("force", "delete --force, running"),
 )
-QUICK = (Step("run", "run"),)
+QUICK = (Step("run", "run"), Step("filtered", "run, filtered"))
 WAITING = (Step("create"), Step("force"))
 
 TIME_ROWS = tuple(step.row for step in FULL if step.row)

@@ -21,7 +21,8 @@ How long each verb of an OCI runtime takes and how much memory it needs, for min
 machine, for runc and crun. The table is written by `make bench` (`tests/bench/run.py --write docs/performance.md`).
 
 **What.** Every verb starts a new process, as containerd and podman start it: start-up is part of the price. The bundle
-is a static busybox with the spec that `runc spec` prints, its process `/bin/true` (for `run`) or `/bin/sleep 1000`.
+is a static busybox with the spec that `runc spec` prints, its process `/bin/true` (for `run`) or `/bin/sleep 1000`;
+*filtered* is the same with podman's default seccomp profile.
 Two columns of reference for `run`: *floor* is a bare C program that asks the kernel for the same namespaces, mounts,
 cgroup, device program and privileges and does nothing else; *python* is the interpreter started and left at once.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import peers
+import usual
 from scratch import Scratch
 from stopwatch import CommandFailed, Stopwatch
 
@@ -52,6 +53,9 @@ def runtime(name: str, binary: Path, scratch: Scratch) -> Subject:
         "delete": ["delete", two],
         "force": ["delete", "--force", two],
     }
+    profile = usual.profile()
+    if profile:
+        verbs["filtered"] = ["run", "--bundle", str(scratch.bundle(f"{name}/filtered", ["/bin/true"], profile)), one]
     before = [str(binary), "--root", str(own / "state")]
     commands = {verb: before + words for verb, words in verbs.items()}
     return Subject(name, commands, version_of(binary), pid_file)

@@ -73,7 +73,7 @@ class Scratch:
         for name in MOUNT_POINTS:
             (self.rootfs / name).mkdir()
 
-    def bundle(self, name: str, args: list[str]) -> Path:
+    def bundle(self, name: str, args: list[str], seccomp: Any = None) -> Path:
         """runc's own default spec with our process, rootfs and cgroup: the same document for every runtime."""
         path = self.path / name
         path.mkdir()
@@ -84,6 +84,8 @@ class Scratch:
         config["process"]["args"] = args
         config["root"]["path"] = str(self.rootfs)
         config["linux"]["cgroupsPath"] = f"{self.cgroup}/{name}"
+        if seccomp:
+            config["linux"]["seccomp"] = seccomp
         file.write_text(json.dumps(config))
         return path
 

@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import platform
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.bench import usual
+
 Json = dict[str, Any]
-PODMANS = Path("/usr/share/containers/seccomp.json")
-# How the profile calls an architecture, and which it may run beside it.
-MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def default(*capabilities: str) -> Json:
-    """The profile of containers/common (podman, buildah, cri-o; docker's has the same rules), for these capabilities.
-
-    An engine decides what depends on the machine and on the capabilities; a runtime gets what is left.
-    """
-    if not PODMANS.exists():
-        pytest.skip(f"no {PODMANS} (package golang-github-containers-common)")
-    profile = json.loads(PODMANS.read_text())
-    machine = MACHINES[platform.machine()]
-    held = set(capabilities)
-
-    def wanted(rule: Json) -> bool:
-        includes, excludes = rule.get("includes", {}), rule.get("excludes", {})
-        if "arches" in includes and machine not in includes["arches"]:
-            return False
-        if "caps" in includes and not held & set(includes["caps"]):
-            return False
-        return machine not in excludes.get("arches", []) and not held & set(excludes.get("caps", []))
-
-    rules = [
-        {name: rule[name] for name in ("names", "action", "errnoRet", "args") if rule.get(name) not in (None, [])}
-        for rule in profile["syscalls"]
-        if wanted(rule)
-    ]
-    names = next([row["architecture"], *row["subArchitectures"]] for row in profile["archMap"]
-                  if row["architecture"].lower().endswith(platform.machine()))  # fmt: skip
-    found = {"defaultAction": profile["defaultAction"], "architectures": names, "syscalls": rules}
-    if "defaultErrnoRet" in profile:
-        found["defaultErrnoRet"] = profile["defaultErrnoRet"]
+    """What podman would hand over for these capabilities."""
+    found = usual.profile(*capabilities)
+    if found is None:
+        pytest.skip(f"no {usual.PODMANS} (package golang-github-containers-common)")
     return found
 
 
