@@ -154,6 +154,7 @@ def extras(facts: Facts) -> Iterator[Finding]:
     yield Finding(
         name="state directory", status=OK, found=root + ("" if os.path.isdir(root) else " (made when first needed)")
     )
+    yield seccomp()
     yield systemd(facts)
     why = available()
     yield Finding(name="python-prctl", status=LIMITED if why else OK, found=why.partition(":")[0] or "there",
@@ -161,6 +162,20 @@ def extras(facts: Facts) -> Iterator[Finding]:
     kvm = os.path.exists("/dev/kvm")
     hint = "" if kvm else "micro-VMs will need it (not there yet); containers do not"
     yield Finding(name="/dev/kvm", status=OK if kvm else LIMITED, found="there" if kvm else "not there", hint=hint)
+
+
+def seccomp() -> Finding:
+    """The compiler of system call filters, and whether the kernel takes what it makes."""
+    from minirun.errors import MinirunError
+
+    try:
+        from minirun.linux.libseccomp import ACTIONS, kernel_actions, version
+    except MinirunError as error:
+        return Finding(name="seccomp", status=LIMITED, found=error.reason, hint=error.hint)
+    lacking = [word for word in ACTIONS if word not in kernel_actions()]
+    found = f"libseccomp {version()}; this kernel lacks {' '.join(lacking)}" if lacking else f"libseccomp {version()}"
+    hint = "a kernel with CONFIG_SECCOMP_FILTER; bundles with a seccomp profile do not run without it"
+    return Finding(name="seccomp", status=LIMITED if lacking else OK, found=found, hint=hint if lacking else "")
 
 
 def systemd(facts: Facts) -> Finding:

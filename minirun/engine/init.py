@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SIGKILL = 9
+DEATHS = {
+    128 + SIGKILL: "a memory limit below what the set-up needs, or somebody's kill",
+    128
+    + 31: "the filter of /linux/seccomp kills for what exec still has to do: set /process/noNewPrivileges, and it is"
+    " loaded later",
+}
 
 
 class Failure(Record):
@@ -114,10 +120,8 @@ class Init:
     def died(self) -> MinirunError:
         status = self.wait()
         if status > 128:
-            return MinirunError(
-                "cannot go on", reason=f"init was killed by signal {status - 128}",
-                hint="a memory limit below what the set-up needs, or somebody's kill" if status == 137 else "",
-            )  # fmt: skip
+            reason = f"init was killed by signal {status - 128}"
+            return MinirunError("cannot go on", reason=reason, hint=DEATHS.get(status, ""))
         return MinirunError("cannot go on", reason=f"init ended with status {status} and said nothing")
 
     def wait(self) -> int:

@@ -42,6 +42,7 @@ PIVOT_IN_PLACE = 2  # chroot alone: the mount namespace is the runtime's, whose 
 CHDIR_TRY = 1  # with the runtime's rights first; EACCES is not final
 EXEC_SET_HOME = 1
 SECCOMP_LISTENER = 8  # SECCOMP_FILTER_FLAG_NEW_LISTENER: somebody outside answers (seccomp_unotify(2))
+SECCOMP_SETTINGS = ("default", "newer", "unknown", "architectures")  # lines that are no rules
 LONGEST_LINE = 400  # of a command in a message: arguments may be megabytes
 
 
@@ -498,9 +499,11 @@ class Seccomp(Op):
 
     def describe(self) -> str:
         if self.actor == HOST:
-            first = self.lines[0]
-            default = first if first.startswith("default ") else "as it is given"
-            return f"compile the system call filter ({max(len(self.lines) - 1, 1)} lines, {default})"
+            default = self.lines[0]
+            if not default.startswith("default "):
+                return "take the system call filter as it is given"
+            rules = [line for line in self.lines if line.partition(" ")[0] not in SECCOMP_SETTINGS]
+            return f"compile the system call filter ({len(rules)} rules, {default})"
         return "load the system call filter" + (f", its listener goes to {self.listener}" if self.listener else "")
 
 

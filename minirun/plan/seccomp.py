@@ -71,7 +71,7 @@ def in_sight(spec: Spec, process: Process) -> bool:
     """Must exec load the filter while nobody in the container can see it yet, because of the right that this needs?
 
     Whoever has CAP_SYS_PTRACE may trace it, and would have CAP_SYS_ADMIN, too.  Then our own last system calls run
-    under the filter; they are none that the usual profiles forbid.
+    under the filter; they are none that the usual profiles forbid.  (And an agent is told the pid of before the fork.)
     """
     if not kept_for_loading(spec, process):
         return False
