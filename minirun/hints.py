@@ -33,6 +33,10 @@ def detail_ends(word: str) -> Callable[[Op, str], bool]:
     return lambda op, detail: detail.endswith(word)
 
 
+def by_the_host(op: Op, detail: str) -> bool:
+    return op.actor == "host"
+
+
 HINTS = (
     Hint(
         name="script-crlf", kind="exec", errno="ENOENT", when=lambda op, detail: detail.startswith("script") and "\r" in detail,
@@ -84,11 +88,23 @@ HINTS = (
         text="sysfs inside a user namespace needs a network namespace of its own; or bind the host's /sys (rbind, ro)",
     ),
     Hint(name="filesystem-unknown", kind="mount", errno="ENODEV", text="this kernel has no such file system (/proc/filesystems lists them)"),
+    Hint(name="idmap-filesystem", kind="mount", errno="EINVAL", when=lambda op, detail: by_the_host(op, detail) and detail == op.__dict__["fstype"],
+         text="{detail} does not take id mappings"),
     Hint(name="mount-option", kind="mount", errno="EINVAL", text="the file system does not know the option, or not that value: {detail}"),
     Hint(name="mount-link", kind="mount", errno="ELOOP", text="{detail} in the rootfs is or has a symbolic link; /proc, /sys and /dev must be directories"),
+    Hint(name="idmap-rows", kind="bind", errno="EINVAL", when=lambda op, detail: detail in ("uid_map", "gid_map"),
+         text="the kernel refuses {detail} of the mapping: rows must not overlap (user_namespaces(7))"),
+    Hint(name="idmap-unsupported", kind="bind", errno="EINVAL", when=by_the_host,
+         text="the file system of {detail}, or with ridmap of something mounted below, does not take id mappings: an overlay, proc, network file systems and FUSE do not; map what an overlay is made of instead"),
+    Hint(name="idmap-already", kind="bind", errno="EPERM", when=by_the_host,
+         text="{detail} is on an id-mapped mount already, whose mapping cannot change, or on a file system of a user namespace that is not ours to map"),
     Hint(name="bind-source", kind="bind", errno="ENOENT", text="{detail} is not there"),
-    Hint(name="bind-link", kind="bind", errno="ELOOP", text="{detail} in the rootfs is a symbolic link that leads nowhere: in a circle, or (for a directory) to what is not there"),
+    Hint(name="bind-link", kind="bind", errno="ELOOP", text="{detail} in the rootfs is or has a symbolic link that leads nowhere: in a circle, or above what is not there"),
+    Hint(name="bind-other-link", kind="bind", errno="EEXIST", text="with copy-symlink, {detail} in the rootfs must be missing or the same link"),
+    Hint(name="target-directory", kind="bind", errno="EISDIR", text="{detail} in the rootfs is a directory, and the source is none"),
     Hint(name="target-not-directory", kind="bind", errno="ENOTDIR", text="source and target must both be directories, or both not: {detail}"),
+    Hint(name="copy-space", kind="mount", errno="ENOSPC", text="with tmpcopyup what the directory holds must fit, and {detail} did not: give the tmpfs a larger size="),
+    Hint(name="mount-not-directory", kind="mount", errno="ENOTDIR", text="a file system is mounted on a directory, and {detail} in the rootfs is or has a file in its place"),
     Hint(name="rootfs-missing", kind="root", errno="ENOENT", text="/root/path is relative to the bundle; make the directory, or correct the path"),
     Hint(name="rootfs-not-directory", kind="root", errno="ENOTDIR", text="a root file system is a directory"),
     Hint(name="rootfs-closed", kind="root", errno="EACCES", text="the user that the container's root is mapped to must be able to cross every directory above the rootfs (chmod o+x)"),

@@ -57,12 +57,18 @@ long minirun_receive(int socket, void *data, size_t size, int *passed);
 int minirun_listen(const char *path);
 int minirun_connect(const char *path, int stream);
 int minirun_pidfd_getfd(int pidfd, int number);
+int minirun_open_tree(int fd, unsigned flags);
+int minirun_mount_setattr(int mount, unsigned flags, uint64_t propagation, int user_namespace);
+int minirun_fsopen(const char *type);
+int minirun_fsconfig(int context, const char *key, const char *value);
+int minirun_fsmount(int context);
+int minirun_user_namespace(const char *uid_map, const char *gid_map, const char **call, const char **path);
 """
 # The numbers that `plan` and `linux` write down as plain integers; a test compares (tests/unit/test_constants.py).
 CONSTANTS = """
 CLONE_NEWNS CLONE_NEWUTS CLONE_NEWIPC CLONE_NEWUSER CLONE_NEWPID CLONE_NEWNET CLONE_NEWCGROUP CLONE_NEWTIME
 MOUNT_ATTR_RDONLY MOUNT_ATTR_NOSUID MOUNT_ATTR_NODEV MOUNT_ATTR_NOEXEC MOUNT_ATTR__ATIME MOUNT_ATTR_NOATIME
-MOUNT_ATTR_STRICTATIME MOUNT_ATTR_NODIRATIME MOUNT_ATTR_NOSYMFOLLOW
+MOUNT_ATTR_STRICTATIME MOUNT_ATTR_NODIRATIME MOUNT_ATTR_NOSYMFOLLOW AT_RECURSIVE
 MS_REC MS_PRIVATE MS_SLAVE MS_SHARED MS_UNBINDABLE
 RLIMIT_AS RLIMIT_CORE RLIMIT_CPU RLIMIT_DATA RLIMIT_FSIZE RLIMIT_LOCKS RLIMIT_MEMLOCK RLIMIT_MSGQUEUE RLIMIT_NICE
 RLIMIT_NOFILE RLIMIT_NPROC RLIMIT_RSS RLIMIT_RTPRIO RLIMIT_RTTIME RLIMIT_SIGPENDING RLIMIT_STACK
@@ -73,6 +79,7 @@ PREAMBLE = """
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <linux/bpf.h>

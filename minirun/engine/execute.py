@@ -8,6 +8,7 @@ failure the stack is unwound, and the host is as if nothing had been attempted.
 from __future__ import annotations
 
 import time
+from posix import close
 
 from minirun.engine import host
 from minirun.engine.init import InitFailed
@@ -46,6 +47,7 @@ class Site(Record):
     meanwhile: Callable[[], None] | None = None  # something useful to do while init works
     terminal: Callable[[int], None] | None = None  # takes the pty's master
     warn: Callable[[str], None] | None = None
+    made_mount: int = -1  # a detached mount that waits for init to take it
     claim: str = ""  # the name that the cgroup is claimed with
     cgroup_made: str = ""  # the topmost directory to remove with it
     systemd: Manager | None = None  # who makes the cgroup, where it is not we
@@ -61,6 +63,10 @@ def carry_out(site: Site) -> Init:
     except BaseException:
         unwind(site)
         raise
+    finally:
+        if site.made_mount >= 0:
+            close(site.made_mount)
+            site.made_mount = -1
     assert site.init is not None
     return site.init
 
@@ -79,7 +85,7 @@ def walk(site: Site) -> None:
                 if index in points and init is not None:
                     if not reached:
                         init.reach()
-                    init.send(GO, state_fd(site) if op.KIND == "hook" else -1)
+                    give_go(site, init, op)
                     reached = False
                 if op.KIND == "wait":
                     break
@@ -107,6 +113,19 @@ def walk(site: Site) -> None:
             op, step, total, number=error.errno or 0, call=call, detail=path, config=site.config,
             reason=error.strerror or "",
         ) from error  # fmt: skip
+
+
+def give_go(site: Site, init: Init, op: Op) -> None:
+    """GO, with what ``op`` needs: the hooks' state document, or the mount that was just made for it."""
+    passed = site.made_mount
+    if op.KIND == "hook":
+        passed = state_fd(site)
+    try:
+        init.send(GO, passed)
+    finally:
+        if passed >= 0:
+            close(passed)
+        site.made_mount = -1
 
 
 def from_init(site: Site, error: InitFailed) -> MinirunError:

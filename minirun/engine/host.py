@@ -139,6 +139,18 @@ def write_task(site: Site, op: Any) -> None:
     tree.write(path, op.value)
 
 
+def bind(site: Site, op: Any) -> None:
+    from minirun.engine.mounts import clone
+
+    site.made_mount = clone(site, op)
+
+
+def mount(site: Site, op: Any) -> None:
+    from minirun.engine.mounts import new
+
+    site.made_mount = new(site, op)
+
+
 def rlimit(site: Site, op: Any) -> None:
     import resource
 
@@ -173,6 +185,8 @@ HANDLERS: dict[str, Callable[[Site, Any], None]] = {
     "spawn": spawn,
     "seccomp": seccomp,
     "write_task": write_task,
+    "bind": bind,
+    "mount": mount,
     "rlimit": rlimit,
     "console": console,
     "hook": hook,
@@ -185,6 +199,8 @@ CALLS = {
     "spawn": "clone3",
     "seccomp": "seccomp_rule_add",
     "write_task": "write",
+    "bind": "mount_setattr",
+    "mount": "mount_setattr",
     "rlimit": "prlimit",
     "console": "sendmsg",
     "hook": "execve",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from minirun.errors import MinirunError
 from minirun.plan import cgroup, devices, hooks, mounts, namespaces, process, seccomp
-from minirun.plan.mountflags import MS_PRIVATE, MS_REC, MS_SHARED, MS_SLAVE, PROPAGATION, RDONLY
+from minirun.plan.mountflags import MS_PRIVATE, MS_REC, PROPAGATION, RDONLY
 from minirun.plan.ops import (
     ATTR_CLONE,
     ATTR_OPTIONAL,
@@ -140,15 +140,7 @@ def rootfs(asked: Asked) -> list[Op]:
     """The whole namespace first becomes a slave of the host's: nothing mounted here may appear there."""
     spec = asked.spec
     path = absolute(spec["root"]["path"], asked.bundle)
-    if in_place(spec):
-        return [Root(path=path, propagation=0, pointer="/root/path")]
-    word = spec["linux"].get("rootfsPropagation", "")
-    propagation = MS_SLAVE
-    if word in ("private", "rprivate", "unbindable", "runbindable"):
-        propagation = MS_PRIVATE  # an unbindable rootfs could not be cloned; it becomes so at the end
-    elif word in ("shared", "rshared"):
-        propagation = MS_SHARED
-    return [Root(path=path, propagation=propagation | MS_REC, pointer="/root/path")]
+    return [Root(path=path, propagation=mounts.propagation_of_all(spec), pointer="/root/path")]
 
 
 def sysctls(spec: Spec) -> list[Op]:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from minirun.plan import mountflags
+from minirun.plan import idmap, mountflags
 from minirun.plan.ops import (
     ATTR_RECURSIVE,
+    BIND_COPY_LINK,
+    BIND_MAPPED,
+    BIND_MAPPED_TREE,
     BIND_RECURSIVE,
+    BIND_SOURCE_NOFOLLOW,
+    BIND_TARGET_NOFOLLOW,
+    MOUNT_CLASSIC,
     MOUNT_COPY_UP,
     MOUNT_IS_DEV,
     MOUNT_MODE_OF_TARGET,
@@ -14,7 +20,7 @@ from minirun.plan.ops import (
     Mount,
     Op,
 )
-from minirun.spec.rules import namespace_types
+from minirun.spec.rules import in_place, namespace_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +40,20 @@ def clean(path: str) -> str:
     return "/" + "/".join(parts)
 
 
+def propagation_of_all(spec: Spec) -> int:
+    """What the whole namespace becomes first: a slave of the host's, if the bundle does not say otherwise.
+
+    0 where it is the runtime's own, and stays as it is.
+    """
+    if in_place(spec):
+        return 0
+    word = spec["linux"].get("rootfsPropagation", "")
+    if word in ("private", "rprivate", "unbindable", "runbindable"):
+        return mountflags.MS_PRIVATE | mountflags.MS_REC  # an unbindable rootfs could not be cloned; it becomes so last
+    shared = word in ("shared", "rshared")
+    return (mountflags.MS_SHARED if shared else mountflags.MS_SLAVE) | mountflags.MS_REC
+
+
 def all_mounts(asked: Asked, problems: Problems) -> list[Op]:
     ops: list[Op] = []
     for index, mount in enumerate(asked.spec.get("mounts", ())):
@@ -46,14 +66,14 @@ def one(asked: Asked, mount: MountSpec, pointer: str, problems: Problems) -> lis
     options = mountflags.parse(mount.get("options", ()))
     target = clean(mount["destination"])
     fstype = mount.get("type", "")
-    if target == "/" and not options.remount and (options.bind or fstype not in ("", "none")):
-        problems.add(f"{pointer}/destination", "a mount over the rootfs itself is not supported: /root/path names it")
+    maps = idmap.of(asked, mount, options, pointer, problems)
     if options.remount or (not options.bind and fstype in ("", "none")):
         return remount(target, options, pointer, problems)
+    op: Bind | Mount
     if options.bind or fstype == "bind":
         source = mount["source"]
         path = source if source.startswith("/") else f"{asked.bundle}/{source}"
-        op: Op = bind(path, target, options, pointer)
+        op = bind(path, target, options, pointer)
         if options.data:
             problems.warnings.append(
                 f"{pointer}/options: {','.join(options.data)} means nothing to a bind mount, ignored"
@@ -62,13 +82,23 @@ def one(asked: Asked, mount: MountSpec, pointer: str, problems: Problems) -> lis
         op = cgroup(asked, target, options, pointer, problems)
     else:
         op = filesystem(fstype, mount.get("source", ""), target, options, pointer)
-    ops = [op]
+    ops: list[Op] = [op]
+    if idmap.needs_the_host(asked, op, options):
+        ops = idmap.by_the_host(asked, op, maps)
     if options.propagation:
         ops.append(propagate(target, options, pointer))
     return ops
 
 
-def bind(source: str, target: str, options: MountOptions, pointer: str) -> Op:
+def bind(source: str, target: str, options: MountOptions, pointer: str) -> Bind:
+    flags = (
+        (BIND_RECURSIVE if options.recursive else 0)
+        | (BIND_MAPPED if options.idmap else 0)
+        | (BIND_MAPPED_TREE if options.idmap_tree else 0)
+        | (BIND_SOURCE_NOFOLLOW if options.source_nofollow or options.copy_link else 0)
+        | (BIND_TARGET_NOFOLLOW if options.target_nofollow else 0)
+        | (BIND_COPY_LINK if options.copy_link else 0)
+    )
     return Bind(
         source=source,
         target=target,
@@ -76,21 +106,25 @@ def bind(source: str, target: str, options: MountOptions, pointer: str) -> Op:
         attr_clr=options.attr_clr,
         rec_set=options.rec_set,
         rec_clr=options.rec_clr,
-        flags=BIND_RECURSIVE if options.recursive else 0,
+        flags=flags,
         words=options.words,
         pointer=pointer,
     )
 
 
-def filesystem(fstype: str, source: str, target: str, options: MountOptions, pointer: str) -> Op:
-    flags = (MOUNT_IS_DEV if target == "/dev" and fstype == "tmpfs" else 0) | (MOUNT_COPY_UP if options.copy_up else 0)
-    on = options.attr_set | options.rec_set
+def filesystem(fstype: str, source: str, target: str, options: MountOptions, pointer: str) -> Mount:
+    flags = 0
+    on, off = of_one_mount(options)
     if fstype == "tmpfs":
+        flags = (MOUNT_IS_DEV if target == "/dev" else 0) | (MOUNT_COPY_UP if options.copy_up else 0)
         on &= ~mountflags.RDONLY  # see read_only_at_last
         if not any(word.startswith("mode=") for word in options.data):
             flags |= MOUNT_MODE_OF_TARGET
     superblock = [*options.superblock]
-    if options.attr_set & mountflags.RDONLY and not flags and fstype != "tmpfs":
+    if "iversion" in superblock:  # a tmpfs has it always; to the others only mount(2) can say it (MS_I_VERSION)
+        flags |= 0 if fstype == "tmpfs" else MOUNT_CLASSIC
+        superblock = [word for word in superblock if fstype != "tmpfs" or word != "iversion"]
+    if options.attr_set & mountflags.RDONLY and fstype != "tmpfs":
         superblock.append("ro")  # mount(2) with MS_RDONLY makes both read-only, the mount and the superblock
     return Mount(
         fstype=fstype,
@@ -98,11 +132,17 @@ def filesystem(fstype: str, source: str, target: str, options: MountOptions, poi
         target=target,
         data=superblock + options.data,
         attr_set=on,
-        attr_clr=options.attr_clr | options.rec_clr,
+        attr_clr=off,
         flags=flags,
         words=options.words,
         pointer=pointer,
     )
+
+
+def of_one_mount(options: MountOptions) -> tuple[int, int]:
+    """What is set and cleared where the whole tree is one mount."""
+    kept, gone = options.rec_set & ~options.attr_clr, options.rec_clr & ~(options.attr_set & ~mountflags.ATIME_MASK)
+    return kept | options.attr_set, gone | options.attr_clr
 
 
 def read_only_at_last(spec: Spec) -> list[Op]:
@@ -111,13 +151,13 @@ def read_only_at_last(spec: Spec) -> list[Op]:
     for index, mount in enumerate(spec.get("mounts", ())):
         if mount.get("type") == "tmpfs":
             options = mountflags.parse(mount.get("options", ()))
-            if (options.attr_set | options.rec_set) & mountflags.RDONLY and not options.bind and not options.remount:
+            if of_one_mount(options)[0] & mountflags.RDONLY and not options.bind and not options.remount:
                 target = clean(mount["destination"])
                 ops.append(attribute(target, mountflags.RDONLY, 0, 0, ["read-only"], f"/mounts/{index}"))
     return ops
 
 
-def cgroup(asked: Asked, target: str, options: MountOptions, pointer: str, problems: Problems) -> Op:
+def cgroup(asked: Asked, target: str, options: MountOptions, pointer: str, problems: Problems) -> Bind | Mount:
     """Type ``cgroup`` means: what this host's cgroups are (config-linux.md, Default Filesystems) -- here, always v2.
 
     In a cgroup namespace of its own the container mounts cgroup2 and sees itself as the root; otherwise its own
@@ -135,10 +175,10 @@ def remount(target: str, options: MountOptions, pointer: str, problems: Problems
     if options.data and not options.bind:
         problems.add(f"{pointer}/options", f"a remount can change flags, not {','.join(options.data)}")
     ops: list[Op] = []
-    if options.attr_set or options.attr_clr:
-        ops.append(attribute(target, options.attr_set, options.attr_clr, 0, options.words, pointer))
     if options.rec_set or options.rec_clr:
         ops.append(attribute(target, options.rec_set, options.rec_clr, ATTR_RECURSIVE, options.words, pointer))
+    if options.attr_set or options.attr_clr:
+        ops.append(attribute(target, options.attr_set, options.attr_clr, 0, options.words, pointer))
     if options.propagation:
         ops.append(propagate(target, options, pointer))
     return ops

@@ -32,7 +32,15 @@ ATTR_OPTIONAL = 4  # a target that does not exist is fine
 MOUNT_COPY_UP = 1  # tmpcopyup: begin with what the target directory held
 MOUNT_IS_DEV = 2  # later nodes below /dev go into this very tmpfs, by fd
 MOUNT_MODE_OF_TARGET = 4  # a tmpfs without mode= takes that of the directory below
+MOUNT_CLASSIC = 16  # by mount(2): fsconfig(2) has no word for one of the options
+MOUNT_MAPPED = 8  # the host makes it, with its ids mapped; init attaches it
 BIND_RECURSIVE = 1
+BIND_BY_HOST = 2  # init attaches what the host has cloned, if it has
+BIND_MAPPED = 4  # with its ids mapped: the host must do it
+BIND_MAPPED_TREE = 8  # ridmap: the mounts below as well
+BIND_SOURCE_NOFOLLOW = 16  # a link is bound itself
+BIND_TARGET_NOFOLLOW = 32  # a link is mounted on itself
+BIND_COPY_LINK = 64  # a link is made again, not bound
 NODE_BIND = 1  # bind the host's node: mknod is not allowed in a user namespace
 NODE_IF_PRESENT = 2  # only where the symlink's target or the host's node exists
 USER_SETGROUPS = 1
@@ -244,7 +252,10 @@ class Root(Op):
 
 @op
 class Mount(Op):
-    """fsopen(2), fsconfig(2), fsmount(2), move_mount(2): a new file system on ``target``, attached fd to fd."""
+    """fsopen(2), fsconfig(2), fsmount(2), move_mount(2): a new file system on ``target``, attached fd to fd.
+
+    On the host, before init's own: the same up to fsmount(2), then mount_setattr(2) MOUNT_ATTR_IDMAP; as for Bind.
+    """
 
     fstype: str
     source: str
@@ -254,15 +265,24 @@ class Mount(Op):
     attr_clr: int
     flags: int
     words: list[str]
+    maps: list[str] = []
 
     def describe(self) -> str:
+        if self.actor == HOST:
+            return f"make {self.fstype} {self.source} with {mapping_words(self.maps)}"
         options = ",".join(self.words)
         return f"mount {self.fstype} on {self.target}" + (f" {options}" if options else "")
 
 
 @op
 class Bind(Op):
-    """open_tree(2) OPEN_TREE_CLONE, mount_setattr(2), move_mount(2): a host directory or file on ``target``."""
+    """open_tree(2) OPEN_TREE_CLONE, mount_setattr(2), move_mount(2): a host directory or file on ``target``.
+
+    On the host, before init's own, where init has not the rights: open_tree(2) of what the container's root cannot
+    reach, mount_setattr(2) MOUNT_ATTR_IDMAP; the mount goes to init with the next GO.  ``maps`` is what uid_map and
+    gid_map of a new user namespace would hold (user_namespaces(7)); empty for the container's own.  ``propagation``
+    (MS_*) is that of the namespace which init would have cloned from.
+    """
 
     source: str
     target: str
@@ -272,8 +292,13 @@ class Bind(Op):
     rec_clr: int
     flags: int
     words: list[str]
+    propagation: int = 0
+    maps: list[str] = []
 
     def describe(self) -> str:
+        if self.actor == HOST:
+            mapped = f" with {mapping_words(self.maps)}" if self.flags & BIND_MAPPED else ", if init cannot reach it"
+            return f"clone {self.source}{mapped}"
         options = ",".join(self.words)
         return f"bind {self.source} on {self.target}" + (f" {options}" if options else "")
 
@@ -518,6 +543,14 @@ class Exec(Op):
     def describe(self) -> str:
         words = " ".join(self.args)
         return f"exec {words if len(words) <= LONGEST_LINE else words[:LONGEST_LINE] + '...'}"
+
+
+def mapping_words(maps: list[str]) -> str:
+    """How ids are mapped, in a few words."""
+    if not maps:
+        return "the container's id mapping"
+    uids, gids = [text.strip().replace("\n", ", ") for text in maps]
+    return f"ids mapped {uids}" if uids == gids else f"uids mapped {uids}, gids {gids}"
 
 
 def limit_word(value: int) -> str:

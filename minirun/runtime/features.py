@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.plan.mountflags import ABSENT, ATTRIBUTES, PROPAGATION, SUPERBLOCK
+from minirun.plan.mountflags import KNOWN
 from minirun.plan.process import CAPABILITIES
 from minirun.plan.seccomp import KERNEL_FLAGS, word_of
 from minirun.runtime.store import OCI_VERSION
@@ -36,13 +36,11 @@ def seccomp() -> dict[str, Any]:
 def features() -> dict[str, Any]:
     from minirun import __version__
 
-    plain = {*ATTRIBUTES, *PROPAGATION, *SUPERBLOCK, *ABSENT}
-    recursive = {f"r{name}" for name in (*ATTRIBUTES, *PROPAGATION) if name != "defaults"}
     return {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": OCI_VERSION,
         "hooks": list(HOOK_NAMES),
-        "mountOptions": sorted(plain | recursive | {"bind", "rbind", "remount", "tmpcopyup"}),
+        "mountOptions": list(KNOWN),
         "linux": {
             "namespaces": sorted(NAMESPACES),
             "capabilities": [f"CAP_{name}" for name in CAPABILITIES],
@@ -51,7 +49,7 @@ def features() -> dict[str, Any]:
             "apparmor": {"enabled": False},
             "selinux": {"enabled": False},
             "intelRdt": {"enabled": False},
-            "mountExtensions": {"idmap": {"enabled": False}},
+            "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": False},
         },
         "annotations": {"io.github.minirun.version": __version__},

@@ -7,7 +7,7 @@ the specification that no schema can say.
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.spec import resource_rules, rules, seccomp_rules
+from minirun.spec import mount_rules, resource_rules, rules, seccomp_rules
 from minirun.spec.schema import CONFIG, PROCESS, RESOURCES, UNSUPPORTED, V1_ONLY
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ def config(value: Any, name: str) -> Spec:
     walk(value, CONFIG, "", problems)
     refuse_all(value, "/", problems)
     problems.raise_any(name)
-    for rule in (*rules.ALL, *resource_rules.CREATE, *seccomp_rules.ALL):
+    for rule in (*rules.ALL, mount_rules.mounts, *resource_rules.CREATE, *seccomp_rules.ALL):
         rule(value, problems)
     problems.raise_any(name)
     spec: Spec = value

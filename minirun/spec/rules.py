@@ -106,31 +106,6 @@ def names(spec: Any, problems: Problems) -> None:
             problems.add(f"/{member}", "must be at most 64 bytes")
 
 
-def mounts(spec: Any, problems: Problems) -> None:
-    for index, mount in enumerate(spec.get("mounts", ())):
-        at = f"/mounts/{index}"
-        options = mount.get("options", ())
-        if not mount["destination"]:
-            problems.add(f"{at}/destination", "must not be empty")
-        elif len(mount["destination"]) > 4000:
-            problems.add(f"{at}/destination", "is longer than a path can be")
-        bound = "bind" in options or "rbind" in options or mount.get("type") == "bind"
-        if bound and not mount.get("source") and "remount" not in options:
-            problems.add(f"{at}/source", "is missing: a bind mount needs one")
-        typeless = not bound and "remount" not in options and mount.get("type") in (None, "", "none")
-        if typeless and not propagation_only(options):
-            problems.add(f"{at}/type", "is missing, and no option says bind")
-        for number, option in enumerate(options):
-            if option in ("idmap", "ridmap") or option.startswith(("idmap=", "ridmap=")):
-                problems.add(f"{at}/options/{number}", f"{option} is not supported yet")
-
-
-def propagation_only(options: Any) -> bool:
-    return bool(options) and all(
-        option.lstrip("r") in ("private", "shared", "slave", "unbindable") for option in options
-    )
-
-
 def namespaces(spec: Any, problems: Problems) -> None:
     seen = set()
     for index, entry in enumerate(spec.get("linux", {}).get("namespaces", ())):
@@ -242,6 +217,6 @@ def hooks(spec: Any, problems: Problems) -> None:
 
 PROCESS = (process, rlimits)
 ALL = (
-    version, root, process, rlimits, names, mounts, namespaces, mappings, time_offsets, devices, cgroup, paths, sysctls,
+    version, root, process, rlimits, names, namespaces, mappings, time_offsets, devices, cgroup, paths, sysctls,
     hooks,
 )  # fmt: skip

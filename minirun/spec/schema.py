@@ -32,6 +32,16 @@ PROCESS = {
     "oomScoreAdj": "int32",
 }
 
+MOUNT = {
+    "": ("destination",),
+    "destination": "str",
+    "source": "str",
+    "type": "str",
+    "options": ["str"],
+    "uidMappings": ID_MAPPINGS,
+    "gidMappings": ID_MAPPINGS,
+}
+
 MEMORY = {
     "limit": "int64",
     "reservation": "int64",
@@ -140,7 +150,7 @@ CONFIG = {
     "root": {"": ("path",), "path": "str", "readonly": "bool"},
     "hostname": "str",
     "domainname": "str",
-    "mounts": [{"": ("destination",), "destination": "str", "source": "str", "type": "str", "options": ["str"]}],
+    "mounts": [MOUNT],
     "hooks": dict.fromkeys(HOOK_NAMES, [HOOK]),
     "annotations": ("map", "str"),
     "linux": LINUX,
@@ -159,8 +169,6 @@ UNSUPPORTED = (
     "/process/ioPriority",
     "/process/execCPUAffinity",
     "/process/commandLine",
-    "/mounts/*/uidMappings",
-    "/mounts/*/gidMappings",
     "/linux/resources/cpu/realtimeRuntime",
     "/linux/resources/cpu/realtimePeriod",
     "/vm",

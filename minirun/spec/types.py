@@ -54,6 +54,8 @@ class Mount(TypedDict, total=False):
     source: str
     type: str
     options: list[str]
+    uidMappings: list[IdMapping]
+    gidMappings: list[IdMapping]
 
 
 class Hook(TypedDict, total=False):

@@ -36,5 +36,11 @@ long minirun_receive(int socket, void *data, size_t size, int *passed);
 int minirun_listen(const char *path);
 int minirun_connect(const char *path, int stream);
 int minirun_pidfd_getfd(int pidfd, int number);
+int minirun_open_tree(int fd, unsigned flags);
+int minirun_mount_setattr(int mount, unsigned flags, uint64_t propagation, int user_namespace);
+int minirun_fsopen(const char *type);
+int minirun_fsconfig(int context, const char *key, const char *value);
+int minirun_fsmount(int context);
+int minirun_user_namespace(const char *uid_map, const char *gid_map, const char **call, const char **path);
 
 #endif

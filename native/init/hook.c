@@ -16,7 +16,7 @@ static void run_hook(struct ctx *c, const struct op *op)
     const char **env = make_vector(S(op, HOOK_ENV), N(op, HOOK_ENV), NULL);
     if (*S(op, HOOK_CWD) && sys_chdir(S(op, HOOK_CWD)) < 0)
         sys_exit(126);
-    if (!args || !env || sc3(lseek, c->state_fd, 0, 0) < 0 || sys_dup3(c->state_fd, 0, 0) < 0 ||
+    if (!args || !env || sc3(lseek, c->passed_fd, 0, 0) < 0 || sys_dup3(c->passed_fd, 0, 0) < 0 ||
         sc3(close_range, 3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
         sys_exit(126);
     sc3(execve, P(S(op, HOOK_PATH)), P(args), P(env));

@@ -5,7 +5,8 @@
  *   plan.c     the bytes of a plan, bounds-checked                   (minirun/plan/wire.py writes them)
  *   sync.c     messages to and from the host                         (minirun/engine/protocol.py is the other end)
  *   path.c     the only file that resolves container paths
- *   mount.c    the rootfs, new file systems, binds, attributes, masks
+ *   mount.c    the rootfs, new file systems, attributes, masks
+ *   bind.c     binds
  *   copyup.c   tmpcopyup
  *   node.c     devices, directories, links
  *   pivot.c    leaving the old root
@@ -56,7 +57,7 @@ struct ctx {
     int dev_fd;               /* the tmpfs we put on /dev, or the rootfs's own dev directory */
     int proc_fd;              /* our own detached procfs */
     int mask_fd;              /* the empty read-only tmpfs that covers masked directories */
-    int state_fd;             /* the state document for hooks */
+    int passed_fd;            /* what came with the last GO: the hooks' state, or a mount that the host made */
     const struct op *seccomp; /* the filter that op_exec is to load; NULL: none, or it is in force */
     bool filtered;            /* a filter is in force: any system call may fail, kill, or wait for somebody */
     bool cwd_done;
@@ -131,6 +132,9 @@ int op_seccomp(struct ctx *c, const struct op *op);
 int seccomp_load(struct ctx *c);
 int op_exec(struct ctx *c, const struct op *op);
 int copy_up(struct ctx *c, int from, int to);
+int set_attributes(int mount, unsigned flags, uint64_t set, uint64_t clear);
+int take_passed(struct ctx *c);
+int mounted(struct ctx *c, const char *target, int mount);
 const char **make_vector(const char *first, size_t count, const char *extra);
 
 #endif

@@ -192,7 +192,7 @@ static int classic_mount(struct ctx *c, const struct op *op, int target)
     return (int)sc5(mount, P(S(op, MOUNT_SOURCE)), P(path), P(S(op, MOUNT_FSTYPE)), flags, P(data));
 }
 
-static int set_attributes(int mount, unsigned flags, uint64_t set, uint64_t clear)
+int set_attributes(int mount, unsigned flags, uint64_t set, uint64_t clear)
 {
     struct mount_attr attr = {.attr_set = set, .attr_clr = clear};
     if (set & MOUNT_ATTR__ATIME)
@@ -200,6 +200,23 @@ static int set_attributes(int mount, unsigned flags, uint64_t set, uint64_t clea
     if (!attr.attr_set && !attr.attr_clr)
         return 0;
     return sys_mount_setattr(mount, flags, &attr);
+}
+
+int take_passed(struct ctx *c)
+{
+    int fd = c->passed_fd;
+    c->passed_fd = -1;
+    return fd < 0 ? fail(EBADF, "recvmsg: no mount") : fd;
+}
+
+/* What lies on / is the rootfs from now on: every later path begins there. */
+int mounted(struct ctx *c, const char *target, int mount)
+{
+    if (!text_equal(target, "/"))
+        return sys_close(mount);
+    sys_close(c->root_fd);
+    c->root_fd = mount;
+    return 0;
 }
 
 int op_mount(struct ctx *c, const struct op *op)
@@ -211,11 +228,14 @@ int op_mount(struct ctx *c, const struct op *op)
     int target = path_make_directory(c, target_path, plain ? 0 : RESOLVE_NO_SYMLINKS);
     if (target < 0)
         return -1;
-    if (has_long_value(c, op)) {
+    bool mapped = N(op, MOUNT_FLAGS) & MOUNT_MAPPED;
+    if (!mapped && ((N(op, MOUNT_FLAGS) & MOUNT_CLASSIC) || has_long_value(c, op))) {
         c->detail = target_path;
+        if (text_equal(target_path, "/")) /* only a mount that is held open can become the rootfs */
+            return fail(E2BIG, "fsconfig");
         return classic_mount(c, op, target) < 0 ? -1 : sys_close(target);
     }
-    int mount = new_mount(c, op);
+    int mount = mapped ? take_passed(c) : new_mount(c, op);
     if (mount < 0)
         return -1;
     if ((N(op, MOUNT_FLAGS) & MOUNT_MODE_OF_TARGET) && take_mode_of(mount, target) < 0)
@@ -228,32 +248,9 @@ int op_mount(struct ctx *c, const struct op *op)
         return -1;
     sys_close(target);
     if (!(N(op, MOUNT_FLAGS) & MOUNT_IS_DEV))
-        return sys_close(mount);
+        return mounted(c, target_path, mount);
     c->dev_fd = mount;
     return 0;
-}
-
-int op_bind(struct ctx *c, const struct op *op)
-{
-    c->detail = S(op, BIND_SOURCE);
-    unsigned recursive = N(op, BIND_FLAGS) & BIND_RECURSIVE ? AT_RECURSIVE : 0;
-    int tree = sys_open_tree(AT_FDCWD, S(op, BIND_SOURCE), OPEN_TREE_CLONE | recursive);
-    struct statx is;
-    if (tree < 0)
-        return -1;
-    if (set_attributes(tree, 0, N(op, BIND_ATTR_SET), N(op, BIND_ATTR_CLR)) < 0 ||
-        set_attributes(tree, AT_RECURSIVE, N(op, BIND_REC_SET), N(op, BIND_REC_CLR)) < 0)
-        return -1;
-    int kind = path_kind(tree, &is);
-    int target =
-        kind == 0040000 ? path_make_directory(c, S(op, BIND_TARGET), 0) : path_make_file(c, S(op, BIND_TARGET), 0);
-    if (kind < 0 || target < 0)
-        return -1;
-    c->detail = S(op, BIND_TARGET);
-    if (sys_move_mount(tree, target) < 0)
-        return -1;
-    sys_close(target);
-    return sys_close(tree);
 }
 
 /* -2: not there, and that is fine. */

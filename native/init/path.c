@@ -65,41 +65,12 @@ int path_parent(struct ctx *c, const char *path, const char **name)
     return fd;
 }
 
-/* Make the directories of `rest`, one by one, each from its parent's descriptor; `fd` is used up. */
-static int make_below(int fd, const char *rest)
+/* The longest part of `path` that is there, as a descriptor; *missing is the rest of it. */
+static int open_longest(struct ctx *c, const char *path, uint64_t resolve, const char **missing)
 {
-    char name[256];
-    while (fd >= 0) {
-        size_t n = 0;
-        while (*rest == '/')
-            rest++;
-        while (*rest && *rest != '/' && n < sizeof name)
-            name[n++] = *rest++;
-        if (n == 0)
-            break;
-        int child = n < sizeof name ? 0 : fail(ENAMETOOLONG, "path");
-        if (child == 0) {
-            name[n] = '\0';
-            child = make_component(fd, name, true);
-        }
-        sys_close(fd);
-        fd = child;
-    }
-    return fd;
-}
-
-/*
- * mkdir -p: find the longest part that exists, then make the rest below its descriptor.  What is made stays
- * below what was found, even if the tree is renamed meanwhile.
- */
-int path_make_directory(struct ctx *c, const char *path, uint64_t resolve)
-{
-    c->detail = path;
-    int fd = path_open(c, path, O_DIRECTORY, resolve);
-    if (fd >= 0 || last_failure.err != ENOENT)
-        return fd;
     char part[PATH_SIZE];
     size_t end = text_length(path);
+    int fd = -1;
     if (text_join(part, sizeof part, path, "", "") < 0)
         return -1;
     while (fd < 0 && end > 0) {
@@ -110,48 +81,81 @@ int path_make_directory(struct ctx *c, const char *path, uint64_t resolve)
         if (fd < 0 && last_failure.err != ENOENT)
             return -1;
     }
-    return make_below(fd, path + end);
+    *missing = path + end;
+    return fd;
 }
 
-/* Where the link `name` in `parent` (the directory of `path`) leads, as a path from the root, into `to`. */
-static int link_target(int parent, const char *name, const char *path, char *to)
+/* Where the link `name` in `parent` leads, as a path from the root: `path` up to `name`, what it says, `rest`. */
+static int link_target(int parent, const char *name, const char *path, const char *rest, char *to)
 {
     char target[PATH_SIZE], directory[PATH_SIZE];
     long n = sc4(readlinkat, parent, P(name), P(target), sizeof target - 1);
     if (n < 0 || text_join(directory, sizeof directory, path, "", "") < 0)
         return -1;
     target[n] = '\0';
-    directory[text_length(path) - text_length(name)] = '\0';
-    return text_join(to, PATH_SIZE, target[0] == '/' ? "" : directory, target, "");
+    directory[text_length(path) - text_length(rest) - text_length(name)] = '\0';
+    return text_join(to, PATH_SIZE, target[0] == '/' ? "" : directory, target, rest);
+}
+
+#define LEADS_ON -2 /* a link is in the way: `followed` is the path that it makes of this one */
+
+/* What is missing of `path`, a component at a time, each in the descriptor of the one before. */
+static int make_missing(struct ctx *c, const char *path, bool directory, uint64_t resolve, char *followed)
+{
+    const char *rest;
+    int fd = open_longest(c, path, resolve, &rest);
+    char name[256];
+    while (fd >= 0) {
+        size_t n = 0;
+        while (*rest == '/')
+            rest++;
+        while (*rest && *rest != '/' && n < sizeof name)
+            name[n++] = *rest++;
+        if (n == 0)
+            break;
+        name[n < sizeof name ? n : 0] = '\0';
+        bool sound = *name && !text_equal(name, ".."); /* above what is not there is nowhere */
+        int child =
+            sound ? make_component(fd, name, directory || *rest) : fail(*name ? ELOOP : ENAMETOOLONG, "path");
+        if (sound && child < 0 && last_failure.err == ELOOP && !(resolve & RESOLVE_NO_SYMLINKS))
+            child = link_target(fd, name, path, rest, followed) < 0 ? -1 : LEADS_ON;
+        sys_close(fd);
+        fd = child;
+    }
+    return fd;
 }
 
 /*
- * A file to mount on, made if missing.  A dangling link in its place (/etc/resolv.conf of many images) is followed,
- * as runc and crun do, and what it leads to is made: inside the rootfs, because it is resolved like every path.
+ * mkdir -p, and for a file its last component.  A dangling link on the way (/etc/resolv.conf of many images, /var/run
+ * to a /run that is not there) is followed, as runc and crun do, and what it leads to is made: inside the rootfs,
+ * because it is resolved like every path.  What is made stays below what was found, even if the tree is renamed
+ * meanwhile.
  */
-int path_make_file(struct ctx *c, const char *path, uint64_t resolve)
+static int path_make(struct ctx *c, const char *path, bool directory, uint64_t resolve)
 {
     const char *asked = path;
-    char followed[PATH_SIZE];
-    for (int links = 0; links < 8; links++) {
+    char followed[2][PATH_SIZE]; /* the path that a link has made, and the next one */
+    for (int links = 0; links < 40; links++) {
         c->detail = asked;
-        int fd = path_open(c, path, 0, resolve);
+        int fd = path_open(c, path, directory ? O_DIRECTORY : 0, resolve);
         if (fd >= 0 || last_failure.err != ENOENT)
             return fd;
-        const char *name;
-        int parent = path_parent(c, path, &name);
-        if (parent < 0)
-            return -1;
-        fd = make_component(parent, name, false);
-        bool dangling = fd < 0 && last_failure.err == ELOOP;
-        int led = dangling ? link_target(parent, name, path, followed) : 0;
-        sys_close(parent);
-        c->detail = asked;
-        if (!dangling || led < 0)
-            return dangling ? -1 : fd;
-        path = followed;
+        fd = make_missing(c, path, directory, resolve, followed[links & 1]);
+        if (fd != LEADS_ON)
+            return fd;
+        path = followed[links & 1];
     }
     return fail(ELOOP, "openat2");
+}
+
+int path_make_directory(struct ctx *c, const char *path, uint64_t resolve)
+{
+    return path_make(c, path, true, resolve);
+}
+
+int path_make_file(struct ctx *c, const char *path, uint64_t resolve)
+{
+    return path_make(c, path, false, resolve);
 }
 
 /*

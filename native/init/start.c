@@ -106,7 +106,7 @@ static int set_dumpable(struct ctx *c)
 int init_main(int argc, char **argv)
 {
     static struct ctx c = {
-        .root_fd = -1, .dev_fd = -1, .proc_fd = -1, .mask_fd = -1, .state_fd = -1, .target_fd = -1};
+        .root_fd = -1, .dev_fd = -1, .proc_fd = -1, .mask_fd = -1, .passed_fd = -1, .target_fd = -1};
     int64_t base = argc == 2 ? text_parse(argv[1], '\0') : -1;
     if (base < 3 || base > 1 << 20)
         return 2;

@@ -113,7 +113,7 @@ int sync_send_fd(struct ctx *c, unsigned type, int fd)
     return send_message(c->sync_fd >= 0 ? c->sync_fd : c->gate_fd, &m, fd);
 }
 
-/* One word from the host; a descriptor with it is the hooks' state. End of file: the host is gone, so are we. */
+/* One word from the host; a descriptor with it is for the operation that follows. End of file: the host is gone, so are we. */
 static uint32_t receive_order(struct ctx *c, int socket)
 {
     uint32_t order = 0;
@@ -125,9 +125,9 @@ static uint32_t receive_order(struct ctx *c, int socket)
     if (n != sizeof order)
         return 0;
     if (h.control_length >= sizeof control - sizeof control.padding && control.type == SCM_RIGHTS_TYPE) {
-        if (c->state_fd >= 0)
-            sys_close(c->state_fd);
-        c->state_fd = control.fd;
+        if (c->passed_fd >= 0)
+            sys_close(c->passed_fd);
+        c->passed_fd = control.fd;
     }
     return order;
 }

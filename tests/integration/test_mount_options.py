@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Bundle, Json, Runtime
+from tests.conftest import Bundle, Json, Runtime, run
 from tests.integration.seen import ask, mounts
 
 pytestmark = pytest.mark.needs("root", "busybox")
@@ -160,7 +160,89 @@ def test_recursive_options_reach_what_is_below(
     assert below in found["/home/sub"].options
 
 
-def test_unsupported_options_are_refused(minirun: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+# The recursive ones: options -> what the root of the tree shows (and what not), what a mount below does.
+TREES: dict[tuple[str, ...], tuple[set[str], set[str], set[str], set[str]]] = {
+    ("rro",): ({"ro"}, set(), {"ro"}, set()),
+    ("rrw", "ro"): ({"ro"}, set(), {"rw"}, {"ro"}),
+    ("ro", "rrw"): ({"rw"}, {"ro"}, {"rw"}, {"ro"}),
+    ("rro", "rw"): ({"rw"}, {"ro"}, {"ro"}, set()),
+    ("rro", "rrw"): ({"rw"}, {"ro"}, {"rw"}, {"ro"}),
+    ("rnosuid", "rnodev", "rnoexec", "rnodiratime", "rnosymfollow"): (
+        {"nosuid", "nodev", "noexec", "nodiratime", "nosymfollow"}, set(),
+        {"nosuid", "nodev", "noexec", "nodiratime", "nosymfollow"}, set(),
+    ),
+    (
+        "rnosuid", "rsuid", "rnodev", "rdev", "rnoexec", "rexec", "rnodiratime", "rdiratime", "rnosymfollow",
+        "rsymfollow",
+    ): (
+        set(), {"nosuid", "nodev", "noexec", "nodiratime", "nosymfollow"},
+        set(), {"nosuid", "nodev", "noexec", "nodiratime", "nosymfollow"},
+    ),
+    ("rnoatime",): ({"noatime"}, {"relatime"}, {"noatime"}, {"relatime"}),
+    ("rnoatime", "ratime"): ({"relatime"}, {"noatime"}, {"relatime"}, {"noatime"}),
+    ("rnoatime", "rrelatime"): ({"relatime"}, {"noatime"}, {"relatime"}, {"noatime"}),
+    ("rrelatime", "rnorelatime"): ({"relatime"}, set(), {"relatime"}, set()),
+    ("rstrictatime",): (set(), {"relatime", "noatime"}, set(), {"relatime", "noatime"}),
+    ("rstrictatime", "rnostrictatime"): ({"relatime"}, set(), {"relatime"}, set()),
+    ("rnoatime", "strictatime"): (set(), {"relatime", "noatime"}, {"noatime"}, set()),
+    ("noatime", "rrelatime"): ({"relatime"}, {"noatime"}, {"relatime"}, {"noatime"}),
+}  # fmt: skip
+
+
+def test_every_recursive_option(minirun: Runtime, bundle: Bundle, tmp_path: Path, clean_host: None) -> None:
+    """A bind of a tree with a mount in it, once for each row, in one container."""
+    tree = tmp_path / "tree"
+    (tree / "sub").mkdir(parents=True)
+    for index, options in enumerate(TREES):
+        bind(bundle, tree, f"/home/{index}", "rbind", *options)
+    bundle.args("/probe", "mountinfo")
+    words = [str(minirun.program), "--root", str(minirun.root), "run", "-b", str(bundle.write()), minirun.name()]
+    script = 'mount -t tmpfs none "$1"; shift; exec "$@"'
+    done = run("unshare", "-m", "sh", "-ec", script, "sh", tree / "sub", *words)
+    found = mounts(done.stdout)
+    for index, (options, (wanted, unwanted, below, not_below)) in enumerate(TREES.items()):
+        shown, under = found[f"/home/{index}"].options, found[f"/home/{index}/sub"].options
+        assert wanted <= shown and not unwanted & shown, f"{options}: {sorted(shown)}"
+        assert below <= under and not not_below & under, f"{options}, below: {sorted(under)}"
+
+
+def test_recursive_options_of_a_new_file_system(minirun: Runtime, bundle: Bundle) -> None:
+    """Its tree is itself; both orders of a pair hold there, too."""
+    for index, options in enumerate(TREES):
+        tmpfs(bundle, f"/home/{index}", *options)
+    found = mounts(ask(minirun, bundle, "mountinfo")[0])
+    for index, (options, (wanted, unwanted, _, _)) in enumerate(TREES.items()):
+        shown = found[f"/home/{index}"].options
+        assert wanted <= shown and not unwanted & shown, f"{options}: {sorted(shown)}"
+
+
+def test_words_that_only_some_file_systems_know(minirun: Runtime, bundle: Bundle) -> None:
+    """iversion and mand are flags of mount(2): no file system calls them an unknown option; what they undo is gone."""
+    for index, options in enumerate((["iversion"], ["mand"], ["sync", "async"], ["lazytime", "nolazytime"])):
+        tmpfs(bundle, f"/home/{index}", *options)
+    bundle.config["mounts"].append(
+        {"destination": "/home/ramfs", "type": "ramfs", "source": "none", "options": ["iversion", "nosuid", "mode=750"]}
+    )
+    seen = ask(minirun, bundle, "mountinfo", "stat /home/ramfs")
+    found = mounts(seen[0])
+    assert not {"sync", "lazytime"} & (found["/home/2"].superblock | found["/home/3"].superblock)
+    assert "nosuid" in found["/home/ramfs"].options and seen[1].startswith("dir 0750")
+
+
+@pytest.mark.parametrize("option", ["x-systemd.automount", "X-mount.mkdir", "rdefaults", "rsync", "no-such-word"])
+def test_unknown_options_are_for_the_file_system(
+    minirun: Runtime, bundle: Bundle, clean_host: None, option: str
+) -> None:
+    """mount(8)'s own words too, as under runc; and of a bind they are nothing, with a warning."""
+    tmpfs(bundle, "/home", option)
+    done = minirun.run(bundle)
+    assert done.returncode == 125 and f"tmpfs: Unknown parameter '{option}'" in done.stderr
+    bundle.config["mounts"][-1] = {"destination": "/home", "source": "rootfs/etc", "options": ["bind", option]}
+    done = minirun.run(bundle)
+    assert done.returncode == 0 and f"/mounts/7/options: {option} means nothing to a bind mount" in done.stderr
+
+
+def test_id_mapping_needs_ids(minirun: Runtime, bundle: Bundle, tmp_path: Path) -> None:
     bind(bundle, tmp_path, "/home", "bind", "idmap")
     done = minirun.run(bundle)
     assert done.returncode == 125 and "/mounts/7/options/1" in done.stderr

@@ -53,6 +53,13 @@ def mapped() -> Plan:
     document["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
     document["process"]["user"] = {"uid": 1000, "gid": 1000, "additionalGids": [10, 20], "umask": 0o27}
     document["process"]["oomScoreAdj"] = -500
+    rows = [{"containerID": 0, "hostID": 7, "size": 9}]
+    document["mounts"] += [
+        {"destination": "/own", "source": "/srv/own", "options": ["rbind", "ridmap", "ro"]},
+        {"destination": "/set", "source": "o", "options": ["bind", "idmap"], "uidMappings": rows, "gidMappings": rows},
+        {"destination": "/crun", "source": "c", "options": ["bind", "idmap=uids=@0-998-4;gids=0-5-1"]},
+        {"destination": "/tmp", "source": "tmpfs", "type": "tmpfs", "options": ["idmap", "size=1m", "ro"]},
+    ]
     return planned(document)
 
 
@@ -124,6 +131,8 @@ def mounted() -> Plan:
         },
         {"destination": "/data", "type": "none", "options": ["remount", "bind", "ro", "rnodev", "unbindable"]},
         {"destination": "/overlay", "source": "overlay", "type": "overlay", "options": ["lowerdir=/l", "ro", "sync"]},
+        {"destination": "/links", "source": "/l", "options": ["bind", "src-nofollow", "dest-nofollow", "copy-symlink"]},
+        {"destination": "/versions", "source": "/dev/sdb", "type": "ext4", "options": ["iversion"]},
         {"destination": "/", "options": ["rshared"]},
     ]
     document["linux"]["rootfsPropagation"] = "rshared"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from minirun.cgroups import device_program
-from minirun.linux import lib, statfs
+from minirun.linux import lib, mountfd, statfs
 from minirun.plan import mountflags, namespaces, process
 from minirun.spec.rules import RLIMITS
 from native import build
@@ -25,6 +25,10 @@ def test_mount_attributes() -> None:
     for name in ATTRIBUTES:
         assert getattr(mountflags, name) == getattr(lib, f"MOUNT_ATTR_{name}"), name
     assert lib.MOUNT_ATTR__ATIME == mountflags.ATIME_MASK
+
+
+def test_flags_of_paths() -> None:
+    assert lib.AT_RECURSIVE == mountfd.AT_RECURSIVE
 
 
 def test_propagation() -> None:
@@ -60,6 +64,7 @@ def test_every_constant_is_compared() -> None:
     used = {f"CLONE_NEW{word}" for word in CLONE_NAMES.values()} | {f"MOUNT_ATTR_{name}" for name in ATTRIBUTES}
     used |= {"MOUNT_ATTR__ATIME", *(f"RLIMIT_{name}" for name in RLIMITS)}
     used |= {f"MS_{name}" for name in ("REC", "PRIVATE", "SLAVE", "SHARED", "UNBINDABLE")}
+    used |= {"AT_RECURSIVE"}
     used |= {"CAP_CHOWN", "CAP_SYS_ADMIN", "CAP_CHECKPOINT_RESTORE", "CGROUP2_SUPER_MAGIC", "PROC_SUPER_MAGIC"}
     used |= {f"BPF_DEVCG_{word}" for word in ("ACC_MKNOD", "ACC_READ", "ACC_WRITE", "DEV_BLOCK", "DEV_CHAR")}
     assert set(build.CONSTANTS.split()) == used

@@ -7,6 +7,7 @@ from hypothesis import given, strategies as st
 
 from minirun.plan import mountflags as m
 from minirun.plan.mountflags import ATTRIBUTES, MountOptions, parse
+from minirun.plan.mounts import of_one_mount
 
 # config.md, Linux mount options: every one that must be known, with attributes set and cleared.
 EFFECT = {
@@ -26,10 +27,7 @@ WITHOUT_EFFECT = ("async", "nolazytime", "nomand", "noiversion", "silent", "loud
 
 
 def empty(**other: object) -> MountOptions:
-    values: dict[str, object] = {
-        "attr_set": 0, "attr_clr": 0, "rec_set": 0, "rec_clr": 0, "propagation": 0, "superblock": [], "data": [],
-        "bind": False, "recursive": False, "remount": False, "copy_up": False, "words": [],
-    }  # fmt: skip
+    values: dict[str, object] = {"superblock": [], "data": [], "words": []}
     return MountOptions(**{**values, **other})  # type: ignore[arg-type]
 
 
@@ -66,6 +64,14 @@ def test_propagation(option: str) -> None:
         ("rbind", empty(bind=True, recursive=True)),
         ("remount", empty(remount=True)),
         ("tmpcopyup", empty(copy_up=True)),
+        ("idmap", empty(idmap=True, words=["idmap"])),
+        ("ridmap", empty(idmap=True, idmap_tree=True, words=["ridmap"])),
+        ("ridmap=uids=0-0-1;gids=0-0-1", empty(idmap=True, idmap_tree=True, words=["ridmap"])),
+        ("src-nofollow", empty(source_nofollow=True, words=["src-nofollow"])),
+        ("dest-nofollow", empty(target_nofollow=True, words=["dest-nofollow"])),
+        ("copy-symlink", empty(copy_link=True, words=["copy-symlink"])),
+        ("rdefaults", empty(data=["rdefaults"], words=["rdefaults"])),
+        ("x-gvfs-hide", empty(data=["x-gvfs-hide"], words=["x-gvfs-hide"])),
         ("sync", empty(superblock=["sync"])),
         ("dirsync", empty(superblock=["dirsync"])),
         ("lazytime", empty(superblock=["lazytime"])),
@@ -93,12 +99,48 @@ def test_the_absence_of_something(option: str) -> None:
         (["noexec", "exec", "noexec"], m.NOEXEC, 0),
         (["noatime", "strictatime"], m.STRICTATIME, m.ATIME_MASK),
         (["strictatime", "relatime"], 0, m.ATIME_MASK),
+        (["noatime", "norelatime"], m.NOATIME, m.ATIME_MASK),
+        (["noatime", "nostrictatime"], m.NOATIME, m.ATIME_MASK),
+        (["strictatime", "atime"], m.STRICTATIME, m.ATIME_MASK),
+        (["noatime", "atime"], 0, m.ATIME_MASK),
+        (["ro", "rrw"], 0, 0),
+        (["rrw", "ro"], m.RDONLY, 0),
         (["nosuid", "nodev", "noexec", "ro"], m.NOSUID | m.NODEV | m.NOEXEC | m.RDONLY, 0),
     ],
 )
 def test_the_later_one_wins(options: list[str], on: int, off: int) -> None:
     made = parse(options)
     assert (made.attr_set, made.attr_clr) == (on, off)
+
+
+@pytest.mark.parametrize(
+    ("options", "own", "tree"),
+    [
+        (["ro", "rrw"], (0, 0), (0, m.RDONLY)),
+        (["rrw", "ro"], (m.RDONLY, 0), (0, m.RDONLY)),
+        (["rro", "rw"], (0, m.RDONLY), (m.RDONLY, 0)),
+        (["noatime", "rrelatime"], (0, 0), (0, m.ATIME_MASK)),
+        (["rnoatime", "strictatime"], (m.STRICTATIME, m.ATIME_MASK), (m.NOATIME, m.ATIME_MASK)),
+        (["rnosymfollow", "rsymfollow"], (0, 0), (0, m.NOSYMFOLLOW)),
+    ],
+)
+def test_a_tree_and_its_root(options: list[str], own: tuple[int, int], tree: tuple[int, int]) -> None:
+    """The tree first, then its root: what comes later wins there too."""
+    made = parse(options)
+    assert ((made.attr_set, made.attr_clr), (made.rec_set, made.rec_clr)) == (own, tree)
+    on, off = of_one_mount(made)
+    assert not on & off & ~m.ATIME_MASK
+
+
+def test_what_undoes_a_word_for_the_superblock() -> None:
+    assert parse(["sync", "async", "mand", "nomand", "lazytime", "nolazytime", "iversion", "noiversion"]) == empty()
+    assert parse(["async", "sync"]).superblock == ["sync"]
+
+
+def test_what_features_lists() -> None:
+    """Everything that `parse` knows, and nothing else: no word of the list is left for the file system."""
+    assert not [word for word in m.KNOWN if parse([word]).data]
+    assert {*EFFECT, *PROPAGATION, "rro", "idmap", "ridmap", "tmpcopyup", "rsymfollow"} <= set(m.KNOWN)
 
 
 KNOWN = [*EFFECT, *("r" + word for word in EFFECT), *PROPAGATION, "bind", "rbind", "sync", "size=1", "tmpcopyup"]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from minirun.errors import MinirunError
-from minirun.spec import resource_rules, rules
+from minirun.spec import mount_rules, resource_rules, rules
 from tests.unit.documents import Json, checked, default, put
 
-RULES = (*rules.ALL, *resource_rules.CREATE)
+RULES = (*rules.ALL, mount_rules.mounts, *resource_rules.CREATE)
 LONG = "/" + "x" * 5000
 USERNS = {"type": "user"}
 ROW = {"containerID": 0, "hostID": 1000, "size": 1}
@@ -50,8 +50,21 @@ CASES: list[tuple[str, Json, str, str]] = [
     ("mounts", {"/mounts/0": {"destination": "/d", "type": "bind"}}, "/mounts/0/source", "is missing: a bind mount needs one"),
     ("mounts", {"/mounts/0": {"destination": "/d", "source": "/s"}}, "/mounts/0/type", "is missing, and no option says bind"),
     ("mounts", {"/mounts/0": {"destination": "/d", "source": "/s", "type": "none", "options": ["ro"]}}, "/mounts/0/type", "is missing, and no option says bind"),
-    ("mounts", {"/mounts/1/options": ["ro", "idmap"]}, "/mounts/1/options/1", "idmap is not supported yet"),
-    ("mounts", {"/mounts/1/options": ["ridmap=x"]}, "/mounts/1/options/0", "ridmap=x is not supported yet"),
+    ("mounts", {"/mounts/1/options": ["ro", "idmap"]}, "/mounts/1/options/1", "idmap needs uidMappings and gidMappings, or a user namespace to take them from"),
+    ("mounts", {"/mounts/1/uidMappings": [ROW]}, "/mounts/1/gidMappings", "is missing: it must be given along with uidMappings"),
+    ("mounts", {"/mounts/1/options": ["ridmap"], "/mounts/1/gidMappings": [ROW]}, "/mounts/1/uidMappings", "is missing: it must be given along with gidMappings"),
+    ("mounts", {"/mounts/1/uidMappings": [ROW] * 341, "/mounts/1/gidMappings": [ROW]}, "/mounts/1/uidMappings", "must have at most 340 rows"),
+    ("mounts", {"/mounts/1/uidMappings": [ROW], "/mounts/1/gidMappings": [{**ROW, "size": 0}]}, "/mounts/1/gidMappings/0/size", "must not be 0"),
+    ("mounts", {"/mounts/0/options": ["idmap"], "/mounts/0/uidMappings": [ROW], "/mounts/0/gidMappings": [ROW]}, "/mounts/0/options/0", "proc shows a namespace of the container's, whose ids are mapped already"),
+    ("mounts", {"/mounts/1/options": ["remount", "idmap=uids=0-0-1;gids=0-0-1"]}, "/mounts/1/options/1", "a mount that is there keeps its mapping: the kernel does not change it"),
+    ("mounts", {"/mounts/1/options": ["idmap=uids=0-0-1;gids=0-0-1"], "/mounts/1/uidMappings": [ROW], "/mounts/1/gidMappings": [ROW]}, "/mounts/1/options/0", "gives a mapping, and so does /mounts/1/uidMappings"),
+    ("mounts", {"/mounts/1/options": ["ridmap=x"]}, "/mounts/1/options/0", "ridmap: 'x' is neither uids=... nor gids=..., each once"),
+    ("mounts", {"/mounts/1/options": ["idmap=uids=0-0-1"]}, "/mounts/1/options/0", "idmap: needs both uids=... and gids=..."),
+    ("mounts", {"/mounts/1/options": ["idmap=uids=0-0-1;uids=0-0-1"]}, "/mounts/1/options/0", "idmap: 'uids=0-0-1' is neither uids=... nor gids=..., each once"),
+    ("mounts", {"/mounts/1/options": ["idmap=uids=0-0;gids=0-0-1"]}, "/mounts/1/options/0", "idmap: '0-0' is not a range: [@]INSIDE-OUTSIDE-COUNT"),
+    ("mounts", {"/mounts/1/options": ["idmap=uids=0-0-0;gids=0-0-1"]}, "/mounts/1/options/0", "idmap: '0-0-0' is not a range of ids: from 0 to 4294967295, at least one"),
+    ("mounts", {"/mounts/1/options": ["idmap=uids=0-0-٣;gids=0-0-1"]}, "/mounts/1/options/0", "idmap: '0-0-٣' is not a range: [@]INSIDE-OUTSIDE-COUNT"),
+    ("mounts", {"/mounts/1/options": ["idmap=uids=0-4294967296-1;gids=0-0-1"]}, "/mounts/1/options/0", "idmap: '0-4294967296-1' is not a range of ids: from 0 to 4294967295, at least one"),
     ("namespaces", {"/linux/namespaces/0/type": "disk"}, "/linux/namespaces/0/type", "must be one of pid, network, mount, ipc, uts, user, cgroup, time, not 'disk'"),
     ("namespaces", {"/linux/namespaces/6": {"type": "pid"}}, "/linux/namespaces/6/type", "pid is given twice"),
     ("namespaces", {"/linux/namespaces/0/path": "proc/1/ns/pid"}, "/linux/namespaces/0/path", "must be an absolute path, not 'proc/1/ns/pid'"),
@@ -130,7 +143,7 @@ def test_every_message_is_provoked() -> None:
     """As many different messages as there are ``problems.add`` in the files: a new one needs its row here."""
     calls = [
         (str(module.__file__), node.lineno)
-        for module in (rules, resource_rules)
+        for module in (rules, mount_rules, resource_rules)
         for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add"
         and isinstance(node.func.value, ast.Name) and node.func.value.id == "problems"
@@ -185,6 +198,9 @@ def test_several_rules_at_once() -> None:
         {"/mounts/7": {"destination": "/", "options": ["rslave"]}},
         {"/mounts/7": {"destination": "/x", "type": "none", "options": ["remount", "ro"]}},
         {"/linux/namespaces/6": USERNS, "/linux/uidMappings": [ROW] * 340, "/linux/gidMappings": [ROW]},
+        {"/mounts/1/uidMappings": [ROW], "/mounts/1/gidMappings": [ROW]},
+        {"/mounts/1/options": ["ridmap=uids=@0-0-1#5-6-7;gids=0-0-4294967295"]},
+        {"/mounts/1/options": ["idmap"], "/linux/namespaces/6": {"type": "user", "path": "/proc/1/ns/user"}},
         {"/linux/namespaces/6": {"type": "user", "path": "/proc/1/ns/user"}},
         {
             "/linux/namespaces/6": {"type": "time"},

@@ -185,8 +185,8 @@ def test_sync_points(ops: list[Op], points: set[int]) -> None:
 
 def test_slots() -> None:
     assert wire.layout(Mount) == (
-        ["data", "attr_set", "attr_clr", "flags", "words"],
-        ["fstype", "source", "target", "data", "words"],
+        ["data", "attr_set", "attr_clr", "flags", "words", "maps"],
+        ["fstype", "source", "target", "data", "words", "maps"],
     )
     assert wire.layout(Wait) == ([], [])
     with pytest.raises(KeyError):
