@@ -24,16 +24,18 @@ def host_picture() -> dict[str, list[str]]:
             line.split(" ", 1)[1].split(" - ")[0] for line in Path("/proc/self/mountinfo").read_text().splitlines()
         ),
         "cgroups": sorted(cgroups),
-        "netns": sorted(
-            {os.readlink(p / "ns/net") for p in Path("/proc").iterdir() if p.name.isdigit() and readable(p / "ns/net")}
-        ),
+        "netns": sorted(network_namespaces()),
         "inits": sorted(inits),
     }
 
 
-def readable(path: Path) -> bool:
-    try:
-        os.readlink(path)
-    except OSError:
-        return False
-    return True
+def network_namespaces() -> set[str]:
+    """Of all processes; one that ends while we look is not there any more."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit():
+                found.add(os.readlink(entry / "ns/net"))
+        except OSError:
+            continue
+    return found
