@@ -25,6 +25,11 @@ def make_cgroup(site: Site, op: Any) -> None:
     if op.unit:
         make_unit(site, op)
         return
+    if op.resctrl:
+        from minirun.engine import resctrl
+
+        resctrl.make(site, op)
+        return
     directory = site.cgroup_root + op.path
     if tree.populated(directory):
         raise OSError(EBUSY, "it exists and has processes: another container's?", directory)
@@ -139,6 +144,23 @@ def write_task(site: Site, op: Any) -> None:
     tree.write(path, op.value)
 
 
+def interface(site: Site, op: Any) -> None:
+    from minirun.engine.interfaces import move
+
+    move(site, op)
+
+
+def tune(site: Site, op: Any) -> None:
+    """Init; or, before there is one, ourselves: it will inherit it."""
+    from minirun.linux import sched
+
+    try:
+        sched.CALLS[op.what](site.init.pid if site.init is not None else 0, op.numbers)
+    except OSError as error:
+        error.call = op.what  # type: ignore[attr-defined]
+        raise
+
+
 def rlimit(site: Site, op: Any) -> None:
     import resource
 
@@ -174,6 +196,8 @@ HANDLERS: dict[str, Callable[[Site, Any], None]] = {
     "seccomp": seccomp,
     "write_task": write_task,
     "rlimit": rlimit,
+    "tune": tune,
+    "interface": interface,
     "console": console,
     "hook": hook,
 }
@@ -186,6 +210,8 @@ CALLS = {
     "seccomp": "seccomp_rule_add",
     "write_task": "write",
     "rlimit": "prlimit",
+    "tune": "sched_setattr",
+    "interface": "rtnetlink",
     "console": "sendmsg",
     "hook": "execve",
 }

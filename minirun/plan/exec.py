@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minirun.plan import process, seccomp
+from minirun.plan import labels, process, seccomp
 from minirun.plan.container import Plan, Problems
 from minirun.plan.namespaces import CLONE
 from minirun.plan.ops import (
@@ -53,13 +53,18 @@ def plan(asked: ExecAsked) -> Plan:
     flags = 0
     for name in names:
         flags |= CLONE[name]
-    ops = seccomp.compile_filter(asked.spec, problems)
+    first, settled = affinity(program, asked.facts)
+    ops = seccomp.compile_filter(asked.spec, problems) + first
     ops += [Spawn(namespaces=[], flags=0, into_cgroup=asked.cgroup != "" and not asked.unit, pointer="")]
     if asked.unit:
         ops.append(MakeCgroup(path=asked.cgroup, controllers=[], unit=asked.unit, pointer="/linux/cgroupsPath"))
     adjustment = program.get("oomScoreAdj")
     if adjustment is not None:
         ops.append(WriteTask(file="oom_score_adj", value=str(adjustment), pointer="/process/oomScoreAdj"))
+    labels.check(program, {}, asked.facts, problems)
+    if labels.wanted(program, asked.facts):
+        ops.append(labels.host_proc())
+    ops += settled
     if names:
         ops.append(Join(path="", flags=flags, namespaces=names, pointer="/linux/namespaces"))
     if in_place(asked.spec):
@@ -67,8 +72,12 @@ def plan(asked: ExecAsked) -> Plan:
     if "user" in names:
         setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
         ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
+    ops += labels.of_keyring(program, asked.new_keyring)
     ops.append(Session(new_keyring=asked.new_keyring, pointer=""))
     ops += process.console(program, "")
+    ops += labels.of_program(program, asked.facts)
+    before_fork, after_fork = process.tunes_of_exec(program, asked.spec, asked.facts)
+    ops += before_fork
     early = seccomp.in_sight(asked.spec, program)
     ops += process.become_the_user(
         program, asked.facts, process.rlimits(program), problems,
@@ -77,8 +86,18 @@ def plan(asked: ExecAsked) -> Plan:
     )  # fmt: skip
     if "pid" in names or program.get("terminal"):
         ops.append(Session(new_keyring=False, fork="pid" in names, pointer="/linux/namespaces"))
+    ops += after_fork
     ops.append(Wait(pointer="/process"))
     ops += [] if early else seccomp.load_filter(asked.spec)
     ops += process.execute(program)
     problems.raise_any(asked.config)
     return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)
+
+
+def affinity(program: Process, facts: Facts) -> tuple[list[Op], list[Op]]:
+    """The CPUs before there is a process, and those once it is in the container's cgroup."""
+    if not facts.pinned and "execCPUAffinity" not in program:
+        return [], []
+    from minirun.plan import tune
+
+    return tune.initial_affinity(program), tune.final_affinity(program, facts.pinned)

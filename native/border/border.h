@@ -36,5 +36,8 @@ long minirun_receive(int socket, void *data, size_t size, int *passed);
 int minirun_listen(const char *path);
 int minirun_connect(const char *path, int stream);
 int minirun_pidfd_getfd(int pidfd, int number);
+int minirun_netlink(int netns);
+int minirun_sched_setattr(int pid, const int64_t values[7]);
+int minirun_ioprio_set(int pid, int value);
 
 #endif

@@ -1,4 +1,4 @@
-/* Namespaces, session, names, loopback. */
+/* Namespaces, session, names, interfaces. */
 #include "init.h"
 
 struct interface_request { /* struct ifreq of netdevice(7), the part for flags */
@@ -73,16 +73,18 @@ int op_session(struct ctx *c, const struct op *op)
     return 0;
 }
 
-int op_loopback(struct ctx *c, const struct op *op)
+/* Brings it up.  That is lo: what the host moves here, the host brings up. */
+int op_interface(struct ctx *c, const struct op *op)
 {
-    (void)op;
-    c->detail = "lo";
-    struct interface_request lo = {.name = "lo"};
-    int fd = (int)sc3(socket, 1 /* AF_UNIX: any socket carries the request */, 2 | O_CLOEXEC, 0);
-    if (fd < 0 || sys_ioctl(fd, GET_FLAGS, P(&lo)) < 0)
+    c->detail = S(op, INTERFACE_NAME);
+    struct interface_request wanted = {0};
+    if (text_join(wanted.name, sizeof wanted.name, c->detail, "", "") < 0)
         return -1;
-    lo.flags |= INTERFACE_UP;
-    if (sys_ioctl(fd, SET_FLAGS, P(&lo)) < 0)
+    int fd = (int)sc3(socket, 1 /* AF_UNIX: any socket carries the request */, 2 | O_CLOEXEC, 0);
+    if (fd < 0 || sys_ioctl(fd, GET_FLAGS, P(&wanted)) < 0)
+        return -1;
+    wanted.flags |= INTERFACE_UP;
+    if (sys_ioctl(fd, SET_FLAGS, P(&wanted)) < 0)
         return -1;
     return sys_close(fd);
 }
