@@ -13,7 +13,12 @@ import pytest
 
 from minirun.hints import HINTS
 from tests.conftest import Bundle, Runtime
-from tests.integration import provocations_cgroup, provocations_more, provocations_seccomp  # noqa: F401 (they enter their rows)
+from tests.integration import (  # noqa: F401 (they enter their rows)
+    provocations_cgroup,
+    provocations_kernel,
+    provocations_more,
+    provocations_seccomp,
+)
 from tests.integration.provocations import CANNOT, PROVOKED
 
 pytestmark = pytest.mark.needs("root", "busybox")

@@ -148,7 +148,7 @@ def devices() -> Plan:
 
 
 def tuned() -> Plan:
-    """Scheduling, IO, memory nodes, another word size, interfaces, labels, a share of the cache: on a host with all."""
+    """Scheduling, memory nodes, another word size, interfaces, labels, a share of the cache: on a host with all."""
     document = default()
     document["process"].update(
         scheduler={"policy": "SCHED_FIFO", "priority": 5, "flags": ["SCHED_FLAG_RESET_ON_FORK"]},
@@ -231,7 +231,7 @@ def executed() -> Plan:
 
 
 def affine() -> Plan:
-    """``exec`` on CPUs of its own, as a real-time process with labels, in a user namespace: the host sets priorities."""
+    """``exec`` on CPUs of its own, with labels, in a user namespace: there the host sets priorities."""
     document = default()
     document["linux"]["namespaces"].append({"type": "user"})
     document["linux"]["uidMappings"] = document["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 7, "size": 9}]
