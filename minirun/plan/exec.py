@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minirun.plan import labels, process, seccomp
 from minirun.plan.container import Plan, Problems
-from minirun.plan.namespaces import CLONE
+from minirun.plan.namespaces import CLONE, flags_of
 from minirun.plan.ops import (
     PIVOT_IN_PLACE,
     USER_SETGROUPS,
@@ -23,6 +23,7 @@ from minirun.spec.rules import in_place, namespace_types
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.facts import Facts
+    from minirun.plan.ops import Op
     from minirun.spec.types import Process, Spec
 
 
@@ -50,9 +51,6 @@ def plan(asked: ExecAsked) -> Plan:
     problems = Problems()
     program = asked.process
     names = [name for name in CLONE if name in namespace_types(asked.spec)]
-    flags = 0
-    for name in names:
-        flags |= CLONE[name]
     first, settled = affinity(program, asked.facts)
     ops = seccomp.compile_filter(asked.spec, problems) + first
     ops += [Spawn(namespaces=[], flags=0, into_cgroup=asked.cgroup != "" and not asked.unit, pointer="")]
@@ -65,13 +63,7 @@ def plan(asked: ExecAsked) -> Plan:
     if labels.wanted(program, asked.facts):
         ops.append(labels.host_proc())
     ops += settled
-    if names:
-        ops.append(Join(path="", flags=flags, namespaces=names, pointer="/linux/namespaces"))
-    if in_place(asked.spec):
-        ops.append(Pivot(flags=PIVOT_IN_PLACE, path=asked.rootfs, pointer="/root/path"))
-    if "user" in names:
-        setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
-        ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
+    ops += enter(asked, names)
     ops += labels.of_keyring(program, asked.new_keyring)
     ops.append(Session(new_keyring=asked.new_keyring, pointer=""))
     ops += process.console(program, "")
@@ -92,6 +84,19 @@ def plan(asked: ExecAsked) -> Plan:
     ops += process.execute(program)
     problems.raise_any(asked.config)
     return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)
+
+
+def enter(asked: ExecAsked, names: list[str]) -> list[Op]:
+    """Into all of the container's namespaces, and there to its root, and to its root user."""
+    ops: list[Op] = []
+    if names:
+        ops.append(Join(path="", flags=flags_of(names), namespaces=names, pointer="/linux/namespaces"))
+    if in_place(asked.spec):
+        ops.append(Pivot(flags=PIVOT_IN_PLACE, path=asked.rootfs, pointer="/root/path"))
+    if "user" in names:
+        setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
+        ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
+    return ops
 
 
 def affinity(program: Process, facts: Facts) -> tuple[list[Op], list[Op]]:

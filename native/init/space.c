@@ -44,6 +44,9 @@ int op_unshare(struct ctx *c, const struct op *op)
 static int fork_inside(struct ctx *c)
 {
     c->detail = "";
+    if (c->proc_fd >= 0) /* exec's is the host's /proc: nothing to bring into the container's sight */
+        sys_close(c->proc_fd);
+    c->proc_fd = -1;
     long pid = checked("clone", raw_syscall(__NR_clone, CLONE_PARENT | 17 /* SIGCHLD */, 0, 0, 0, 0, 0));
     if (pid < 0)
         return -1;
