@@ -56,6 +56,10 @@ def plan(asked: ExecAsked) -> Plan:
     ops += [Spawn(namespaces=[], flags=0, into_cgroup=asked.cgroup != "" and not asked.unit, pointer="")]
     if asked.unit:
         ops.append(MakeCgroup(path=asked.cgroup, controllers=[], unit=asked.unit, pointer="/linux/cgroupsPath"))
+    if "intelRdt" in asked.spec["linux"]:
+        from minirun.plan import resctrl
+
+        ops += resctrl.joined(asked, problems)
     adjustment = program.get("oomScoreAdj")
     if adjustment is not None:
         ops.append(WriteTask(file="oom_score_adj", value=str(adjustment), pointer="/process/oomScoreAdj"))

@@ -11,15 +11,14 @@ from minirun.plan.ops import MakeCgroup, Op
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.plan.container import Asked, Problems
+    from minirun.plan.exec import ExecAsked
 
 POINTER = "/linux/intelRdt"
 
 
-def groups(asked: Asked, problems: Problems) -> list[Op]:
-    """The group, then the one inside it that counts for this container alone."""
-    given = asked.spec["linux"].get("intelRdt")
-    if given is None:
-        return []
+def groups(asked: Asked | ExecAsked, problems: Problems) -> list[Op]:
+    """The group, then the one inside it that counts for this container alone; exec joins what create has made."""
+    given = asked.spec["linux"]["intelRdt"]
     mount = asked.facts.resctrl
     if not mount:
         problems.add(POINTER, "no resctrl file system is mounted on this host",
@@ -29,14 +28,21 @@ def groups(asked: Asked, problems: Problems) -> list[Op]:
     path = "" if group == "/" else f"/{group}"
     lines = [given.get("l3CacheSchema", ""), given.get("memBwSchema", ""), *given.get("schemata", [])]
     lines = [line for line in lines if line]
-    existing = bool(given.get("closID")) and not lines
-    ops: list[Op] = [
-        MakeCgroup(path=path or "/", controllers=[], properties=lines, resctrl=mount, existing=existing or not path,
-                   pointer=POINTER)
-    ]  # fmt: skip
+    existing = not path or (bool(given.get("closID")) and not lines)
+    ops = [MakeCgroup(path=path or "/", controllers=[], properties=lines, existing=existing, pointer=POINTER)]
     if given.get("enableMonitoring") or given.get("enableCMT") or given.get("enableMBM"):
         counted = f"{path}/mon_groups/{asked.container_id}"
-        ops.append(MakeCgroup(path=counted, controllers=[], resctrl=mount, pointer=f"{POINTER}/enableMonitoring"))
+        ops.append(MakeCgroup(path=counted, controllers=[], pointer=f"{POINTER}/enableMonitoring"))
+    for op in ops:
+        op.resctrl = mount
+    return [*ops]
+
+
+def joined(asked: ExecAsked, problems: Problems) -> list[Op]:
+    """The same for one more process: everything is there."""
+    ops = groups(asked, problems)
+    for op in ops:
+        op.properties, op.existing = [], True  # type: ignore[attr-defined]
     return ops
 
 

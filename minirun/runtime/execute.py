@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from minirun.plan.container import Plan
     from minirun.runtime.create import Request
     from minirun.runtime.store import State, Store
-    from minirun.spec.types import Capabilities, Process, Spec, User
+    from minirun.spec.types import Capabilities, Linux, Process, Spec, User
 
 
 # What a process document does not say is the container's, as in runc.
@@ -147,7 +147,8 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, Spec, str]
     spec: Spec = entry.config()
     config = request.process_file or state.config
     process = build_process(request, spec, config)
-    facts = host_facts.look_closer(host_facts.probe(), process, {})
+    linux: Linux = {"intelRdt": spec["linux"]["intelRdt"]} if "intelRdt" in spec["linux"] else {}
+    facts = host_facts.look_closer(host_facts.probe(), process, linux)
     asked = plan_exec.ExecAsked(
         spec=spec, process=process, facts=facts, container_id=state.id, config=config,
         rootfs=state.rootfs, cgroup=target_cgroup(state, request.cgroup), unit=state.unit if facts.rootless else "",

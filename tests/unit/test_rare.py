@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from minirun.errors import MinirunError
+from minirun.plan.exec import ExecAsked, plan as plan_exec
 from minirun.plan.ops import HOST, INIT
 from minirun.plan.resctrl import own
 from minirun.spec import rare
 from minirun.spec.check import rare_rules
-from tests.unit.documents import ROOT, USER, Json, default, host, planned, put
+from tests.unit.documents import ROOT, USER, Json, checked, default, host, planned, put
 
 USERNS = {"type": "user"}
 ROWS = [{"containerID": 0, "hostID": 100000, "size": 65536}]
@@ -122,3 +123,19 @@ def test_resctrl(given: Json, groups: list[tuple[str, list[str], bool]]) -> None
     assert [(op.path, op.properties, op.existing) for op in found] == groups
     assert own(made.ops, "web") == ["/r" + path for path, _, _ in reversed(groups) if path.endswith("/web")]
     assert made.unit == ""
+
+
+def test_exec_joins_the_group_as_it_is() -> None:
+    document = put(default(), "/linux/intelRdt", {"l3CacheSchema": "L3:0=f", "enableMonitoring": True})
+    asked = ExecAsked(
+        spec=checked(document),
+        process=document["process"],
+        facts=host(resctrl="/r"),
+        container_id="web",
+        config="c",
+        cgroup="/x",
+    )
+    found: list[Any] = [op for op in plan_exec(asked).ops if op.KIND == "make_cgroup"]
+    assert [(op.path, op.properties, op.existing, op.resctrl) for op in found] == [
+        ("/web", [], True, "/r"), ("/web/mon_groups/web", [], True, "/r"),
+    ]  # fmt: skip
