@@ -123,11 +123,10 @@ def create(store: Store, request: Request) -> Created:
     entry = store.reserve(request.container_id)
     state = State(
         id=request.container_id, bundle=request.bundle, created=now(), owner=facts.euid,
-        rootfs=rootfs, mountId=mount_id, annotations=spec.get("annotations", {}),
+        rootfs=rootfs, mountId=mount_id, annotations=spec.get("annotations", {}), claim=entry.path, config=name,
         cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
         unit=plan.unit, bus=manager.address if manager else "", cgroupDriver=request.options.cgroup_driver,
-        claim=entry.path, config=name, newKeyring=not request.options.no_new_keyring,
-        resctrl=resctrl_groups(plan, spec, request.container_id),
+        newKeyring=not request.options.no_new_keyring, resctrl=resctrl_groups(plan, spec, request.container_id),
     )  # fmt: skip
     site = make_site(plan, state, facts, name, request)
     site.systemd = manager

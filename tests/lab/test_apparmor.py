@@ -83,7 +83,7 @@ def test_a_false_proc_keeps_no_profile_away(minirun: Runtime, bundle: Bundle) ->
     false.mkdir(parents=True)
     (false / "exec").write_text("")
     name = minirun.start(bundle.args("/probe", "pause"))
-    words = ["exec", "-d", "--pid-file", bundle.path / "pid", name, "/probe", "pause"]
+    words: list[str | Path] = ["exec", "-d", "--pid-file", bundle.path / "pid", name, "/probe", "pause"]
     with open("/dev/null", "wb") as nowhere:  # a pipe would be held open by what goes on running
         assert minirun(*words, capture_output=False, stdout=nowhere, stderr=nowhere).returncode == 0
     for pid in (minirun.state(name)["pid"], (bundle.path / "pid").read_text()):
