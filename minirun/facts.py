@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import posix
 
-from minirun.linux.statfs import CGROUP2_SUPER_MAGIC, filesystem
+from minirun.linux.statfs import CGROUP2_SUPER_MAGIC, RDTGROUP_SUPER_MAGIC, filesystem
 from minirun.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.spec.types import Linux, Process
 
 CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 IDENTITY_MAP = ("0", "0", "4294967295")
@@ -26,6 +30,9 @@ class Facts(Record):
     cgroup_home         where containers go by default
     userns              do we run in a user namespace other than the first?
     systemd_root        with --systemd-cgroup: the cgroup below which systemd's manager has its units
+    pinned              may we not run on every CPU (sched_setaffinity(2), a cpuset)?
+    apparmor, selinux   is that security module in force?  Looked up where the configuration asks: ``look_closer``
+    resctrl             where the processor's resource control is mounted, "" if it is not; looked up likewise
     """
 
     euid: int
@@ -36,6 +43,10 @@ class Facts(Record):
     cgroup_delegated: bool
     userns: bool
     systemd_root: str = ""
+    pinned: bool = False
+    apparmor: bool = False
+    selinux: bool = False
+    resctrl: str = ""
 
     @property
     def rootless(self) -> bool:
@@ -96,7 +107,34 @@ def probe() -> Facts:
         cgroup_home=home,
         cgroup_delegated=delegated,
         userns=userns,
+        pinned=len(posix.sched_getaffinity(0)) < (posix.cpu_count() or 1),
     )
+
+
+def look_closer(facts: Facts, process: Process, linux: Linux) -> Facts:
+    """The facts that few configurations depend on."""
+    labels = process.get("apparmorProfile") or process.get("selinuxLabel") or linux.get("mountLabel")
+    if not labels and "intelRdt" not in linux:
+        return facts
+    return Facts(
+        **{
+            **{name: getattr(facts, name) for name in Facts.FIELDS},
+            "apparmor": read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
+            "selinux": posix.access("/sys/fs/selinux/enforce", posix.F_OK),
+            "resctrl": find_resctrl() if "intelRdt" in linux else "",
+        }
+    )
+
+
+def find_resctrl() -> str:
+    """The usual place, or else the first that mountinfo has."""
+    if filesystem("/sys/fs/resctrl") == RDTGROUP_SUPER_MAGIC:
+        return "/sys/fs/resctrl"
+    for line in read("/proc/self/mountinfo").splitlines():
+        left, _, right = line.partition(" - ")
+        if right.startswith("resctrl "):
+            return left.split()[4]
+    return ""
 
 
 def as_root(facts: Facts) -> Facts:

@@ -37,6 +37,14 @@ def by_the_host(op: Op, detail: str) -> bool:
     return op.actor == "host"
 
 
+def call_is(name: str) -> Callable[[Op, str], bool]:
+    return lambda op, detail: op.__dict__.get("what") == name
+
+
+def word_is(word: str) -> Callable[[Op, str], bool]:
+    return lambda op, detail: op.__dict__.get("words", [""])[0] == word
+
+
 HINTS = (
     Hint(
         name="script-crlf", kind="exec", errno="ENOENT", when=lambda op, detail: detail.startswith("script") and "\r" in detail,
@@ -109,6 +117,7 @@ HINTS = (
     Hint(name="rootfs-not-directory", kind="root", errno="ENOTDIR", text="a root file system is a directory"),
     Hint(name="rootfs-closed", kind="root", errno="EACCES", text="the user that the container's root is mapped to must be able to cross every directory above the rootfs (chmod o+x)"),
     Hint(name="root-readonly", kind="mount", errno="EROFS", text="{detail} does not exist and the rootfs is read-only: make the directory in it"),
+    Hint(name="device-differs", kind="node", errno="ENXIO", text="in a user namespace the host's node of that path is bound, and the host's {detail} is another device"),
     Hint(name="device-exists", kind="node", errno="EEXIST", text="{detail} exists in the rootfs and is something else"),
     Hint(name="terminal-devpts", kind="console", errno="ENOENT", text="a terminal needs a devpts mount on /dev/pts: add it to /mounts, or set /process/terminal to false"),
     Hint(name="terminal-not-pty", kind="console", errno="ENXIO", text="{detail} in the container is not the pty multiplexer"),
@@ -118,6 +127,8 @@ HINTS = (
     Hint(name="user-unmapped", kind="user", errno="EINVAL", text="the uid or a gid of /process/user is not in /linux/uidMappings or gidMappings"),
     Hint(name="cwd-missing", kind="chdir", errno="ENOENT", text="/process/cwd is looked up inside the rootfs"),
     Hint(name="cwd-not-directory", kind="node", errno="ENOTDIR", text="something on the way to {detail} is a file in the rootfs"),
+    Hint(name="apparmor-profile", kind="write_proc", errno="ENOENT", when=lambda op, detail: detail == "self/attr/apparmor/exec",
+         text="no profile of that name is loaded: apparmor_parser --replace FILE loads one, aa-status lists those that are"),
     Hint(name="sysctl-unknown", kind="write_proc", errno="ENOENT", text="this kernel has no such sysctl, or not in a namespace"),
     Hint(name="sysctl-value", kind="write_proc", errno="EINVAL", text="the kernel refuses the value"),
     Hint(name="maps-denied", kind="write_task", errno="EPERM", when=lambda op, detail: op.__dict__.get("file") in ("uid_map", "gid_map"),
@@ -134,6 +145,22 @@ HINTS = (
          text="this kernel refuses the program, or a flag in /linux/seccomp/flags"),
     Hint(name="exec-filtered", kind="exec", errno="EPERM", when=detail_starts("filtered"),
          text="the system call filter of /linux/seccomp is in force by then, and forbids execve(2) itself"),
+    Hint(name="scheduler-iso", kind="tune", errno="EINVAL", when=word_is("SCHED_ISO"), text="SCHED_ISO is a name without a policy: no Linux has it (sched(7))"),
+    Hint(name="scheduler-value", kind="tune", errno="EINVAL", when=call_is("sched_setattr"),
+         text="the kernel refuses these together (sched_setattr(2)); the shortest and longest period of SCHED_DEADLINE are sysctl kernel.sched_deadline_period_min_us and _max_us"),
+    Hint(name="deadline-cpus", kind="tune", errno="EPERM", when=word_is("SCHED_DEADLINE"),
+         text="SCHED_DEADLINE needs CAP_SYS_NICE, and every CPU: it goes with neither /linux/resources/cpu/cpus nor execCPUAffinity"),
+    Hint(name="deadline-busy", kind="tune", errno="EBUSY", when=call_is("sched_setattr"),
+         text="so much of the CPUs' time is not left for SCHED_DEADLINE: its runtime in each period, with those of the others, is above the limit"),
+    Hint(name="clamp-missing", kind="tune", errno="ENOTSUP", when=call_is("sched_setattr"), text="this kernel was built without utilization clamping (CONFIG_UCLAMP_TASK)"),
+    Hint(name="priority-denied", kind="tune", errno="EPERM",
+         text="a higher priority than the runtime's own needs CAP_SYS_NICE in the first user namespace, or the runtime's RLIMIT_NICE or RLIMIT_RTPRIO"),
+    Hint(name="cpus-missing", kind="tune", errno="EINVAL", when=call_is("sched_setaffinity"), text="none of these CPUs is there, or none that the cgroup may use (cpuset.cpus.effective)"),
+    Hint(name="memory-nodes", kind="tune", errno="EINVAL", when=call_is("set_mempolicy"),
+         text="the kernel does not have that mode or flag, not together, or not these nodes (/sys/devices/system/node/has_memory, cpuset.mems.effective)"),
+    Hint(name="interface-missing", kind="interface", errno="ENODEV", text="ip link, in the runtime's network namespace, lists those there are"),
+    Hint(name="interface-name", kind="interface", errno="EEXIST", text="give it another name in the container: /linux/netDevices/.../name, where a %d lets the kernel find a number"),
+    Hint(name="interface-stays", kind="interface", errno="EINVAL", text="some interfaces cannot leave their network namespace: lo is one"),
     Hint(name="hook-status", kind="hook", errno="ECANCELED", text="the hook's exit code was {detail}; what it wrote to standard error is above"),
     Hint(name="hook-timeout", kind="hook", errno="ETIMEDOUT", text="the hook ran longer than its timeout and was killed"),
     Hint(name="hook-missing", kind="hook", errno="ENOENT", text="hook paths are the host's, except startContainer's, which is looked up inside the rootfs"),
@@ -147,9 +174,9 @@ HINTS = (
          text="a threaded cgroup holds threads, with the controllers cpu, cpuset and pids at most (cgroups(7), Thread mode): choose a cgroupsPath outside it"),
     Hint(name="cgroup-undelegated", kind="make_cgroup", errno="EACCES", when=detail_ends("/cgroup.subtree_control"),
          text="{detail} is not yours to write: that part of the tree was not given these controllers. As root: systemctl edit user@.service, with Delegate=cpu cpuset io memory pids below [Service]"),
-    Hint(name="cgroup-denied", kind="make_cgroup", errno="EACCES", text="you may not make cgroups there"),
-    Hint(name="unit-exists", kind="make_cgroup", errno="EEXIST", text="another container or program has a unit of that name; /linux/cgroupsPath (SLICE:PREFIX:NAME) may name another"),
-    Hint(name="unit-property", kind="make_cgroup", errno="EINVAL", text="annotations org.systemd.property.NAME must be properties of a scope, of the right type (busctl introspect shows a unit's)"),
+    Hint(name="cgroup-denied", kind="make_cgroup", errno="EACCES", when=lambda op, detail: not op.__dict__.get("resctrl"), text="you may not make cgroups there"),
+    Hint(name="unit-exists", kind="make_cgroup", errno="EEXIST", when=lambda op, detail: bool(op.__dict__.get("unit")), text="another container or program has a unit of that name; /linux/cgroupsPath (SLICE:PREFIX:NAME) may name another"),
+    Hint(name="unit-property", kind="make_cgroup", errno="EINVAL", when=lambda op, detail: bool(op.__dict__.get("unit")), text="annotations org.systemd.property.NAME must be properties of a scope, of the right type (busctl introspect shows a unit's)"),
     Hint(name="spawn-limit", kind="spawn", errno="ENOSPC", text="a limit in /proc/sys/user/max_*_namespaces is reached"),
     Hint(name="spawn-denied", kind="spawn", errno="EPERM", text="new namespaces need root, or a user namespace; it may be switched off here (sysctl kernel.unprivileged_userns_clone, AppArmor)"),
     Hint(name="spawn-threaded", kind="spawn", errno="ENOTSUP", text="the cgroup is of an invalid type: one above it holds threads (cgroups(7), Thread mode)"),

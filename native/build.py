@@ -63,6 +63,9 @@ int minirun_fsopen(const char *type);
 int minirun_fsconfig(int context, const char *key, const char *value);
 int minirun_fsmount(int context);
 int minirun_user_namespace(const char *uid_map, const char *gid_map, const char **call, const char **path);
+int minirun_netlink(int netns);
+int minirun_sched_setattr(int pid, const int64_t values[7]);
+int minirun_ioprio_set(int pid, int value);
 """
 # The numbers that `plan` and `linux` write down as plain integers; a test compares (tests/unit/test_constants.py).
 CONSTANTS = """
@@ -74,6 +77,14 @@ RLIMIT_AS RLIMIT_CORE RLIMIT_CPU RLIMIT_DATA RLIMIT_FSIZE RLIMIT_LOCKS RLIMIT_ME
 RLIMIT_NOFILE RLIMIT_NPROC RLIMIT_RSS RLIMIT_RTPRIO RLIMIT_RTTIME RLIMIT_SIGPENDING RLIMIT_STACK
 CAP_CHOWN CAP_SYS_ADMIN CAP_CHECKPOINT_RESTORE CGROUP2_SUPER_MAGIC PROC_SUPER_MAGIC
 BPF_DEVCG_ACC_MKNOD BPF_DEVCG_ACC_READ BPF_DEVCG_ACC_WRITE BPF_DEVCG_DEV_BLOCK BPF_DEVCG_DEV_CHAR
+SCHED_OTHER SCHED_FIFO SCHED_RR SCHED_BATCH SCHED_ISO SCHED_IDLE SCHED_DEADLINE
+SCHED_FLAG_RESET_ON_FORK SCHED_FLAG_RECLAIM SCHED_FLAG_DL_OVERRUN SCHED_FLAG_KEEP_POLICY SCHED_FLAG_KEEP_PARAMS
+SCHED_FLAG_UTIL_CLAMP_MIN SCHED_FLAG_UTIL_CLAMP_MAX PER_LINUX PER_LINUX32
+MPOL_DEFAULT MPOL_PREFERRED MPOL_BIND MPOL_INTERLEAVE MPOL_LOCAL MPOL_PREFERRED_MANY
+MPOL_F_NUMA_BALANCING MPOL_F_RELATIVE_NODES MPOL_F_STATIC_NODES RDTGROUP_SUPER_MAGIC
+RTM_SETLINK RTM_NEWLINK RTM_GETLINK RTM_NEWADDR RTM_GETADDR IFLA_IFNAME IFLA_NET_NS_FD IFLA_NEW_IFINDEX
+IFA_ADDRESS IFA_LOCAL IFA_BROADCAST IFA_FLAGS IFA_RT_PRIORITY IFA_PROTO IFA_F_PERMANENT IFF_UP
+NLM_F_REQUEST NLM_F_ACK NLM_F_DUMP NLM_F_CREATE NLM_F_EXCL NLM_F_DUMP_INTR NLM_F_ACK_TLVS NLMSG_ERROR NLMSG_DONE
 """
 PREAMBLE = """
 #ifndef _GNU_SOURCE
@@ -86,6 +97,14 @@ PREAMBLE = """
 #include <linux/capability.h>
 #include <linux/magic.h>
 #include <linux/mount.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/mempolicy.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sched.h>
+#include <sys/personality.h>
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x80
 #endif

@@ -83,6 +83,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "clang": lambda: has("clang"),
     "clang-format": lambda: has("clang-format"),
     "strace": lambda: has("strace"),
+    "ip": lambda: has("ip"),
     "compiler": lambda: has("cc"),
     "vagrant": lambda: has("vagrant"),
     "debootstrap": lambda: has("debootstrap"),

@@ -155,6 +155,7 @@ def extras(facts: Facts) -> Iterator[Finding]:
         name="state directory", status=OK, found=root + ("" if os.path.isdir(root) else " (made when first needed)")
     )
     yield seccomp()
+    yield labels(facts)
     yield systemd(facts)
     why = available()
     yield Finding(name="python-prctl", status=LIMITED if why else OK, found=why.partition(":")[0] or "there",
@@ -176,6 +177,16 @@ def seccomp() -> Finding:
     found = f"libseccomp {version()}; this kernel lacks {' '.join(lacking)}" if lacking else f"libseccomp {version()}"
     hint = "a kernel with CONFIG_SECCOMP_FILTER; bundles with a seccomp profile do not run without it"
     return Finding(name="seccomp", status=LIMITED if lacking else OK, found=found, hint=hint if lacking else "")
+
+
+def labels(facts: Facts) -> Finding:
+    """Which security module could label a container's process."""
+    closer = host_facts.look_closer(facts, {"apparmorProfile": "x"}, {})
+    there = [name for name, found in (("AppArmor", closer.apparmor), ("SELinux", closer.selinux)) if found]
+    if there:
+        return Finding(name="labels", status=OK, found=f"{' and '.join(there)} in force")
+    hint = "a kernel with one, booted with lsm=... that names it; bundles with a profile or label do not run without"
+    return Finding(name="labels", status=LIMITED, found="neither AppArmor nor SELinux is in force", hint=hint)
 
 
 def systemd(facts: Facts) -> Finding:

@@ -33,6 +33,8 @@ def exec(call: Call) -> int:  # noqa: A001 (the verb's name)
         capabilities=values.listed("cap"),
         terminal=True if values.on("tty") else None,
         no_new_privs=True if values.on("no_new_privs") else None,
+        apparmor=values.text("apparmor"),
+        process_label=values.text("process_label"),
         cgroup=values.text("cgroup"),
         ignore_paused=values.on("ignore_paused"),
         detach=values.on("detach"),

@@ -110,7 +110,7 @@ def explain(call: Call, request: Request) -> int:
     if found.euid != 0 and "user" not in namespace_types(spec):
         call.log.warn("this is root's plan: without a user namespace an ordinary user cannot carry it out")
         found = facts.as_root(found)
-    found, _ = look(request, found)
+    found, _ = look(request, spec, found)
     plan = make_plan(request, spec, found, name)
     for warning in plan.warnings:
         call.log.warn(warning)

@@ -25,6 +25,11 @@ def make_cgroup(site: Site, op: Any) -> None:
     if op.unit:
         make_unit(site, op)
         return
+    if op.resctrl:
+        from minirun.engine import resctrl
+
+        resctrl.make(site, op)
+        return
     directory = site.cgroup_root + op.path
     if tree.populated(directory):
         raise OSError(EBUSY, "it exists and has processes: another container's?", directory)
@@ -151,6 +156,23 @@ def mount(site: Site, op: Any) -> None:
     site.made_mount = new(site, op)
 
 
+def interface(site: Site, op: Any) -> None:
+    from minirun.engine.interfaces import move
+
+    move(site, op)
+
+
+def tune(site: Site, op: Any) -> None:
+    """Init; or, before there is one, ourselves: it will inherit it."""
+    from minirun.linux import sched
+
+    try:
+        sched.CALLS[op.what](site.init.pid if site.init is not None else 0, op.numbers)
+    except OSError as error:
+        error.call = op.what  # type: ignore[attr-defined]
+        raise
+
+
 def rlimit(site: Site, op: Any) -> None:
     import resource
 
@@ -188,6 +210,8 @@ HANDLERS: dict[str, Callable[[Site, Any], None]] = {
     "bind": bind,
     "mount": mount,
     "rlimit": rlimit,
+    "tune": tune,
+    "interface": interface,
     "console": console,
     "hook": hook,
 }
@@ -202,6 +226,8 @@ CALLS = {
     "bind": "mount_setattr",
     "mount": "mount_setattr",
     "rlimit": "prlimit",
+    "tune": "sched_setattr",
+    "interface": "rtnetlink",
     "console": "sendmsg",
     "hook": "execve",
 }

@@ -6,6 +6,7 @@ from minirun.linux import lib
 
 CGROUP2_SUPER_MAGIC = 0x63677270
 PROC_SUPER_MAGIC = 0x9FA0
+RDTGROUP_SUPER_MAGIC = 0x7655821
 
 
 def filesystem(path: str) -> int:

@@ -8,7 +8,7 @@ them, rights dropped last.
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.plan import cgroup, devices, hooks, mounts, namespaces, process, seccomp
+from minirun.plan import cgroup, devices, hooks, labels, mounts, namespaces, process, seccomp
 from minirun.plan.mountflags import MS_PRIVATE, MS_REC, PROPAGATION, RDONLY
 from minirun.plan.ops import (
     ATTR_CLONE,
@@ -90,7 +90,7 @@ class Plan(Record):
     @property
     def unit(self) -> str:
         """systemd's unit, "" where it has no part in it."""
-        return next((op.unit for op in self.ops if op.KIND == "make_cgroup"), "")  # type: ignore[attr-defined]
+        return next((op.unit for op in self.ops if op.KIND == "make_cgroup" and op.unit), "")  # type: ignore[attr-defined]
 
 
 def plan(asked: Asked) -> Plan:
@@ -102,6 +102,11 @@ def plan(asked: Asked) -> Plan:
     asked.rlimits = process.rlimits(program)
     ops = seccomp.compile_filter(spec, problems)
     ops += join_up(cgroup.make(asked, problems), namespaces.enter(asked, problems), asked)
+    if "intelRdt" in spec["linux"]:
+        from minirun.plan import resctrl
+
+        spawned = next(index for index, op in enumerate(ops) if op.KIND == "spawn")
+        ops[spawned + 1 : spawned + 1] = resctrl.groups(asked, problems)
     ops += rootfs(asked)
     ops += mounts.all_mounts(asked, problems)
     ops += devices.nodes(asked)
@@ -110,11 +115,14 @@ def plan(asked: Asked) -> Plan:
     ops += sysctls(spec)
     ops += names(spec)
     ops += hooks.before_pivot(spec, asked.bundle)
+    labels.check(program, spec["linux"], asked.facts, problems)
+    ops += labels.of_program(program, asked.facts)
     ops += mounts.read_only_at_last(spec)
     ops += protected_paths(spec)
     ops += leave_old_root(asked)
     own_limits = [] if any(op.KIND == "rlimit" for op in ops) else asked.rlimits
     kept = seccomp.kept_for_loading(spec, program)
+    ops += process.tunes(program, spec, asked.facts)
     ops += process.become_the_user(program, asked.facts, own_limits, problems, until_exec=kept, before=[])
     ops.append(Wait(pointer="/process"))
     ops += hooks.inside(spec, "startContainer")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from minirun.plan import process, seccomp
+from minirun.plan import labels, process, seccomp
 from minirun.plan.container import Plan, Problems
-from minirun.plan.namespaces import CLONE
+from minirun.plan.namespaces import CLONE, flags_of
 from minirun.plan.ops import (
     PIVOT_IN_PLACE,
     USER_SETGROUPS,
@@ -23,6 +23,7 @@ from minirun.spec.rules import in_place, namespace_types
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.facts import Facts
+    from minirun.plan.ops import Op
     from minirun.spec.types import Process, Spec
 
 
@@ -50,25 +51,29 @@ def plan(asked: ExecAsked) -> Plan:
     problems = Problems()
     program = asked.process
     names = [name for name in CLONE if name in namespace_types(asked.spec)]
-    flags = 0
-    for name in names:
-        flags |= CLONE[name]
-    ops = seccomp.compile_filter(asked.spec, problems)
+    first, settled = affinity(program, asked.facts)
+    ops = seccomp.compile_filter(asked.spec, problems) + first
     ops += [Spawn(namespaces=[], flags=0, into_cgroup=asked.cgroup != "" and not asked.unit, pointer="")]
     if asked.unit:
         ops.append(MakeCgroup(path=asked.cgroup, controllers=[], unit=asked.unit, pointer="/linux/cgroupsPath"))
+    if "intelRdt" in asked.spec["linux"]:
+        from minirun.plan import resctrl
+
+        ops += resctrl.joined(asked, problems)
     adjustment = program.get("oomScoreAdj")
     if adjustment is not None:
         ops.append(WriteTask(file="oom_score_adj", value=str(adjustment), pointer="/process/oomScoreAdj"))
-    if names:
-        ops.append(Join(path="", flags=flags, namespaces=names, pointer="/linux/namespaces"))
-    if in_place(asked.spec):
-        ops.append(Pivot(flags=PIVOT_IN_PLACE, path=asked.rootfs, pointer="/root/path"))
-    if "user" in names:
-        setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
-        ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
+    labels.check(program, {}, asked.facts, problems)
+    if labels.wanted(program, asked.facts):
+        ops.append(labels.host_proc())
+    ops += settled
+    ops += enter(asked, names)
+    ops += labels.of_keyring(program, asked.new_keyring)
     ops.append(Session(new_keyring=asked.new_keyring, pointer=""))
     ops += process.console(program, "")
+    ops += labels.of_program(program, asked.facts)
+    before_fork, after_fork = process.tunes_of_exec(program, asked.spec, asked.facts)
+    ops += before_fork
     early = seccomp.in_sight(asked.spec, program)
     ops += process.become_the_user(
         program, asked.facts, process.rlimits(program), problems,
@@ -77,8 +82,31 @@ def plan(asked: ExecAsked) -> Plan:
     )  # fmt: skip
     if "pid" in names or program.get("terminal"):
         ops.append(Session(new_keyring=False, fork="pid" in names, pointer="/linux/namespaces"))
+    ops += after_fork
     ops.append(Wait(pointer="/process"))
     ops += [] if early else seccomp.load_filter(asked.spec)
     ops += process.execute(program)
     problems.raise_any(asked.config)
     return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)
+
+
+def enter(asked: ExecAsked, names: list[str]) -> list[Op]:
+    """Into all of the container's namespaces, and there to its root, and to its root user."""
+    ops: list[Op] = []
+    if names:
+        ops.append(Join(path="", flags=flags_of(names), namespaces=names, pointer="/linux/namespaces"))
+    if in_place(asked.spec):
+        ops.append(Pivot(flags=PIVOT_IN_PLACE, path=asked.rootfs, pointer="/root/path"))
+    if "user" in names:
+        setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
+        ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
+    return ops
+
+
+def affinity(program: Process, facts: Facts) -> tuple[list[Op], list[Op]]:
+    """The CPUs before there is a process, and those once it is in the container's cgroup."""
+    if not facts.pinned and "execCPUAffinity" not in program:
+        return [], []
+    from minirun.plan import tune
+
+    return tune.initial_affinity(program), tune.final_affinity(program, facts.pinned)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minirun.plan import idmap, mountflags
+from minirun.plan import idmap, labels, mountflags
 from minirun.plan.ops import (
     ATTR_RECURSIVE,
     BIND_COPY_LINK,
@@ -81,6 +81,8 @@ def one(asked: Asked, mount: MountSpec, pointer: str, problems: Problems) -> lis
     elif fstype in ("cgroup", "cgroup2"):
         op = cgroup(asked, target, options, pointer, problems)
     else:
+        context = labels.of_mount(fstype, asked.spec["linux"])
+        options.data, options.words = options.data + context, options.words + context
         op = filesystem(fstype, mount.get("source", ""), target, options, pointer)
     ops: list[Op] = [op]
     if idmap.needs_the_host(asked, op, options):

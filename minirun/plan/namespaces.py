@@ -8,11 +8,12 @@ clone3 it would be the runtime's; kernel/cgroup/namespace.c, copy_cgroup_ns).
 
 from __future__ import annotations
 
+from minirun.plan import labels
 from minirun.plan.ops import (
     HOST,
     USER_SETGROUPS,
+    Interface,
     Join,
-    Loopback,
     Op,
     Rlimit,
     Session,
@@ -86,10 +87,31 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
     ops += late(asked, [name for name in new if name in unshared])
     fork = "pid" in joined or "time" in new or (first and "pid" in new)
     place = pointers(asked).get("pid", POINTER) if fork else ""
+    if asked.facts.pinned:
+        from minirun.plan.tune import every_cpu
+
+        ops += every_cpu()
+    ops += labels.of_keyring(asked.spec["process"], not asked.options.no_new_keyring)
     ops.append(Session(new_keyring=not asked.options.no_new_keyring, fork=fork, pointer=place))
     if "network" in new:
-        ops.append(Loopback(pointer=pointers(asked)["network"]))
-    return ops
+        ops.append(Interface(name="lo", pointer=pointers(asked)["network"]))
+    return ops + interfaces(asked, problems)
+
+
+def interfaces(asked: Asked, problems: Problems) -> list[Op]:
+    """/linux/netDevices, once init is in its network namespace."""
+    devices = asked.spec["linux"].get("netDevices", {})
+    if devices and asked.facts.rootless:
+        problems.add("/linux/netDevices", "only root can give a host's network interface away", "use sudo")
+    return [
+        Interface(
+            actor=HOST,
+            name=name,
+            new_name=device.get("name") or name,
+            pointer=f"/linux/netDevices/{name.replace('~', '~0')}",
+        )
+        for name, device in devices.items()
+    ]
 
 
 def born_inside(asked: Asked) -> bool:

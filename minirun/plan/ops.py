@@ -51,6 +51,13 @@ CHDIR_TRY = 1  # with the runtime's rights first; EACCES is not final
 EXEC_SET_HOME = 1
 SECCOMP_LISTENER = 8  # SECCOMP_FILTER_FLAG_NEW_LISTENER: somebody outside answers (seccomp_unotify(2))
 SECCOMP_SETTINGS = ("default", "newer", "unknown", "architectures")  # lines that are no rules
+TUNES = {
+    "sched_setattr": "be scheduled as",
+    "ioprio_set": "do input and output as",
+    "sched_setaffinity": "run on CPUs",
+    "set_mempolicy": "allocate memory by",
+    "personality": "take the execution domain",
+}
 LONGEST_LINE = 400  # of a command in a message: arguments may be megabytes
 
 
@@ -96,6 +103,8 @@ class MakeCgroup(HostOp):
     With ``unit`` it is systemd that makes it: StartTransientUnit (org.freedesktop.systemd1(5)) of that name with
     ``properties``, each NAME=VALUE in GVariant's notation; init, which exists by then, is its first process.
     Without properties the unit is there, and init is put into it (exec by an ordinary user): AttachProcessesToUnit.
+    With ``resctrl`` (where that is mounted) it is a group of the processor's: made unless ``existing``, its schemata
+    the ``properties``; init becomes its task.
     ``owner``: chown(2) of the directory and of what /sys/kernel/cgroup/delegate lists, for a container that manages
     its own subtree; 0 leaves it root's (cgroups(7), Cgroups delegation).
     """
@@ -105,8 +114,13 @@ class MakeCgroup(HostOp):
     unit: str = ""
     properties: list[str] = []
     owner: int = 0
+    resctrl: str = ""
+    existing: bool = False
 
     def describe(self) -> str:
+        if self.resctrl:
+            schemata = f" with {' '.join(self.properties)}" if self.properties else ""
+            return f"put init into the resctrl group {self.path}{schemata}"
         if self.unit:
             return f"have systemd {'make' if self.properties else 'move init into'} {self.path}"
         enabled = f" with {' '.join(self.controllers)}" if self.controllers else ""
@@ -214,11 +228,21 @@ class Session(Op):
 
 
 @op
-class Loopback(Op):
-    """ioctl(2) SIOCSIFFLAGS: bring lo up in the new network namespace."""
+class Interface(Op):
+    """A network interface, by rtnetlink(7) or ioctl(2), made one of the container's.
+
+    By init: SIOCSIFFLAGS of lo, in the new network namespace.  By the host: ``name`` moves from its own network
+    namespace into init's as ``new_name`` (which may have a %d), keeps its permanent global addresses, and comes up.
+    """
+
+    name: str
+    new_name: str = ""
 
     def describe(self) -> str:
-        return "bring up lo"
+        if self.actor == INIT:
+            return f"bring up {self.name}"
+        new = f" as {self.new_name}" if self.new_name != self.name else ""
+        return f"move the interface {self.name} into the container{new}"
 
 
 @op
@@ -390,12 +414,17 @@ class Pivot(Op):
 
 @op
 class WriteProc(Op):
-    """openat2(2) below init's own detached procfs and write(2): sysctls, oom_score_adj. Never the container's /proc."""
+    """openat2(2) below init's own detached procfs and write(2): sysctls, labels. Never the container's /proc.
+
+    Without a ``file`` it is the host's procfs that is held on to for what comes (exec, before it joins anything).
+    """
 
     file: str
     value: str
 
     def describe(self) -> str:
+        if not self.file:
+            return "hold on to the host's /proc"
         if self.file.startswith("sys/"):
             return f"set sysctl {self.file[4:].replace('/', '.')} = {self.value}"
         return f"write /proc/{self.file}: {self.value}"
@@ -415,6 +444,28 @@ class Rlimit(Op):
 
     def describe(self) -> str:
         return f"limit {self.name} to {limit_word(self.soft)}, at most {limit_word(self.hard)}"
+
+
+@op
+class Tune(Op):
+    """How the kernel treats a process: ``what`` is a system call, ``numbers`` its arguments, ``words`` config.json's.
+
+        sched_setattr(2)      policy, flags, nice, priority, runtime, deadline, period
+        ioprio_set(2)         class << 13 | priority
+        sched_setaffinity(2)  the CPUs; none means all that there are
+        set_mempolicy(2)      mode | flags, then the nodes
+        personality(2)        the execution domain
+
+    By init on itself; by the host on init where a user namespace takes away the right (CAP_SYS_NICE); by the host
+    on itself before there is an init, which inherits it (execCPUAffinity, initial).
+    """
+
+    what: str
+    numbers: list[int]
+    words: list[str]
+
+    def describe(self) -> str:
+        return f"{TUNES[self.what]} {' '.join(self.words)}"
 
 
 @op

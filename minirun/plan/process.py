@@ -10,6 +10,7 @@ from minirun.plan.ops import (
     CHDIR_TRY,
     EXEC_SET_HOME,
     HOST,
+    INIT,
     USER_GIVE_STDIO,
     USER_SETGROUPS,
     Bounding,
@@ -23,13 +24,14 @@ from minirun.plan.ops import (
     Rlimit,
     User,
 )
-from minirun.spec.rules import RLIMITS
+from minirun.spec.rules import RLIMITS, namespace_types
+from minirun.spec.schema import RARE_OF_LINUX, RARE_OF_PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.facts import Facts
     from minirun.plan.container import Problems
-    from minirun.spec.types import Process
+    from minirun.spec.types import Process, Spec
 
 # linux/capability.h, in the order of their numbers
 CAPABILITIES = (
@@ -57,6 +59,29 @@ def rlimits(process: Process) -> list[Rlimit]:
         )
         for index, limit in enumerate(process.get("rlimits", ()))
     ]
+
+
+def tunes(process: Process, spec: Spec, facts: Facts) -> list[Op]:
+    """Scheduling and the like, where there is any; ``spec`` is the container's."""
+    linux = spec["linux"]
+    if not any(word in process for word in RARE_OF_PROCESS) and not any(word in linux for word in RARE_OF_LINUX):
+        return []
+    from minirun.plan.tune import tunes as rare
+
+    return rare(process, linux, HOST if "user" in namespace_types(spec) and facts.euid == 0 else INIT)
+
+
+def tunes_of_exec(process: Process, spec: Spec, facts: Facts) -> tuple[list[Op], list[Op]]:
+    """The scheduler's apart: exec forks last, without rights, and a fork may cost it (sched(7), reset-on-fork).
+
+    So it is the host that sets it, when there is nothing left to do but to wait.
+    """
+    ops = tunes(process, spec, facts)
+    before = [op for op in ops if op.pointer != "/process/scheduler"]
+    after = [op for op in ops if op.pointer == "/process/scheduler"]
+    for op in after:
+        op.actor = HOST
+    return before, after
 
 
 def console(process: Process, target: str) -> list[Op]:

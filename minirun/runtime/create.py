@@ -92,8 +92,9 @@ def make_plan(request: Request, spec: Spec, facts: Facts, config: str) -> Plan:
     )  # fmt: skip
 
 
-def look(request: Request, facts: Facts) -> tuple[Facts, Manager | None]:
+def look(request: Request, spec: Spec, facts: Facts) -> tuple[Facts, Manager | None]:
     """With --systemd-cgroup systemd is a part of the host that the plan depends on; the connection serves on."""
+    facts = host_facts.look_closer(facts, spec["process"], spec["linux"])
     if request.options.cgroup_driver != "systemd":
         return facts, None
     from minirun.cgroups import systemd
@@ -107,7 +108,7 @@ def create(store: Store, request: Request) -> Created:
     """Everything up to *created*; on failure nothing is left. The entry stays locked for the caller."""
     check_id(request.container_id)
     spec, data, name = load(request.bundle, request.config)
-    facts, manager = look(request, host_facts.probe())
+    facts, manager = look(request, spec, host_facts.probe())
     plan = make_plan(request, spec, facts, name)
     check_terminal(spec, request)
     notify.find_agent(spec)
@@ -122,10 +123,10 @@ def create(store: Store, request: Request) -> Created:
     entry = store.reserve(request.container_id)
     state = State(
         id=request.container_id, bundle=request.bundle, created=now(), owner=facts.euid,
-        rootfs=rootfs, mountId=mount_id, annotations=spec.get("annotations", {}),
+        rootfs=rootfs, mountId=mount_id, annotations=spec.get("annotations", {}), claim=entry.path, config=name,
         cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
         unit=plan.unit, bus=manager.address if manager else "", cgroupDriver=request.options.cgroup_driver,
-        claim=entry.path, config=name, newKeyring=not request.options.no_new_keyring,
+        newKeyring=not request.options.no_new_keyring, resctrl=resctrl_groups(plan, spec, request.container_id),
     )  # fmt: skip
     site = make_site(plan, state, facts, name, request)
     site.systemd = manager
@@ -168,6 +169,15 @@ def cgroup_made(path: str, facts: Facts) -> str:
         if not posix.access(facts.cgroup_root + at, posix.F_OK):
             break
     return at
+
+
+def resctrl_groups(plan: Plan, spec: Spec, container_id: str) -> list[str]:
+    """Those that will be made, and are to be removed: written down before, as the cgroup is."""
+    if "intelRdt" not in spec["linux"]:
+        return []
+    from minirun.plan.resctrl import own
+
+    return [path for path in own(plan.ops, container_id) if not posix.access(path, posix.F_OK)]
 
 
 def make_site(plan: Plan, state: State, facts: Facts, name: str, request: Request) -> Site:

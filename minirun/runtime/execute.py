@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from minirun.plan.container import Plan
     from minirun.runtime.create import Request
     from minirun.runtime.store import State, Store
-    from minirun.spec.types import Capabilities, Process, Spec, User
+    from minirun.spec.types import Capabilities, Linux, Process, Spec, User
+
+
+# What a process document does not say is the container's, as in runc.
+INHERITED = (
+    "capabilities", "rlimits", "apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity",
+)  # fmt: skip
 
 
 class ExecRequest(Record):
@@ -40,6 +46,8 @@ class ExecRequest(Record):
     capabilities: list[str]
     terminal: bool | None = None
     no_new_privs: bool | None = None
+    apparmor: str = ""
+    process_label: str = ""
     cgroup: str = ""
     ignore_paused: bool = False
     detach: bool = False
@@ -66,10 +74,9 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
         if request.terminal:
             given["terminal"] = True
         own = spec["process"]
-        if "capabilities" not in given and "capabilities" in own:  # what is not said is the container's, as in runc
-            given["capabilities"] = own["capabilities"]
-        if "rlimits" not in given and "rlimits" in own:
-            given["rlimits"] = own["rlimits"]
+        for member in INHERITED:
+            if given.get(member, "") == "" and member in own:
+                given[member] = own[member]  # type: ignore[literal-required]
         return given
     process: Process = {**spec["process"]}
     process.pop("consoleSize", None)
@@ -91,6 +98,10 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
         process["capabilities"] = with_capabilities(process, request.capabilities)
     if request.no_new_privs is not None:
         process["noNewPrivileges"] = request.no_new_privs
+    if request.apparmor:
+        process["apparmorProfile"] = request.apparmor
+    if request.process_label:
+        process["selinuxLabel"] = request.process_label
     return check.process(process, config, "/process")
 
 
@@ -136,7 +147,8 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, Spec, str]
     spec: Spec = entry.config()
     config = request.process_file or state.config
     process = build_process(request, spec, config)
-    facts = host_facts.probe()
+    linux: Linux = {"intelRdt": spec["linux"]["intelRdt"]} if "intelRdt" in spec["linux"] else {}
+    facts = host_facts.look_closer(host_facts.probe(), process, linux)
     asked = plan_exec.ExecAsked(
         spec=spec, process=process, facts=facts, container_id=state.id, config=config,
         rootfs=state.rootfs, cgroup=target_cgroup(state, request.cgroup), unit=state.unit if facts.rootless else "",

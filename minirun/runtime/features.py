@@ -8,7 +8,7 @@ from minirun.plan.process import CAPABILITIES
 from minirun.plan.seccomp import KERNEL_FLAGS, word_of
 from minirun.runtime.store import OCI_VERSION
 from minirun.spec.rules import NAMESPACES
-from minirun.spec.schema import HOOK_NAMES
+from minirun.spec.schema import HOOK_NAMES, MEMORY_FLAGS, MEMORY_MODES
 from minirun.spec.seccomp_rules import ACTIONS, ARCHITECTURES, FLAGS, OPERATORS, RAW, RECEIVER
 
 TYPE_CHECKING = False
@@ -46,11 +46,12 @@ def features() -> dict[str, Any]:
             "capabilities": [f"CAP_{name}" for name in CAPABILITIES],
             "cgroup": {"v1": False, "v2": True, "systemd": True, "systemdUser": True, "rdma": True},
             "seccomp": seccomp(),
-            "apparmor": {"enabled": False},
-            "selinux": {"enabled": False},
-            "intelRdt": {"enabled": False},
+            "apparmor": {"enabled": True},
+            "selinux": {"enabled": True},
+            "memoryPolicy": {"modes": sorted(MEMORY_MODES), "flags": sorted(MEMORY_FLAGS)},
+            "intelRdt": {"enabled": True, "schemata": True, "monitoring": True},
             "mountExtensions": {"idmap": {"enabled": True}},
-            "netDevices": {"enabled": False},
+            "netDevices": {"enabled": True},
         },
         "annotations": {"io.github.minirun.version": __version__},
         "potentiallyUnsafeConfigAnnotations": ["org.systemd.property.", RAW, RECEIVER],

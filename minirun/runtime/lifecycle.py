@@ -143,6 +143,11 @@ def destroy(entry: Entry, state: State, warn: Callable[[str], None]) -> None:
             raise MinirunError(
                 f"cannot delete container {state.id}", reason=f"{error.filename}: {error.strerror}"
             ) from error
+    if state.resctrl:
+        from minirun.engine import resctrl
+
+        for group in state.resctrl:
+            resctrl.remove(group)
     if state.complete:
         try:
             hooks.poststop(entry.config(), state, warn)

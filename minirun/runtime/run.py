@@ -17,6 +17,7 @@ def run(store: Store, request: Request, *, detach: bool, keep: bool) -> tuple[Cr
     interrupt.raise_on_signals()
     request.meanwhile = the_rest
     created = create(store, request)
+    created.site.undo.clear()  # with it go the descriptors that undoing would have needed
     from minirun.runtime import lifecycle, start
 
     try:

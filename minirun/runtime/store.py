@@ -48,6 +48,7 @@ class State(Record):
     startTime: int = 0  # field 22 of /proc/PID/stat: with the pid it names one process for ever
     config: str = ""  # the file that create read, for messages
     newKeyring: bool = True
+    resctrl: list[str] = []  # groups of the processor's resource control that go with it
     cgroupDriver: str = "cgroupfs"
     mountId: int = 0  # without a mount namespace: what lay on the rootfs before (runtime/in_place.py)
     complete: bool = False  # create got to its end

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from minirun.errors import MinirunError
 from minirun.spec import mount_rules, resource_rules, rules, seccomp_rules
-from minirun.spec.schema import CONFIG, PROCESS, RESOURCES, UNSUPPORTED, V1_ONLY
+from minirun.spec.schema import CONFIG, PROCESS, RARE_OF_LINUX, RARE_OF_PROCESS, RESOURCES, UNSUPPORTED, V1_ONLY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def config(value: Any, name: str) -> Spec:
     walk(value, CONFIG, "", problems)
     refuse_all(value, "/", problems)
     problems.raise_any(name)
-    for rule in (*rules.ALL, mount_rules.mounts, *resource_rules.CREATE, *seccomp_rules.ALL):
+    for rule in (*rules.ALL, mount_rules.mounts, *resource_rules.CREATE, *seccomp_rules.ALL, *rare_rules(value)):
         rule(value, problems)
     problems.raise_any(name)
     spec: Spec = value
@@ -68,12 +68,24 @@ def process(value: Any, name: str, at: str = "") -> Process:
     problems.raise_any(name, "the process is not valid")
     wrapped = {"process": value}
     refuse_all(wrapped, "/process/", problems)
-    for rule in rules.PROCESS:
+    for rule in (*rules.PROCESS, *rare_rules(wrapped)):
         rule(wrapped, problems)
     problems.found = [(at + pointer.removeprefix("/process"), message) for pointer, message in problems.found]
     problems.raise_any(name, "the process is not valid")
     checked: Process = value
     return checked
+
+
+def rare_rules(value: Any) -> tuple[Rule, ...]:
+    """The rules of members that few configurations have; their module is not imported without them."""
+    process, linux = value.get("process", {}), value.get("linux", {})
+    if not any(member in process for member in RARE_OF_PROCESS) and not any(
+        member in linux for member in RARE_OF_LINUX
+    ):
+        return ()
+    from minirun.spec import rare
+
+    return rare.ALL
 
 
 def resources(value: Any, name: str) -> Resources:

@@ -31,6 +31,24 @@ class Rlimit(TypedDict):
     hard: int
 
 
+class Scheduler(TypedDict, total=False):
+    policy: str
+    nice: int
+    priority: int
+    flags: list[str]
+    runtime: int
+    deadline: int
+    period: int
+
+
+IOPriority = TypedDict("IOPriority", {"class": str, "priority": int}, total=False)
+
+
+class CPUAffinity(TypedDict, total=False):
+    initial: str
+    final: str
+
+
 class Process(TypedDict, total=False):
     terminal: bool
     consoleSize: ConsoleSize
@@ -41,7 +59,12 @@ class Process(TypedDict, total=False):
     capabilities: Capabilities
     rlimits: list[Rlimit]
     noNewPrivileges: bool
+    apparmorProfile: str
+    selinuxLabel: str
     oomScoreAdj: int
+    scheduler: Scheduler
+    ioPriority: IOPriority
+    execCPUAffinity: CPUAffinity
 
 
 class Root(TypedDict, total=False):
@@ -198,6 +221,31 @@ class SeccompSection(TypedDict, total=False):
     syscalls: list[SeccompRule]
 
 
+class Personality(TypedDict, total=False):
+    domain: str
+    flags: list[str]
+
+
+class MemoryPolicy(TypedDict, total=False):
+    mode: str
+    nodes: str
+    flags: list[str]
+
+
+class NetDevice(TypedDict, total=False):
+    name: str
+
+
+class IntelRdt(TypedDict, total=False):
+    closID: str
+    l3CacheSchema: str
+    memBwSchema: str
+    schemata: list[str]
+    enableMonitoring: bool
+    enableCMT: bool
+    enableMBM: bool
+
+
 class Linux(TypedDict, total=False):
     namespaces: list[Namespace]
     uidMappings: list[IdMapping]
@@ -209,8 +257,13 @@ class Linux(TypedDict, total=False):
     rootfsPropagation: str
     maskedPaths: list[str]
     readonlyPaths: list[str]
+    mountLabel: str
     sysctl: dict[str, str]
     seccomp: SeccompSection
+    personality: Personality
+    memoryPolicy: MemoryPolicy
+    netDevices: dict[str, NetDevice]
+    intelRdt: IntelRdt
 
 
 class Spec(TypedDict, total=False):

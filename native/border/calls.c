@@ -172,3 +172,29 @@ int minirun_signalfd_read(int fd)
 
 /* Unmount what is on top at `path`, and all below, at once; a link there is not followed. */
 int minirun_detach(const char *path) { return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW); }
+
+/* sched_setattr(2) of another process: policy, flags, nice, priority, runtime, deadline, period. */
+int minirun_sched_setattr(int pid, const int64_t values[7])
+{
+    struct { /* struct sched_attr; linux/sched/types.h and the C library's sched.h do not go together everywhere */
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+        uint32_t util_min, util_max;
+    } attr = {
+        .size = sizeof attr,
+        .policy = (uint32_t)values[0],
+        .flags = (uint64_t)values[1],
+        .nice = (int32_t)values[2],
+        .priority = (uint32_t)values[3],
+        .runtime = (uint64_t)values[4],
+        .deadline = (uint64_t)values[5],
+        .period = (uint64_t)values[6],
+    };
+    return (int)syscall(SYS_sched_setattr, pid, &attr, 0);
+}
+
+/* ioprio_set(2) of another process; 1 is IOPRIO_WHO_PROCESS. */
+int minirun_ioprio_set(int pid, int value) { return (int)syscall(SYS_ioprio_set, 1, pid, value); }

@@ -10,9 +10,10 @@
  *   copyup.c   tmpcopyup
  *   node.c     devices, directories, links
  *   pivot.c    leaving the old root
- *   space.c    namespaces, session, names, loopback
+ *   space.c    namespaces, session, names, interfaces
  *   console.c  the terminal
  *   process.c  limits, user, capabilities, working directory
+ *   tune.c     scheduler, IO priority, CPUs, memory nodes, execution domain
  *   exec.c     finding and executing the program, and saying why it cannot be
  *   hook.c     hooks that run inside
  *   seccomp.c  the system call filter
@@ -110,7 +111,7 @@ int console_control(void);
 int op_join(struct ctx *c, const struct op *op);
 int op_unshare(struct ctx *c, const struct op *op);
 int op_session(struct ctx *c, const struct op *op);
-int op_loopback(struct ctx *c, const struct op *op);
+int op_interface(struct ctx *c, const struct op *op);
 int op_name(struct ctx *c, const struct op *op);
 int op_root(struct ctx *c, const struct op *op);
 int op_mount(struct ctx *c, const struct op *op);
@@ -122,6 +123,7 @@ int op_console(struct ctx *c, const struct op *op);
 int op_pivot(struct ctx *c, const struct op *op);
 int op_write_proc(struct ctx *c, const struct op *op);
 int op_rlimit(struct ctx *c, const struct op *op);
+int op_tune(struct ctx *c, const struct op *op);
 int op_hook(struct ctx *c, const struct op *op);
 int op_bounding(struct ctx *c, const struct op *op);
 int op_chdir(struct ctx *c, const struct op *op);

@@ -95,7 +95,16 @@ static int configure(struct ctx *c, int fsfd, const char *option)
         key[i] = option[i];
     key[n] = '\0';
     c->detail = option;
-    return sys_fsconfig(fsfd, FSCONFIG_SET_STRING, key, equals + 1);
+    char label[PATH_SIZE];
+    const char *value = equals + 1;
+    size_t length = text_length(value);
+    if (length > 2 && *value == '"' && value[length - 1] == '"') { /* mount(8)'s quotes: context="a,b" */
+        if (text_join(label, sizeof label, value + 1, "", "") < 0)
+            return -1;
+        label[length - 2] = '\0';
+        value = label;
+    }
+    return sys_fsconfig(fsfd, FSCONFIG_SET_STRING, key, value);
 }
 
 /* A tmpfs that is given no mode takes that of the directory it covers, as under runc; its own default is 1777. */

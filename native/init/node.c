@@ -81,6 +81,9 @@ static int bind_host_node(struct ctx *c, const struct op *op, int parent, const 
     int tree = sys_open_tree(AT_FDCWD, S(op, NODE_PATH), OPEN_TREE_CLONE);
     if (tree < 0)
         return last_failure.err == ENOENT && (N(op, NODE_FLAGS) & NODE_IF_PRESENT) ? 0 : -1;
+    if (node_matches(tree, "", op, *S(op, NODE_TYPE) == 'b' ? 0060000 : 0020000) <
+        0) /* another device than asked */
+        return last_failure.err == EEXIST ? fail(ENXIO, "open_tree") : -1;
     if (sys_mknodat(parent, name, 0100000 | 0644, 0) < 0 && last_failure.err != EEXIST)
         return -1;
     int target = sys_openat2(parent, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);

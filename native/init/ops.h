@@ -20,7 +20,7 @@ enum op_kind {
     OP_JOIN = 6,
     OP_UNSHARE = 7,
     OP_SESSION = 8,
-    OP_LOOPBACK = 9,
+    OP_INTERFACE = 9,
     OP_NAME = 10,
     OP_ROOT = 11,
     OP_MOUNT = 12,
@@ -32,16 +32,17 @@ enum op_kind {
     OP_PIVOT = 18,
     OP_WRITE_PROC = 19,
     OP_RLIMIT = 20,
-    OP_HOOK = 21,
-    OP_BOUNDING = 22,
-    OP_CHDIR = 23,
-    OP_USER = 24,
-    OP_CAPABILITIES = 25,
-    OP_FIND_PROGRAM = 26,
-    OP_WAIT = 27,
-    OP_SECCOMP = 28,
-    OP_EXEC = 29,
-    OP_COUNT = 30,
+    OP_TUNE = 21,
+    OP_HOOK = 22,
+    OP_BOUNDING = 23,
+    OP_CHDIR = 24,
+    OP_USER = 25,
+    OP_CAPABILITIES = 26,
+    OP_FIND_PROGRAM = 27,
+    OP_WAIT = 28,
+    OP_SECCOMP = 29,
+    OP_EXEC = 30,
+    OP_COUNT = 31,
 };
 
 /* What init says to the host. */
@@ -98,6 +99,8 @@ enum order {
 #define S_UNSHARE_NAMESPACES 0
 #define N_SESSION_NEW_KEYRING 0
 #define N_SESSION_FORK 1
+#define S_INTERFACE_NAME 0
+#define S_INTERFACE_NEW_NAME 1
 #define S_NAME_WHAT 0
 #define S_NAME_VALUE 1
 #define N_ROOT_PROPAGATION 0
@@ -154,6 +157,11 @@ enum order {
 #define N_RLIMIT_SOFT 1
 #define N_RLIMIT_HARD 2
 #define S_RLIMIT_NAME 0
+#define N_TUNE_NUMBERS 0
+#define N_TUNE_WORDS 1
+#define S_TUNE_WHAT 0
+#define S_TUNE_NUMBERS 1
+#define S_TUNE_WORDS 2
 #define N_HOOK_ARGS 0
 #define N_HOOK_ENV 1
 #define N_HOOK_TIMEOUT 2

@@ -26,23 +26,33 @@ static int private_proc(struct ctx *c)
     return c->proc_fd;
 }
 
+/*
+ * exec, before it joins anything: the host's own.  The container's may be anything, and where it covers parts of it
+ * the kernel lets nobody in its user namespace mount another (fs/namespace.c, mount_too_revealing).
+ */
+static int host_proc(struct ctx *c)
+{
+    long is[16]; /* struct statfs begins with f_type */
+    c->detail = "/proc";
+    c->proc_fd = sys_openat2(AT_FDCWD, "/proc", O_PATH | O_DIRECTORY, 0, 0);
+    if (c->proc_fd < 0 || sc2(fstatfs, c->proc_fd, P(is)) < 0)
+        return -1;
+    return is[0] == PROC_SUPER_MAGIC ? 0 : fail(EXDEV, "fstatfs");
+}
+
 int op_write_proc(struct ctx *c, const struct op *op)
 {
-    char path[PATH_SIZE], own[21];
     const char *file = S(op, WRITE_PROC_FILE), *value = S(op, WRITE_PROC_VALUE);
+    if (!*file)
+        return host_proc(c);
     c->detail = file;
     int proc = private_proc(c);
     if (proc < 0)
         return -1;
-    if (text_starts(file, "self/")) { /* /proc/self is a link, and links are not followed */
-        text_number(own, (uint64_t)sc0(getpid));
-        if (text_join(path, sizeof path, own, file + 4, "") < 0)
-            return -1;
-    } else if (text_join(path, sizeof path, file, "", "") < 0) {
-        return -1;
-    }
-    int fd = sys_openat2(proc, path, O_WRONLY, 0,
-                         RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
+    /* The one link that is followed is the kernel's own "self", whose number is that procfs's, not getpid's. */
+    uint64_t links = text_starts(file, "self/") ? 0 : RESOLVE_NO_SYMLINKS;
+    int fd =
+        sys_openat2(proc, file, O_WRONLY, 0, RESOLVE_BENEATH | RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | links);
     if (fd < 0)
         return -1;
     size_t length = text_length(value);

@@ -1,4 +1,4 @@
-/* Namespaces, session, names, loopback. */
+/* Namespaces, session, names, interfaces. */
 #include "init.h"
 
 struct interface_request { /* struct ifreq of netdevice(7), the part for flags */
@@ -44,6 +44,9 @@ int op_unshare(struct ctx *c, const struct op *op)
 static int fork_inside(struct ctx *c)
 {
     c->detail = "";
+    if (c->proc_fd >= 0) /* exec's is the host's /proc: nothing to bring into the container's sight */
+        sys_close(c->proc_fd);
+    c->proc_fd = -1;
     long pid = checked("clone", raw_syscall(__NR_clone, CLONE_PARENT | 17 /* SIGCHLD */, 0, 0, 0, 0, 0));
     if (pid < 0)
         return -1;
@@ -73,16 +76,18 @@ int op_session(struct ctx *c, const struct op *op)
     return 0;
 }
 
-int op_loopback(struct ctx *c, const struct op *op)
+/* Brings it up.  That is lo: what the host moves here, the host brings up. */
+int op_interface(struct ctx *c, const struct op *op)
 {
-    (void)op;
-    c->detail = "lo";
-    struct interface_request lo = {.name = "lo"};
-    int fd = (int)sc3(socket, 1 /* AF_UNIX: any socket carries the request */, 2 | O_CLOEXEC, 0);
-    if (fd < 0 || sys_ioctl(fd, GET_FLAGS, P(&lo)) < 0)
+    c->detail = S(op, INTERFACE_NAME);
+    struct interface_request wanted = {0};
+    if (text_join(wanted.name, sizeof wanted.name, c->detail, "", "") < 0)
         return -1;
-    lo.flags |= INTERFACE_UP;
-    if (sys_ioctl(fd, SET_FLAGS, P(&lo)) < 0)
+    int fd = (int)sc3(socket, 1 /* AF_UNIX: any socket carries the request */, 2 | O_CLOEXEC, 0);
+    if (fd < 0 || sys_ioctl(fd, GET_FLAGS, P(&wanted)) < 0)
+        return -1;
+    wanted.flags |= INTERFACE_UP;
+    if (sys_ioctl(fd, SET_FLAGS, P(&wanted)) < 0)
         return -1;
     return sys_close(fd);
 }

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 INIT = ROOT / "native" / "init"
 MOST = 30
 # Kinds that either side can carry out: the plan says which by the op's actor.
-BOTH = {"bind", "console", "hook", "mount", "rlimit", "seccomp"}
+BOTH = {"bind", "console", "hook", "interface", "mount", "rlimit", "seccomp", "tune"}
 
 
 def kinds(actor: str) -> set[str]:

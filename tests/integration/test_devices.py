@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+
 import pytest
 
 from tests.conftest import Bundle, Json, Runtime
@@ -81,6 +84,44 @@ def test_something_else_is_there(minirun: Runtime, bundle: Bundle, clean_host: N
     (bundle.rootfs / "srv/x").unlink()
     assert minirun.run(bundle).returncode == 0
     assert minirun.run(bundle).returncode == 0, "the node that the first run made is as it should be"
+
+
+@pytest.mark.parametrize(
+    ("there", "device"),
+    [
+        ("file", {"type": "p", "path": "/srv/x"}),
+        ("fifo", {"type": "b", "path": "/srv/x", "major": 7, "minor": 0}),
+        ("null", {"type": "c", "path": "/srv/x", "major": 1, "minor": 5}),
+        ("null", {"type": "b", "path": "/srv/x", "major": 1, "minor": 3}),
+        ("directory", {"type": "p", "path": "/srv/x"}),
+    ],
+)
+def test_another_kind_or_another_number_is_there(minirun: Runtime, bundle: Bundle, there: str, device: Json) -> None:
+    place = bundle.rootfs / "srv/x"
+    place.parent.mkdir()
+    if there == "null":
+        os.mknod(place, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    else:
+        {"file": place.touch, "fifo": lambda: os.mkfifo(place), "directory": place.mkdir}[there]()
+    bundle.config["linux"]["devices"] = [device]
+    done = minirun.run(bundle)
+    assert done.returncode == 125 and "File exists" in done.stderr and "  config   /linux/devices/0 in " in done.stderr
+
+
+def test_in_a_user_namespace(minirun: Runtime, open_bundle: Bundle) -> None:
+    """The host's nodes are bound, as they are; a fifo is made."""
+    linux = open_bundle.config["linux"]
+    linux["namespaces"].append({"type": "user"})
+    linux["uidMappings"] = linux["gidMappings"] = [{"containerID": 0, "hostID": 0, "size": 65536}]
+    linux["devices"] = [
+        {"type": "p", "path": "/dev/pipe", "fileMode": 0o622, "uid": 5, "gid": 6},
+        {"type": "u", "path": "/dev/zero", "major": 1, "minor": 5},
+        {"type": "c", "path": "/dev/full", "major": 1, "minor": 7, "fileMode": 0o600},
+    ]
+    asked = [f"stat {device['path']}" for device in linux["devices"]]
+    assert ask(minirun, open_bundle, *asked) == [
+        "fifo 0622 5 6 0:0 0", "char 0666 0 0 1:5 0", "char 0666 0 0 1:7 0",
+    ]  # fmt: skip
 
 
 def test_the_filter_denies_what_is_not_listed(minirun: Runtime, maker: Bundle) -> None:

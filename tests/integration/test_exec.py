@@ -213,10 +213,18 @@ def test_words_after_the_command_are_its_own(minirun: Runtime, running: str) -> 
     assert minirun("exec", running, "--", "/probe", "args", "-x").stdout == "-x\n"
 
 
-@pytest.mark.parametrize("flag", ["--process-label=x", "--apparmor=x"])
-def test_what_is_not_there_yet_is_named(minirun: Runtime, running: str, flag: str) -> None:
+@pytest.mark.parametrize(
+    ("flag", "pointer", "module"),
+    [
+        ("--process-label=x", "/process/selinuxLabel", "SELinux"),
+        ("--apparmor=minirun-none", "/process/apparmorProfile", "AppArmor"),
+    ],
+)
+def test_a_label_that_cannot_be_given(minirun: Runtime, running: str, flag: str, pointer: str, module: str) -> None:
+    """Without the module; or with it, but without such a label."""
     done = minirun("exec", flag, running, "/probe", "pid")
-    assert done.returncode == 2 and flag.partition("=")[0] in done.stderr
+    assert done.returncode == 125 and f"  config   {pointer} in " in done.stderr
+    assert f"{module} is not in force on this host" in done.stderr or "-> E" in done.stderr
 
 
 def test_in_created(minirun: Runtime, bundle: Bundle) -> None:

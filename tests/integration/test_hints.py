@@ -15,6 +15,7 @@ from minirun.hints import HINTS
 from tests.conftest import Bundle, Runtime
 from tests.integration import (  # noqa: F401 (they enter their rows)
     provocations_cgroup,
+    provocations_kernel,
     provocations_more,
     provocations_mounts,
     provocations_seccomp,

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct verb *const all_verbs[] = {file_verbs, self_verbs, act_verbs, attack_verbs, call_verbs};
+static const struct verb *const all_verbs[] = {file_verbs, self_verbs,   kernel_verbs,
+                                               act_verbs,  attack_verbs, call_verbs};
 static const size_t all_count = sizeof(all_verbs) / sizeof(all_verbs[0]);
 
 static const char *current = "main"; /* the verb under way, for die() */

@@ -5,6 +5,7 @@
  *   probe.c    main: the chain of verbs, and the few functions that every verb may use
  *   files.c    verbs about paths: cat, stat, mknod, mount, ...
  *   self.c     verbs that describe the process: id, caps, rlimits, ns, fds, ...
+ *   kernel.c   verbs about how the kernel treats it: affinity, ioprio, mempolicy, interfaces, ...
  *   act.c      verbs that do something: sleep, trap, memhog, forkbomb, loopback, chroot-escape, ...
  *   attack.c   the verb that lies in wait for exec
  *   call.c     verbs that make a system call by its number
@@ -24,7 +25,7 @@ struct verb {
 };
 
 /* Each ends with a verb without a name. */
-extern const struct verb file_verbs[], self_verbs[], act_verbs[], attack_verbs[], call_verbs[];
+extern const struct verb file_verbs[], self_verbs[], kernel_verbs[], act_verbs[], attack_verbs[], call_verbs[];
 
 /* "probe: VERB ARG: strerror(errno)" on stderr and exit(1); arg may be NULL. */
 _Noreturn void die(const char *arg);

@@ -141,11 +141,16 @@ def test_descriptors(probe):
         assert seen["0"] == seen[str(zero.fileno())] == ["/dev/zero"]
 
 
-def test_kernel_values(probe):
+def test_kernel_values(probe, program):
     now = [float(line.split()[1]) for line in probe("clock").splitlines()]
     assert now == pytest.approx([time.clock_gettime(time.CLOCK_BOOTTIME), time.monotonic()], abs=5)
     ostype = pathlib.Path("/proc/sys/kernel/ostype").read_text()
     assert probe("sysctl", "kernel.ostype", "--", "personality") == ostype + "00000000\n"
+    assert probe("affinity").strip() == ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    assert probe("ioprio", "--", "mempolicy") == "NONE 0\n0 flags=0 nodes=0\n"
+    assert finished("ionice", "-c3", program, "ioprio").stdout.startswith("IDLE")
+    assert probe("machine").strip() == os.uname().machine
+    assert probe("interfaces").startswith("lo up mtu=65536 127.0.0.1/8")
     assert probe("scheduler", preexec_fn=lambda: os.nice(3)).startswith(f"SCHED_OTHER nice={os.nice(0) + 3} ")
     assert probe("oomscore") == pathlib.Path("/proc/self/oom_score_adj").read_text()
 

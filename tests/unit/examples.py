@@ -156,6 +156,27 @@ def devices() -> Plan:
     return planned(document)
 
 
+def tuned() -> Plan:
+    """Scheduling, memory nodes, another word size, interfaces, labels, a share of the cache: on a host with all."""
+    document = default()
+    document["process"].update(
+        scheduler={"policy": "SCHED_FIFO", "priority": 5, "flags": ["SCHED_FLAG_RESET_ON_FORK"]},
+        ioPriority={"class": "IOPRIO_CLASS_BE", "priority": 2},
+        execCPUAffinity={"initial": "0", "final": "0-1"},
+        apparmorProfile="container-default",
+        selinuxLabel="system_u:system_r:container_t:s0:c1,c2",
+    )
+    document["linux"].update(
+        personality={"domain": "LINUX32"},
+        memoryPolicy={"mode": "MPOL_BIND", "nodes": "0,2-3", "flags": ["MPOL_F_STATIC_NODES"]},
+        netDevices={"eth1": {}, "eth2": {"name": "net%d"}},
+        mountLabel="system_u:object_r:container_file_t:s0:c1,c2",
+        intelRdt={"l3CacheSchema": "L3:0=ff;1=f", "memBwSchema": "MB:0=50", "enableMonitoring": True},
+    )
+    everything = host(pinned=True, apparmor=True, selinux=True, resctrl="/sys/fs/resctrl")
+    return planned(document, everything)
+
+
 def bare() -> Plan:
     """The least there can be: one namespace, no mounts, no cgroup namespace, /sys/fs/cgroup bound."""
     document: Json = {
@@ -218,10 +239,39 @@ def executed() -> Plan:
     return plan_exec(asked)
 
 
+def affine() -> Plan:
+    """``exec`` on CPUs of its own, with labels, in a user namespace: there the host sets priorities."""
+    document = default()
+    document["linux"]["namespaces"].append({"type": "user"})
+    document["linux"]["uidMappings"] = document["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 7, "size": 9}]
+    document["linux"]["personality"] = {"domain": "LINUX32"}
+    process = check.process(
+        {
+            "args": ["true"],
+            "cwd": "/",
+            "apparmorProfile": "unconfined",
+            "selinuxLabel": "system_u:system_r:container_t:s0",
+            "execCPUAffinity": {"initial": "0", "final": "0-1,3"},
+            "scheduler": {"policy": "SCHED_OTHER", "nice": -5},
+            "ioPriority": {"class": "IOPRIO_CLASS_RT"},
+        },
+        "x",
+    )
+    asked = ExecAsked(
+        spec=checked(document),
+        process=process,
+        facts=host(pinned=True, apparmor=True, selinux=True),
+        container_id="web",
+        config="config.json",
+        cgroup="/minirun/web",
+    )
+    return plan_exec(asked)
+
+
 EXAMPLES: dict[str, Callable[[], Plan]] = {
     function.__name__: function
     for function in (
-        plain, rootless, joined, mapped, clocks, limited, scoped, terminal, hooked, mounted, devices, filtered,
-        bare, executed,
+        plain, rootless, joined, mapped, clocks, limited, scoped, terminal, hooked, mounted, devices, filtered, tuned,
+        bare, executed, affine,
     )
 }  # fmt: skip

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from minirun.cgroups import device_program
-from minirun.linux import lib, mountfd, statfs
+from minirun.linux import lib, mountfd, rtnetlink, statfs
 from minirun.plan import mountflags, namespaces, process
+from minirun.spec import rare
 from minirun.spec.rules import RLIMITS
 from native import build
 
@@ -14,6 +15,13 @@ CLONE_NAMES = {
     "user": "USER", "mount": "NS", "pid": "PID", "network": "NET", "ipc": "IPC", "uts": "UTS", "cgroup": "CGROUP",
     "time": "TIME",
 }  # fmt: skip
+NETLINK = (
+    *("RTM_SETLINK", "RTM_NEWLINK", "RTM_GETLINK", "RTM_NEWADDR", "RTM_GETADDR"),
+    *("IFLA_IFNAME", "IFLA_NET_NS_FD", "IFLA_NEW_IFINDEX", "IFF_UP"),
+    *("IFA_ADDRESS", "IFA_LOCAL", "IFA_BROADCAST", "IFA_FLAGS", "IFA_RT_PRIORITY", "IFA_PROTO", "IFA_F_PERMANENT"),
+    *("NLM_F_REQUEST", "NLM_F_ACK", "NLM_F_DUMP", "NLM_F_CREATE", "NLM_F_EXCL", "NLM_F_DUMP_INTR", "NLM_F_ACK_TLVS"),
+    *("NLMSG_ERROR", "NLMSG_DONE"),
+)
 ATTRIBUTES = ("RDONLY", "NOSUID", "NODEV", "NOEXEC", "NOATIME", "STRICTATIME", "NODIRATIME", "NOSYMFOLLOW")
 
 
@@ -50,6 +58,7 @@ def test_capabilities(name: str) -> None:
 def test_file_systems() -> None:
     assert lib.CGROUP2_SUPER_MAGIC == statfs.CGROUP2_SUPER_MAGIC
     assert lib.PROC_SUPER_MAGIC == statfs.PROC_SUPER_MAGIC
+    assert lib.RDTGROUP_SUPER_MAGIC == statfs.RDTGROUP_SUPER_MAGIC
 
 
 def test_devices() -> None:
@@ -57,6 +66,25 @@ def test_devices() -> None:
         "m": lib.BPF_DEVCG_ACC_MKNOD, "r": lib.BPF_DEVCG_ACC_READ, "w": lib.BPF_DEVCG_ACC_WRITE,
     }  # fmt: skip
     assert device_program.TYPES == {"b": lib.BPF_DEVCG_DEV_BLOCK, "c": lib.BPF_DEVCG_DEV_CHAR}
+
+
+def test_scheduling() -> None:
+    for table in (rare.POLICY, rare.SCHEDULER_FLAG):
+        assert table == {name: getattr(lib, name) for name in table}
+    assert {"LINUX": lib.PER_LINUX, "LINUX32": lib.PER_LINUX32} == rare.DOMAIN
+
+
+def test_memory_policies() -> None:
+    """Headers of older distributions do not know the youngest mode: it comes after the others."""
+    old = {name: number for name, number in rare.MODE.items() if name != "MPOL_WEIGHTED_INTERLEAVE"}
+    assert old == {name: getattr(lib, name) for name in old}
+    assert rare.MODE["MPOL_WEIGHTED_INTERLEAVE"] == len(old)
+    assert {name: getattr(lib, name) for name in rare.MODE_FLAG} == rare.MODE_FLAG
+
+
+@pytest.mark.parametrize("name", NETLINK)
+def test_netlink(name: str) -> None:
+    assert getattr(rtnetlink, name) == getattr(lib, name)
 
 
 def test_every_constant_is_compared() -> None:
@@ -67,4 +95,6 @@ def test_every_constant_is_compared() -> None:
     used |= {"AT_RECURSIVE"}
     used |= {"CAP_CHOWN", "CAP_SYS_ADMIN", "CAP_CHECKPOINT_RESTORE", "CGROUP2_SUPER_MAGIC", "PROC_SUPER_MAGIC"}
     used |= {f"BPF_DEVCG_{word}" for word in ("ACC_MKNOD", "ACC_READ", "ACC_WRITE", "DEV_BLOCK", "DEV_CHAR")}
+    used |= {*rare.POLICY, *rare.SCHEDULER_FLAG, *rare.MODE, *rare.MODE_FLAG} - {"MPOL_WEIGHTED_INTERLEAVE"}
+    used |= {*NETLINK, "PER_LINUX", "PER_LINUX32", "RDTGROUP_SUPER_MAGIC"}
     assert set(build.CONSTANTS.split()) == used

@@ -1,4 +1,4 @@
-"""Every rule of spec/rules.py and resource_rules.py, provoked once: the pointer and the words are what a person gets to see."""
+"""Every rule of spec/rules.py, resource_rules.py and rare.py, provoked once: the pointer and the words are what a person gets to see."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from minirun.errors import MinirunError
-from minirun.spec import mount_rules, resource_rules, rules
+from minirun.spec import mount_rules, rare, resource_rules, rules
 from tests.unit.documents import Json, checked, default, put
 
-RULES = (*rules.ALL, mount_rules.mounts, *resource_rules.CREATE)
+RULES = (*rules.ALL, mount_rules.mounts, *resource_rules.CREATE, *rare.ALL)
 LONG = "/" + "x" * 5000
 USERNS = {"type": "user"}
+DEADLINE = {"policy": "SCHED_DEADLINE", "runtime": 2000, "deadline": 3000, "period": 4000}
 ROW = {"containerID": 0, "hostID": 1000, "size": 1}
 # (rule, what to put where, the pointer, the message)
 CASES: list[tuple[str, Json, str, str]] = [
@@ -112,6 +113,44 @@ CASES: list[tuple[str, Json, str, str]] = [
     ("hooks", {"/hooks": {"poststart": [{"path": "/x", "args": [""]}]}}, "/hooks/poststart/0/args/0", "must not be empty"),
     ("hooks", {"/hooks": {"poststart": [{"path": "/x", "env": ["A=", "B"]}]}}, "/hooks/poststart/0/env/1", "must be NAME=value, not 'B'"),
     ("hooks", {"/hooks": {"prestart": [{"path": "/x"}, {"path": "/x", "timeout": 0}]}}, "/hooks/prestart/1/timeout", "must be greater than 0"),
+    ("scheduler", {"/process/scheduler": {"policy": "SCHED_OTHER", "nice": 20}}, "/process/scheduler/nice", "must be from -20 to 19, not 20"),
+    ("scheduler", {"/process/scheduler": {"policy": "SCHED_BATCH", "nice": -21}}, "/process/scheduler/nice", "must be from -20 to 19, not -21"),
+    ("scheduler", {"/process/scheduler": {"policy": "SCHED_FIFO"}}, "/process/scheduler/priority", "must be from 1 to 99 with SCHED_FIFO, not 0"),
+    ("scheduler", {"/process/scheduler": {"policy": "SCHED_RR", "priority": 100}}, "/process/scheduler/priority", "must be from 1 to 99 with SCHED_RR, not 100"),
+    ("scheduler", {"/process/scheduler": {"policy": "SCHED_IDLE", "priority": 1}}, "/process/scheduler/priority", "must be 0 with SCHED_IDLE: only SCHED_FIFO and SCHED_RR have priorities"),
+    ("scheduler", {"/process/scheduler": {"policy": "SCHED_OTHER", "period": 5}}, "/process/scheduler/period", "must be 0 with SCHED_OTHER: it belongs to SCHED_DEADLINE"),
+    ("scheduler", {"/process/scheduler": {**DEADLINE, "runtime": 1023}}, "/process/scheduler/runtime", "must be at least 1024 nanoseconds with SCHED_DEADLINE, not 1023"),
+    ("scheduler", {"/process/scheduler": {**DEADLINE, "deadline": 1999}}, "/process/scheduler/deadline", "must be at least the runtime, 2000, not 1999"),
+    ("scheduler", {"/process/scheduler": {**DEADLINE, "period": 2999}}, "/process/scheduler/period", "must be at least the deadline, 3000, not 2999"),
+    ("scheduler", {"/process/scheduler": {**DEADLINE, "period": 2**63}}, "/process/scheduler/period", "must be below 2^63 nanoseconds"),
+    ("io_priority", {"/process/ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 8}}, "/process/ioPriority/priority", "must be from 0 to 7, not 8"),
+    ("io_priority", {"/process/ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": -1}}, "/process/ioPriority/priority", "must be from 0 to 7, not -1"),
+    ("affinity", {"/process/execCPUAffinity": {"initial": "x"}}, "/process/execCPUAffinity/initial", "must be a list such as 0-3,7, not 'x'"),
+    ("affinity", {"/process/execCPUAffinity": {"initial": "0-"}}, "/process/execCPUAffinity/initial", "must be a list such as 0-3,7, not '0-'"),
+    ("affinity", {"/process/execCPUAffinity": {"initial": "-1"}}, "/process/execCPUAffinity/initial", "must be a list such as 0-3,7, not '-1'"),
+    ("affinity", {"/process/execCPUAffinity": {"final": " , "}}, "/process/execCPUAffinity/final", "must be a list such as 0-3,7, not ' , '"),
+    ("affinity", {"/process/execCPUAffinity": {"final": "3-1"}}, "/process/execCPUAffinity/final", "3-1 is a range from the larger to the smaller"),
+    ("affinity", {"/process/execCPUAffinity": {"final": "0,8192"}}, "/process/execCPUAffinity/final", "must be numbers below 8192, not 8192"),
+    ("personality", {"/linux/personality": {"domain": "LINUX", "flags": ["ADDR_NO_RANDOMIZE"]}}, "/linux/personality/flags", "must be empty: no flag is defined yet (config-linux.md, Personality)"),
+    ("memory_policy", {"/linux/memoryPolicy": {"mode": "MPOL_BIND"}}, "/linux/memoryPolicy/nodes", "must name a node at least with MPOL_BIND"),
+    ("memory_policy", {"/linux/memoryPolicy": {"mode": "MPOL_INTERLEAVE", "nodes": " ,"}}, "/linux/memoryPolicy/nodes", "must name a node at least with MPOL_INTERLEAVE"),
+    ("memory_policy", {"/linux/memoryPolicy": {"mode": "MPOL_LOCAL", "nodes": "0"}}, "/linux/memoryPolicy/nodes", "must be empty with MPOL_LOCAL"),
+    ("memory_policy", {"/linux/memoryPolicy": {"mode": "MPOL_BIND", "nodes": "1024"}}, "/linux/memoryPolicy/nodes", "must be numbers below 1024, not 1024"),
+    ("memory_policy", {"/linux/memoryPolicy": {"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]}}, "/linux/memoryPolicy/flags", "MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES exclude each other"),
+    ("net_devices", {"/linux/netDevices": {"eth0": {}}, "/linux/namespaces": [{"type": "mount"}, {"type": "uts"}]}, "/linux/netDevices", "needs a network namespace in /linux/namespaces"),
+    ("net_devices", {"/linux/netDevices": {"": {}}}, "/linux/netDevices/", "'' is not an interface's name"),
+    ("net_devices", {"/linux/netDevices": {"a/b": {}}}, "/linux/netDevices/a~1b", "'a/b' is not an interface's name"),
+    ("net_devices", {"/linux/netDevices": {"eth%d": {}}}, "/linux/netDevices/eth%d", "'eth%d' is not an interface's name"),
+    ("net_devices", {"/linux/netDevices": {"eth0": {"name": "a b"}}}, "/linux/netDevices/eth0/name", "'a b' is not an interface's name, nor one with %d for a number"),
+    ("net_devices", {"/linux/netDevices": {"eth0": {"name": "e%d%d"}}}, "/linux/netDevices/eth0/name", "'e%d%d' is not an interface's name, nor one with %d for a number"),
+    ("net_devices", {"/linux/netDevices": {"eth0": {"name": ".."}}}, "/linux/netDevices/eth0/name", "'..' is not an interface's name, nor one with %d for a number"),
+    ("net_devices", {"/linux/netDevices": {"a": {"name": "x" * 16}}}, "/linux/netDevices/a/name", f"'{'x' * 16}' is not an interface's name, nor one with %d for a number"),
+    ("net_devices", {"/linux/netDevices": {"a": {"name": "c"}, "b": {"name": "c"}}}, "/linux/netDevices/b/name", "c is another one's name already"),
+    ("intel_rdt", {"/linux/intelRdt": {"closID": "a/b"}}, "/linux/intelRdt/closID", "must be the name of one directory, or /, not 'a/b'"),
+    ("intel_rdt", {"/linux/intelRdt": {"closID": ".."}}, "/linux/intelRdt/closID", "must be the name of one directory, or /, not '..'"),
+    ("intel_rdt", {"/linux/intelRdt": {"l3CacheSchema": "MB:0=1"}}, "/linux/intelRdt/l3CacheSchema", "must begin with L3, not 'MB:0=1'"),
+    ("intel_rdt", {"/linux/intelRdt": {"memBwSchema": "L3:0=1"}}, "/linux/intelRdt/memBwSchema", "must begin with MB:, not 'L3:0=1'"),
+    ("intel_rdt", {"/linux/intelRdt": {"schemata": ["L3:0=1\nMB:0=1"]}}, "/linux/intelRdt/schemata/0", "must be one line"),
 ]  # fmt: skip
 
 
@@ -143,7 +182,7 @@ def test_every_message_is_provoked() -> None:
     """As many different messages as there are ``problems.add`` in the files: a new one needs its row here."""
     calls = [
         (str(module.__file__), node.lineno)
-        for module in (rules, mount_rules, resource_rules)
+        for module in (rules, mount_rules, resource_rules, rare)
         for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add"
         and isinstance(node.func.value, ast.Name) and node.func.value.id == "problems"
@@ -192,6 +231,14 @@ def test_several_rules_at_once() -> None:
         {"/ociVersion": "1.9.0+build"},
         {"/process/env": ["A=", "B=x=y"]},
         {"/process/oomScoreAdj": -1000},
+        {"/process/scheduler": {**DEADLINE, "period": 0, "nice": 19}},
+        {"/process/scheduler": {"policy": "SCHED_FIFO", "flags": ["SCHED_FLAG_KEEP_PARAMS"]}},
+        {"/process/ioPriority": {"class": "IOPRIO_CLASS_IDLE"}},
+        {"/process/execCPUAffinity": {"initial": "", "final": " 0-3,7,, "}},
+        {"/linux/memoryPolicy": {"mode": "MPOL_PREFERRED"}},
+        {"/linux/netDevices": {"eth0": {"name": "net%d"}, "eth1": {"name": "net%d"}, "x" * 15: {}}},
+        {"/linux/intelRdt": {"closID": "/", "enableMonitoring": True, "enableCMT": True}},
+        {"/windows": {"layerFolders": []}, "/solaris": {"x": 1}, "/zos": {"x": 1}, "/process/commandLine": "cmd.exe"},
         {"/process/rlimits": [{"type": "RLIMIT_CORE", "soft": 0, "hard": 2**64 - 1}]},
         {"/hostname": ""},
         {"/mounts/0": {"destination": "relative", "type": "tmpfs"}},
