@@ -120,8 +120,16 @@ HINTS = (
     Hint(name="cwd-not-directory", kind="node", errno="ENOTDIR", text="something on the way to {detail} is a file in the rootfs"),
     Hint(name="sysctl-unknown", kind="write_proc", errno="ENOENT", text="this kernel has no such sysctl, or not in a namespace"),
     Hint(name="sysctl-value", kind="write_proc", errno="EINVAL", text="the kernel refuses the value"),
+    Hint(
+        name="maps-range", kind="write_task", errno="EPERM", when=detail_starts("usermod"),
+        text="the range must be yours in /etc/subuid or /etc/subgid. As root: {detail}",
+    ),
+    Hint(
+        name="maps-helper", kind="write_task", errno="EPERM", when=lambda op, detail: bool(op.__dict__.get("through")),
+        text="newuidmap(1) and newgidmap(1) serve a user of /etc/passwd who runs with his own group, and need their setuid bit or capabilities: no nosuid mount, no no_new_privs",
+    ),
     Hint(name="maps-denied", kind="write_task", errno="EPERM", when=lambda op, detail: op.__dict__.get("file") in ("uid_map", "gid_map"),
-         text="the kernel refuses the mapping: rows must not overlap, and an ordinary user can map only itself (user_namespaces(7))"),
+         text="the kernel refuses the mapping: rows must not overlap, and may map only what is mapped where minirun runs (user_namespaces(7))"),
     Hint(name="maps-invalid", kind="write_task", errno="EINVAL", text="the kernel refuses the value (user_namespaces(7), time_namespaces(7))"),
     Hint(name="oom-lower", kind="write_task", errno="EACCES", when=lambda op, detail: op.__dict__.get("file") == "oom_score_adj",
          text="lowering oom_score_adj below the runtime's own needs CAP_SYS_RESOURCE"),

@@ -40,7 +40,7 @@ def attempt(facts: Facts, ops: list[Op], cgroup: str = "") -> str:
     """Carry out ``ops``, undo them; "" or why it failed."""
     site = Site(
         ops=ops, config="", cgroup_root=facts.cgroup_root, cgroup=cgroup, state_document=lambda pid: b"",
-        dumpable=facts.euid != 0, cgroup_made=facts.cgroup_home, undo=[], times={},
+        dumpable=facts.rootless, cgroup_made=facts.cgroup_home, undo=[], times={},
     )  # fmt: skip
     try:
         carry_out(site)
@@ -69,7 +69,8 @@ def spawn(facts: Facts, names: list[str], into_cgroup: bool = False) -> list[Op]
             ops.append(WriteTask(file="setgroups", value="deny"))
         ops.append(WriteTask(file="uid_map", value=f"0 {facts.euid} 1\n"))
         ops.append(WriteTask(file="gid_map", value=f"0 {facts.egid} 1\n"))
-        ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=USER_SETGROUPS if facts.euid == 0 else 0))
+        allowed = facts.euid == 0 and facts.setgroups
+        ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=USER_SETGROUPS if allowed else 0))
     ops.append(Session(new_keyring=False))
     return ops
 

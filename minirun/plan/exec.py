@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minirun.plan import process, seccomp
+from minirun.plan import idmaps, process, seccomp
 from minirun.plan.container import Plan, Problems
 from minirun.plan.namespaces import CLONE
 from minirun.plan.ops import (
@@ -13,7 +13,6 @@ from minirun.plan.ops import (
     Pivot,
     Session,
     Spawn,
-    User,
     Wait,
     WriteTask,
 )
@@ -39,6 +38,8 @@ class ExecAsked(Record):
     unit: str = ""  # systemd's, if it has to move the process there: an ordinary user may not clone3 into its cgroup
     preserve_fds: int = 0
     new_keyring: bool = True
+    at: str = "/process"  # where the process document lies in ``config``; "" for a file of its own
+    setgroups: bool = True  # does the container's user namespace allow it (/proc/PID/setgroups)?
 
 
 def plan(asked: ExecAsked) -> Plan:
@@ -64,14 +65,14 @@ def plan(asked: ExecAsked) -> Plan:
         ops.append(Join(path="", flags=flags, namespaces=names, pointer="/linux/namespaces"))
     if in_place(asked.spec):
         ops.append(Pivot(flags=PIVOT_IN_PLACE, path=asked.rootfs, pointer="/root/path"))
-    if "user" in names:
-        setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
-        ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
+    setgroups = groups(asked)
+    idmaps.check_user(program, asked.spec, asked.facts, asked.at, problems, setgroups)
+    ops += idmaps.become_root(asked.spec, asked.facts, program, setgroups)
     ops.append(Session(new_keyring=asked.new_keyring, pointer=""))
     ops += process.console(program, "")
     early = seccomp.in_sight(asked.spec, program)
     ops += process.become_the_user(
-        program, asked.facts, process.rlimits(program), problems,
+        program, setgroups, process.rlimits(program), problems,
         until_exec=0 if early else seccomp.kept_for_loading(asked.spec, program),
         before=seccomp.load_filter(asked.spec, at_once=True) if early else [],
     )  # fmt: skip
@@ -82,3 +83,10 @@ def plan(asked: ExecAsked) -> Plan:
     ops += process.execute(program)
     problems.raise_any(asked.config)
     return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)
+
+
+def groups(asked: ExecAsked) -> int:
+    """As ``idmaps.setgroups``, for a namespace that is there to be looked at."""
+    if "user" not in namespace_types(asked.spec) or idmaps.keeps_groups(asked.spec):
+        return idmaps.setgroups(asked.spec, asked.facts)
+    return USER_SETGROUPS if asked.setgroups else 0

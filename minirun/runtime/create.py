@@ -125,6 +125,7 @@ def create(store: Store, request: Request) -> Created:
         rootfs=rootfs, mountId=mount_id, annotations=spec.get("annotations", {}),
         cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
         unit=plan.unit, bus=manager.address if manager else "", cgroupDriver=request.options.cgroup_driver,
+        rootless=request.options.rootless,
         claim=entry.path, config=name, newKeyring=not request.options.no_new_keyring,
     )  # fmt: skip
     site = make_site(plan, state, facts, name, request)
@@ -177,7 +178,8 @@ def make_site(plan: Plan, state: State, facts: Facts, name: str, request: Reques
     return Site(
         ops=plan.ops, config=name, cgroup_root=facts.cgroup_root, cgroup=plan.cgroup,
         claim=state.claim, cgroup_made=state.cgroupMade, state_document=state_document,
-        preserve=request.options.preserve_fds, trace=request.trace, dumpable=facts.euid != 0, warn=request.warn,
+        preserve=request.options.preserve_fds, trace=request.trace, warn=request.warn,
+        dumpable=facts.rootless and plan.writes_task,
         terminal=terminal_taker(request), meanwhile=request.meanwhile,
         filter_cache=filter_cache(request.env, facts.euid), undo=[], times={},
     )  # fmt: skip

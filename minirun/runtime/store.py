@@ -50,6 +50,7 @@ class State(Record):
     newKeyring: bool = True
     cgroupDriver: str = "cgroupfs"
     mountId: int = 0  # without a mount namespace: what lay on the rootfs before (runtime/in_place.py)
+    rootless: str = "auto"  # --rootless, for the same plan again
     complete: bool = False  # create got to its end
 
     def to_json(self) -> bytes:

@@ -81,9 +81,10 @@ def mapping_without_the_right(minirun: Runtime, bundle: Bundle) -> Done:
 
 
 @provokes("maps-invalid", "/linux/uidMappings")
-def overlapping_mappings(minirun: Runtime, bundle: Bundle) -> Done:
+def a_mapping_of_the_last_id(minirun: Runtime, bundle: Bundle) -> Done:
     user_namespace(bundle)
-    bundle.config["linux"]["uidMappings"] *= 2
+    row = {"containerID": 4294967295, "hostID": 70000, "size": 1}  # -1 is nobody's (setresuid(2))
+    bundle.config["linux"]["uidMappings"].append(row)
     return minirun.run(bundle)
 
 
