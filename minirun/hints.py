@@ -81,7 +81,7 @@ HINTS = (
     Hint(name="find-directory", kind="find_program", errno="EISDIR", text="it is a directory"),
     Hint(
         name="proc-userns", kind="mount", errno="EPERM", when=lambda op, detail: op.__dict__.get("fstype") == "proc",
-        text="proc inside a user namespace needs a PID namespace of its own: add {{\"type\": \"pid\"}} to /linux/namespaces",
+        text="proc inside a user namespace needs a PID namespace of its own: add {{\"type\": \"pid\"}} to /linux/namespaces; and nothing mounted over the /proc that is there, as in a container",
     ),
     Hint(
         name="sysfs-userns", kind="mount", errno="EPERM", when=lambda op, detail: op.__dict__.get("fstype") == "sysfs",
@@ -114,8 +114,10 @@ HINTS = (
     Hint(name="terminal-not-pty", kind="console", errno="ENXIO", text="{detail} in the container is not the pty multiplexer"),
     Hint(name="join-type", kind="join", errno="EINVAL", text="the path leads to another kind of namespace than the type says, or to the one we are in"),
     Hint(name="join-missing", kind="join", errno="ENOENT", text="{detail} is not there: has its container ended?"),
+    Hint(name="join-denied", kind="join", errno="EPERM", text="it belongs to a user namespace in which you have no rights: join that one too (the container's whose it is)"),
     Hint(name="rlimit-raise", kind="rlimit", errno="EPERM", text="raising a hard limit needs CAP_SYS_RESOURCE; RLIMIT_NOFILE ends at sysctl fs.nr_open"),
     Hint(name="user-unmapped", kind="user", errno="EINVAL", text="the uid or a gid of /process/user is not in /linux/uidMappings or gidMappings"),
+    Hint(name="user-groups", kind="user", errno="EPERM", text="the joined user namespace denies setgroups(2), as those of ordinary users without newgidmap do: leave out additionalGids"),
     Hint(name="cwd-missing", kind="chdir", errno="ENOENT", text="/process/cwd is looked up inside the rootfs"),
     Hint(name="cwd-not-directory", kind="node", errno="ENOTDIR", text="something on the way to {detail} is a file in the rootfs"),
     Hint(name="sysctl-unknown", kind="write_proc", errno="ENOENT", text="this kernel has no such sysctl, or not in a namespace"),

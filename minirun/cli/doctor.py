@@ -148,7 +148,7 @@ def user_namespaces() -> Finding:
 
 def extras(facts: Facts) -> Iterator[Finding]:
     from minirun.linux.prctl import available
-    from minirun.runtime.store import default_root
+    from minirun.runtime.root import default_root
 
     root = default_root(dict(os.environ), facts.euid)
     yield Finding(

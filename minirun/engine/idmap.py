@@ -20,6 +20,14 @@ SECONDS = 60  # the name service may be a network away
 LONGEST = 4096  # bytes of their words
 
 
+class HelperFailed(OSError):
+    """``call`` is what the report names in the place of a system call."""
+
+    def __init__(self, op: WriteTask, number: int | None, reason: str | None, filename: str) -> None:
+        super().__init__(number, reason, filename)
+        self.call = f"{op.through.rpartition('/')[2]}(1)"
+
+
 def write_map(op: WriteTask, pid: int) -> None:
     """argv: newuidmap PID INSIDE OUTSIDE SIZE ...
 
@@ -40,7 +48,7 @@ def write_map(op: WriteTask, pid: int) -> None:
         )  # fmt: skip
     except OSError as error:
         posix.close(reader)
-        raise OSError(error.errno, error.strerror, op.through) from error
+        raise HelperFailed(op, error.errno, error.strerror, op.through) from error
     finally:
         posix.close(writer)
     try:
@@ -50,10 +58,9 @@ def write_map(op: WriteTask, pid: int) -> None:
     finally:
         posix.close(reader)
     if status is None:
-        raise OSError(ETIMEDOUT, f"no end after {SECONDS} s", op.through)
+        raise HelperFailed(op, ETIMEDOUT, f"no end after {SECONDS} s", op.through)
     if status != 0:
-        said = " ".join(words.split()) or f"{op.through} ended with status {status}"
-        raise OSError(EPERM, said, grant(op, words))
+        raise HelperFailed(op, EPERM, " ".join(words.split()) or f"it ended with status {status}", grant(op, words))
 
 
 def ready(fd: int) -> bool:

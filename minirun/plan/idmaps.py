@@ -29,7 +29,7 @@ def written(spec: Spec, kind: str) -> list[IdMapping]:
 
 
 def in_force(spec: Spec, facts: Facts, kind: str) -> list[IdMapping] | None:
-    """The rows where the program will run: a new namespace's, or ours.  None: everything, or a joined one's, unread."""
+    """The rows where the program will run, a new namespace's or ours; None: all there is, or a joined one's, unread."""
     path = namespace_types(spec).get("user")
     if path == "":
         return written(spec, kind)
@@ -96,7 +96,7 @@ def setgroups(spec: Spec, facts: Facts) -> int:
     return USER_SETGROUPS if allowed else 0
 
 
-# -- what cannot be, said before anything is begun ----------------------------------------------------------------------
+# -- what cannot be, said before anything is begun --------------------------------------------------------------------
 
 
 def check(spec: Spec, facts: Facts, problems: Problems) -> None:

@@ -12,7 +12,8 @@ from minirun.errors import MinirunError
 from minirun.plan import container
 from minirun.record import Record
 from minirun.runtime import hooks, notify, status
-from minirun.runtime.store import State, check_id, filter_cache
+from minirun.runtime.root import filter_cache
+from minirun.runtime.store import State, check_id
 from minirun.spec import check
 from minirun.spec.decode import decode
 from minirun.spec.rules import namespace_types

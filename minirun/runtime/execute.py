@@ -14,7 +14,7 @@ from minirun.plan import exec as plan_exec
 from minirun.record import Record
 from minirun.runtime import foreground, interrupt, lifecycle, notify, status
 from minirun.runtime.create import hand_over, terminal_taker
-from minirun.runtime.store import filter_cache
+from minirun.runtime.root import filter_cache
 from minirun.spec import check
 from minirun.spec.decode import decode
 

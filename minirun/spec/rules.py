@@ -143,7 +143,8 @@ def mappings(spec: Any, problems: Problems) -> None:
 def overlaps(rows: Any, side: str, at: str, problems: Problems) -> None:
     """No id may be in two rows, inside or outside (user_namespaces(7)); sorted, only neighbours can meet."""
     order = sorted(range(len(rows)), key=lambda index: rows[index][side])
-    for one, other in zip(order, order[1:]):  # noqa: B905 (the second is one shorter)
+    for place in range(len(order) - 1):
+        one, other = order[place : place + 2]
         first, after = rows[one], rows[other][side]
         if first["size"] and after < first[side] + first["size"]:
             later, earlier = max(one, other), min(one, other)

@@ -17,6 +17,7 @@ from tests.integration import (  # noqa: F401 (they enter their rows)
     provocations_cgroup,
     provocations_more,
     provocations_mounts,
+    provocations_rootless,
     provocations_seccomp,
 )
 from tests.integration.provocations import CANNOT, PROVOKED

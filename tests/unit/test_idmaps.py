@@ -14,9 +14,8 @@ from tests.unit.documents import ROOT, USER, Json, default, host, planned, put
 HELPED = host(USER, newuidmap="/usr/bin/newuidmap", newgidmap="/usr/bin/newgidmap")
 RANGE = [{"containerID": 0, "hostID": 1000, "size": 1}, {"containerID": 1, "hostID": 100000, "size": 65536}]
 # as in podman unshare: root of a namespace that an ordinary user has made
-NESTED = host(
-    USER, euid=0, egid=0, userns=True, uid_map=((0, 1000, 1), (1, 100000, 65536)), gid_map=((0, 1000, 1), (1, 100000, 65536))
-)  # fmt: skip
+MAP = ((0, 1000, 1), (1, 100000, 65536))
+NESTED = host(USER, euid=0, egid=0, userns=True, uid_map=MAP, gid_map=MAP)
 
 
 def rootless(**linux: Any) -> Json:
@@ -65,9 +64,8 @@ def test_somebody_else_alone_is_more_too() -> None:
 
 def test_no_helper() -> None:
     found = refused(rootless(uidMappings=RANGE, gidMappings=RANGE), host(HELPED, newgidmap=""))
-    assert found == {
-        "/linux/gidMappings": "an ordinary user maps more than himself (1000, size 1) through newgidmap, which is not here"
-    }
+    reason = "an ordinary user maps more than himself (1000, size 1) through newgidmap, which is not here"
+    assert found == {"/linux/gidMappings": reason}
 
 
 def test_root_needs_none() -> None:
@@ -163,7 +161,7 @@ def test_rows_that_overlap(rows: list[tuple[int, int, int]], pointer: str) -> No
         planned(document, ROOT)
 
 
-# -- cgroups --------------------------------------------------------------------------------------------------------------
+# -- cgroups --------------------------------------------------------------------------------------------------------
 
 OWN = host(USER, cgroup_delegated=True, cgroup_domain="/user.slice", cgroup_home="/user.slice/shell/minirun")
 
