@@ -1,0 +1,97 @@
+"""podman of an ordinary user: it calls us as root of a user namespace that it has made through newuidmap."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MINIRUN
+from tests.integration.people import Account, Done, Person
+from tests.integration.seen import wait_for
+from tests.needs import has
+
+pytestmark = pytest.mark.needs("root", "busybox", "userns", "uidmap")
+
+
+class Podman:
+    """With storage, state and a runtime directory of its own."""
+
+    def __init__(self, somebody: Person) -> None:
+        place = somebody.runtime_dir
+        self.somebody = somebody
+        self.env = {**somebody.env, "HOME": str(place), "XDG_RUNTIME_DIR": str(place), "TMPDIR": str(place)}
+        self.base = [
+            "podman", "--root", f"{place}/storage", "--runroot", f"{place}/run", "--storage-driver", "vfs",
+            "--cgroup-manager", "cgroupfs", "--events-backend", "file", "--runtime", str(MINIRUN),
+        ]  # fmt: skip
+
+    def __call__(self, *words: str, **more: object) -> Done:
+        options = {"stdin": subprocess.DEVNULL, **self.somebody.who, **more}
+        return subprocess.run(
+            [*self.base, *words], env=self.env, cwd=self.somebody.runtime_dir, capture_output=True, text=True,
+            timeout=120, **options,
+        )  # fmt: skip
+
+    def run(self, *words: str, **more: object) -> str:
+        done = self("run", "--rm", "--security-opt", "seccomp=unconfined", *words, **more)
+        assert done.returncode == 0, done.stderr
+        out: str = done.stdout
+        return out
+
+
+@pytest.fixture
+def podman(somebody: Person) -> Iterator[Podman]:
+    reason = has("podman") or has("conmon")
+    if reason:
+        pytest.skip(reason)
+    called = Podman(somebody)
+    tree = subprocess.Popen(["tar", "-C", somebody.bundle.rootfs, "-c", "."], stdout=subprocess.PIPE)
+    made = called("import", "-", "localhost/busybox", stdin=tree.stdout)
+    tree.wait()
+    assert made.returncode == 0, made.stderr
+    yield called
+    called("rm", "--all", "--force", "--time", "0")
+    called("system", "migrate")  # ends the process that holds its user namespace
+    wait_for(lambda: not processes(somebody.uid))
+
+
+def processes(uid: int) -> list[str]:
+    """The command lines of a user's processes; a zombie has none."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if path.stat().st_uid == uid:
+                found.append((path / "cmdline").read_text())
+        except OSError:
+            continue
+    return [words for words in found if words]
+
+
+def test_run_and_exec(podman: Podman, account: Account) -> None:
+    """Its configurations as they are: no user namespace in them, the network podman's, /sys bound where it must be."""
+    image = "localhost/busybox"
+    asked = ("/probe", "id", "--", "cat", "/proc/self/uid_map", "--", "devnull-check")
+    out = podman.run("--network", "none", image, *asked)
+    assert out.splitlines()[0] == "uid=0 gid=0 groups=" and out.splitlines()[-1] == "ok"
+    assert out.split()[3:-1] == ["0", str(account.uid), "1", "1", str(account.first), "65536"]
+    assert "uid=5 gid=6 groups=" in podman.run("--network", "host", "--user", "5:6", image, "/probe", "id")
+    out = podman.run("--network", "none", "--userns", "keep-id", image, "/probe", "id")
+    assert out.startswith(f"uid={account.uid} gid={account.gid} ")
+    out = podman.run("--network", "none", "--group-add", "keep-groups", image, "/probe", "id", extra_groups=[4])
+    assert out == "uid=0 gid=0 groups=65534\n", "the caller's, which are not mapped"
+    limits = ("--ulimit", "core=0", "--sysctl", "net.ipv4.ip_forward=1", "--oom-score-adj", "500")
+    out = podman.run("--network", "none", *limits, image, "/probe", "oomscore", "--", "sysctl", "net.ipv4.ip_forward")
+    assert out.split() == ["500", "1"]
+    flags = ("-d", "--security-opt", "seccomp=unconfined", "--network", "none", "--name", "c")
+    done = podman("run", *flags, image, "/probe", "pause")
+    assert done.returncode == 0, done.stderr
+    assert podman("exec", "--user", "9", "c", "/probe", "id").stdout.startswith("uid=9 ")
+    assert podman("exec", "c", "/probe", "pid").stdout != "1\n"
+    assert podman("kill", "c").returncode == 0
+    assert podman("rm", "--force", "--time", "0", "c").returncode == 0
+    state = podman.somebody.runtime_dir / "minirun"
+    assert os.listdir(state) == [], "the state directory of the user"
