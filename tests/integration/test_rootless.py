@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import MINIRUN, Json
+from tests.conftest import MINIRUN, ROOT, Json
 from tests.integration.people import Account, Person
 from tests.integration.seen import mounts, outside, status_of, wait_for
 
@@ -34,6 +35,16 @@ def test_a_range_of_ids(somebody: Person, account: Account) -> None:
     assert (made.st_uid, made.st_gid) == (account.uid, account.gid)
     assert "CapEff:\t0000000020000420" in seen[5]
     assert not list((somebody.runtime_dir / "minirun").iterdir())
+
+
+def test_the_page(somebody: Person, account: Account) -> None:
+    """docs/rootless.md: its mappings, with this user's numbers."""
+    text = (ROOT / "docs/rootless.md").read_text()
+    (found,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    for old, new in (("1000", account.uid), ("100000", account.first), ("65536", account.size)):
+        found = re.sub(rf"\b{old}\b", str(new), found)
+    somebody.bundle.config["linux"].update(json.loads(found))
+    assert rows_of(somebody.ask("cat /proc/self/gid_map", "id")[0])[1] == [1, account.first, account.size]
 
 
 def test_another_user_inside(somebody: Person, account: Account) -> None:
