@@ -106,6 +106,11 @@ def test_nothing_given_nothing_asked(somebody: Person) -> None:
     name = somebody.start("/probe", "pause")
     done = somebody("pause", name)
     assert done.returncode == 125 and "it has no cgroup of its own" in done.stderr
+    assert somebody("exec", "-d", name, "/probe", "trap", capture_output=False).returncode == 0
+    other = json.loads(somebody("ps", "-f", "json", name).stdout)[-1]
+    wait_for(lambda: "trap" in outside(other, "cmdline"))
+    assert somebody("kill", "--all", name, "TERM").returncode == 0
+    wait_for(lambda: not Path(f"/proc/{other}").exists() or ") Z" in outside(other, "stat"))
     assert somebody("delete", "--force", name).returncode == 0
 
 
