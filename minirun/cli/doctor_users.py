@@ -12,7 +12,7 @@ from pwd import getpwuid
 from minirun.cli import trials
 from minirun.cli.doctor import LIMITED, OK, Finding
 from minirun.facts import Facts, helper, read
-from minirun.plan.idmaps import PACKAGE
+from minirun.plan.userns import PACKAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -136,9 +136,9 @@ def write_task(site: Site, op: Any) -> None:
     """The whole value in one write(2): the kernel takes id maps in one piece only."""
     assert site.init is not None
     if op.through:
-        from minirun.engine.idmap import write_map
+        from minirun.engine.newuidmap import write_map
 
-        write_map(op, site.init.pid)
+        write_map(site, op)
         return
     path = f"/proc/{site.init.pid}/{op.file}"
     tree.write(path, op.value)

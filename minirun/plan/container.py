@@ -8,7 +8,7 @@ them, rights dropped last.
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.plan import cgroup, devices, hooks, idmaps, mounts, namespaces, process, seccomp
+from minirun.plan import cgroup, devices, hooks, userns, mounts, namespaces, process, seccomp
 from minirun.plan.mountflags import MS_PRIVATE, MS_REC, PROPAGATION, RDONLY
 from minirun.plan.ops import (
     ATTR_CLONE,
@@ -121,7 +121,7 @@ def plan(asked: Asked) -> Plan:
     ops += leave_old_root(asked)
     own_limits = [] if any(op.KIND == "rlimit" for op in ops) else asked.rlimits
     kept = seccomp.kept_for_loading(spec, program)
-    setgroups = idmaps.setgroups(spec, asked.facts)
+    setgroups = userns.setgroups(spec, asked.facts)
     ops += process.become_the_user(program, setgroups, own_limits, problems, until_exec=kept, before=[])
     ops.append(Wait(pointer="/process"))
     ops += hooks.inside(spec, "startContainer")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minirun.plan import idmaps, process, seccomp
+from minirun.plan import userns, process, seccomp
 from minirun.plan.container import Plan, Problems
 from minirun.plan.namespaces import CLONE
 from minirun.plan.ops import (
@@ -66,8 +66,8 @@ def plan(asked: ExecAsked) -> Plan:
     if in_place(asked.spec):
         ops.append(Pivot(flags=PIVOT_IN_PLACE, path=asked.rootfs, pointer="/root/path"))
     setgroups = groups(asked)
-    idmaps.check_user(program, asked.spec, asked.facts, asked.at, problems, setgroups)
-    ops += idmaps.become_root(asked.spec, asked.facts, program, setgroups)
+    userns.check_user(program, asked.spec, asked.facts, asked.at, problems, setgroups)
+    ops += userns.become_root(asked.spec, asked.facts, program, setgroups)
     ops.append(Session(new_keyring=asked.new_keyring, pointer=""))
     ops += process.console(program, "")
     early = seccomp.in_sight(asked.spec, program)
@@ -86,7 +86,7 @@ def plan(asked: ExecAsked) -> Plan:
 
 
 def groups(asked: ExecAsked) -> int:
-    """As ``idmaps.setgroups``, for a namespace that is there to be looked at."""
-    if "user" not in namespace_types(asked.spec) or idmaps.keeps_groups(asked.spec):
-        return idmaps.setgroups(asked.spec, asked.facts)
+    """As ``userns.setgroups``, for a namespace that is there to be looked at."""
+    if "user" not in namespace_types(asked.spec) or userns.keeps_groups(asked.spec):
+        return userns.setgroups(asked.spec, asked.facts)
     return USER_SETGROUPS if asked.setgroups else 0

@@ -8,7 +8,7 @@ clone3 it would be the runtime's; kernel/cgroup/namespace.c, copy_cgroup_ns).
 
 from __future__ import annotations
 
-from minirun.plan import idmaps
+from minirun.plan import userns
 from minirun.plan.ops import (
     HOST,
     Join,
@@ -72,9 +72,9 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
         Spawn(namespaces=at_once, flags=flags_of(at_once), into_cgroup=born_inside(asked), pointer=POINTER),
     ]
     clocks = [name for name in new if name == "time"]
-    outside = unshare(asked, clocks) + idmaps.write(asked.spec, asked.facts) + from_outside(asked)
+    outside = unshare(asked, clocks) + userns.write(asked.spec, asked.facts) + from_outside(asked)
     joins = join_all(asked, joined)
-    become_root = idmaps.become_root(asked.spec, asked.facts)
+    become_root = userns.become_root(asked.spec, asked.facts)
     if first:
         later = [name for name in new if name not in unshared]
         ops += joins
@@ -108,7 +108,7 @@ def rights(asked: Asked, problems: Problems) -> None:
             "an ordinary user needs a user namespace",
             'add {"type": "user"} with mappings (`minirun spec --rootless` makes such a file), or use sudo',
         )
-    idmaps.check(asked.spec, asked.facts, problems)
+    userns.check(asked.spec, asked.facts, problems)
 
 
 def join_all(asked: Asked, joined: list[str]) -> list[Op]:

@@ -96,7 +96,7 @@ def become_the_user(
 ) -> list[Op]:
     """From root with everything to the user with what is left.
 
-    ``setgroups`` is ``idmaps.setgroups()``; ``before`` is what the capabilities are needed for.
+    ``setgroups`` is ``userns.setgroups()``; ``before`` is what the capabilities are needed for.
     """
     given: dict[str, list[str]] = process.get("capabilities", {})  # type: ignore[assignment]
     sets = {
