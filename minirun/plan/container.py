@@ -8,7 +8,7 @@ them, rights dropped last.
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.plan import cgroup, devices, hooks, userns, mounts, namespaces, process, seccomp
+from minirun.plan import cgroup, devices, hooks, mounts, namespaces, process, seccomp, userns
 from minirun.plan.mountflags import MS_PRIVATE, MS_REC, PROPAGATION, RDONLY
 from minirun.plan.ops import (
     ATTR_CLONE,

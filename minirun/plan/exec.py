@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minirun.plan import userns, process, seccomp
+from minirun.plan import process, seccomp, userns
 from minirun.plan.container import Plan, Problems
 from minirun.plan.namespaces import CLONE
 from minirun.plan.ops import (
