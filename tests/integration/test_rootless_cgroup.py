@@ -15,7 +15,7 @@ import pytest
 
 from minirun.cgroups import tree
 from minirun.facts import find_cgroup_root
-from tests.conftest import MINIRUN, Bundle, Runtime, run
+from tests.conftest import MINIRUN, Bundle, Json, Runtime, run
 from tests.integration.people import Done, Person
 from tests.integration.seen import outside, wait_for
 
@@ -77,18 +77,28 @@ def test_a_cgroup_in_what_was_given(somebody: Person, delegated: Path) -> None:
     assert not (delegated / "shell/minirun").exists()
 
 
-def test_a_path_and_a_limit_in_what_was_given(somebody: Person, delegated: Path) -> None:
+@pytest.mark.parametrize(
+    ("controller", "resources", "file", "value"),
+    [
+        ("hugetlb", LIMITED, "hugetlb.2MB.max", "0"),
+        ("memory", {"memory": {"limit": 1 << 26}}, "memory.max", str(1 << 26)),
+        ("pids", {"pids": {"limit": 20}}, "pids.max", "20"),
+    ],
+)
+def test_a_path_and_a_limit_in_what_was_given(
+    somebody: Person, delegated: Path, controller: str, resources: Json, file: str, value: str
+) -> None:
     """An absolute cgroupsPath beside the shell's, where controllers can be handed down."""
     path = f"/{(delegated / 'web').relative_to(ROOT)}"
-    if "hugetlb" not in (ROOT / "cgroup.controllers").read_text().split():
-        pytest.skip("no hugetlb controller to hand down")
-    tree.enable(str(ROOT), "hugetlb")
-    somebody.bundle.config["linux"].update(cgroupsPath=path, resources=LIMITED)
+    if controller not in (ROOT / "cgroup.controllers").read_text().split():
+        pytest.skip(f"no {controller} controller to hand down")
+    tree.enable(str(ROOT), controller)
+    somebody.bundle.config["linux"].update(cgroupsPath=path, resources=resources)
     somebody.bundle.args("/probe", "pause")
     name = somebody.name()
     done = within(somebody, delegated / "shell", "run", "-d", name)
     assert done.returncode == 0, done.stdout
-    assert (delegated / "web/hugetlb.2MB.max").read_text() == "0\n"
+    assert (delegated / "web" / file).read_text() == f"{value}\n"
     assert somebody("delete", "--force", name).returncode == 0
     assert not (delegated / "web").exists()
 
