@@ -72,7 +72,7 @@ def processes(uid: int) -> list[str]:
 
 
 def test_run_and_exec(podman: Podman, account: Account) -> None:
-    """Its configurations as they are: no user namespace in them, its own seccomp profile, /sys bound where it must be."""
+    """Its configurations as they are: no user namespace in them, its own seccomp profile, /sys bound if need be."""
     image = "localhost/busybox"
     asked = ("/probe", "id", "--", "cat", "/proc/self/uid_map", "--", "devnull-check")
     out = podman.run("--network", "none", image, *asked)
