@@ -189,7 +189,7 @@ def systemd(facts: Facts) -> Finding:
 
     hint = "boot with systemd as init; only --systemd-cgroup needs it"
     try:
-        manager = connect(address_of(dict(os.environ), facts.rootless))
+        manager = connect(address_of(dict(os.environ), facts.rootless, facts.euid))
         found = f"units are made below {manager.control_group() or '/'}"
         manager.close()
     except MinirunError as error:

@@ -100,7 +100,7 @@ def look(request: Request, facts: Facts) -> tuple[Facts, Manager | None]:
     from minirun.cgroups import systemd
     from minirun.plan.systemd import address_of
 
-    manager = systemd.connect(address_of(request.env, facts.rootless))
+    manager = systemd.connect(address_of(request.env, facts.rootless, facts.euid))
     return systemd.look(facts, manager), manager
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,7 +36,7 @@ class Account(NamedTuple):
 @contextmanager
 def account() -> Iterator[Account]:
     """Made by useradd(8), which gives ranges too, and removed with them."""
-    name = f"mrt{os.getpid()}"
+    name = f"mrt{uuid.uuid4().hex[:8]}"
     made = run("useradd", "--no-create-home", "--user-group", name)
     assert made.returncode == 0, made.stderr
     try:

@@ -76,3 +76,27 @@ def test_a_state_directory_of_somebody_else(somebody: Person) -> None:
     status, found, hint = findings(done.stdout)["state directory"]
     assert done.returncode == 1 and status == "missing" and "Permission denied" in found
     assert "XDG_RUNTIME_DIR must be" in hint
+
+
+@pytest.mark.parametrize(
+    ("prepare", "space", "env", "found"),
+    [
+        ("mkdir -p /run/user/{uid}; chown {uid} /run/user/{uid}", "", {}, "/run/user/{uid}/minirun"),
+        ("", "", {}, "/tmp/minirun-{uid}"),
+        ("", "unshare -U -r", {}, "/tmp/minirun-{uid}"),
+        ("chown {uid} /run", "unshare -U -r", {}, "/run/minirun"),
+        ("chown {uid} /run", "unshare -U -r", {"XDG_RUNTIME_DIR": "/run/x"}, "/run/x/minirun"),
+        ("chown {uid} /run", "unshare -U -r", {"XDG_RUNTIME_DIR": "/run/x", "USER": "root"}, "/run/minirun"),
+    ],
+)
+def test_where_the_state_directory_is(
+    somebody: Person, prepare: str, space: str, env: dict[str, str], found: str
+) -> None:
+    """Said, usual, or last; root of a user namespace where his user has it, unless /run is his own."""
+    become = f"setpriv --reuid {somebody.uid} --regid {somebody.gid} --clear-groups"
+    script = (
+        f"mount -t tmpfs -o mode=755 none /run; {prepare or ':'}; exec {become} {space} {MINIRUN} doctor --format json"
+    )
+    done = run("unshare", "-m", "sh", "-c", script.format(uid=somebody.uid), env={"PATH": "/usr/bin:/bin", **env})
+    where = findings(done.stdout)["state directory"][1]
+    assert where == f"{found.format(uid=somebody.uid)} (made when first needed)", done.stderr
