@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from minirun.cgroups.systemd import Manager
     from minirun.engine.init import Init
-    from minirun.engine.newuidmap import Running
     from minirun.plan.ops import Op
 
 
@@ -53,7 +52,6 @@ class Site(Record):
     cgroup_made: str = ""  # the topmost directory to remove with it
     systemd: Manager | None = None  # who makes the cgroup, where it is not we
     init: Init | None = None
-    helpers: dict[str, Running] | None = None  # newuidmap and newgidmap at work, by the file they write
     undo: list[Callable[[], None]]
     times: dict[int, int]  # step -> nanoseconds
 

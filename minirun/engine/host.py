@@ -138,7 +138,7 @@ def write_task(site: Site, op: Any) -> None:
     if op.through:
         from minirun.engine.newuidmap import write_map
 
-        write_map(site, op)
+        write_map(op, site.init.pid)
         return
     path = f"/proc/{site.init.pid}/{op.file}"
     tree.write(path, op.value)

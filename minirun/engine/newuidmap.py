@@ -11,11 +11,9 @@ from errno import EPERM, ETIMEDOUT
 from fcntl import F_GETFD, FD_CLOEXEC, fcntl
 
 from minirun.engine.hooks import SIGNALS, UNTOUCHABLE, wait
-from minirun.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minirun.engine.execute import Site
     from minirun.plan.ops import WriteTask
 
 SECONDS = 60  # the name service may be a network away
@@ -30,40 +28,12 @@ class HelperFailed(OSError):
         self.call = f"{op.through.rpartition('/')[2]}(1)"
 
 
-class Running(Record):
-    """A helper at work; ``words`` is the pipe's end that takes what it says."""
-
-    pid: int
-    words: int
-    awaited: bool = False
-
-    def give_up(self) -> None:
-        """The other map was refused: nobody will wait for this one."""
-        if not self.awaited:
-            posix.close(self.words)
-            posix.kill(self.pid, 9)
-            posix.waitpid(self.pid, 0)
-
-
-def write_map(site: Site, op: WriteTask) -> None:
-    """Wait for the helper of ``op``; the first call starts the other map's too, for each takes some milliseconds.
+def write_map(op: WriteTask, pid: int) -> None:
+    """argv: newuidmap PID INSIDE OUTSIDE SIZE ...
 
     Raises OSError: what execve(2) says; EPERM with the helper's own words when it refuses, and as the filename the
     command that would give the user the range; ETIMEDOUT.
     """
-    assert site.init is not None
-    if site.helpers is None:
-        site.helpers = {}
-        for other in site.ops:
-            if other.KIND == "write_task" and other.through:  # type: ignore[attr-defined]
-                running = start(other, site.init.pid)  # type: ignore[arg-type]
-                site.helpers[other.file] = running  # type: ignore[attr-defined]
-                site.undo.append(running.give_up)
-    finish(op, site.helpers[op.file])
-
-
-def start(op: WriteTask, pid: int) -> Running:
-    """argv: newuidmap PID INSIDE OUTSIDE SIZE ..."""
     reader, writer = posix.pipe2(posix.O_CLOEXEC)
     actions = [
         (posix.POSIX_SPAWN_OPEN, 0, "/dev/null", posix.O_RDONLY, 0),
@@ -72,25 +42,19 @@ def start(op: WriteTask, pid: int) -> Running:
         *[(posix.POSIX_SPAWN_CLOSE, fd) for fd in inheritable()],
     ]
     try:
-        child = posix.posix_spawn(
-            op.through, [op.through.rpartition("/")[2], str(pid), *op.value.split()], {}, file_actions=actions,
-            setsigmask=[], setsigdef=[number for number in SIGNALS if number not in UNTOUCHABLE],
-        )  # fmt: skip
-    except OSError as error:
+        try:
+            child = posix.posix_spawn(
+                op.through, [op.through.rpartition("/")[2], str(pid), *op.value.split()], {}, file_actions=actions,
+                setsigmask=[], setsigdef=[number for number in SIGNALS if number not in UNTOUCHABLE],
+            )  # fmt: skip
+        except OSError as error:
+            raise HelperFailed(op, error.errno, error.strerror, op.through) from error
+        finally:
+            posix.close(writer)
+        status = wait(child, SECONDS)  # its few words fit into the pipe
+        words = posix.read(reader, LONGEST).decode("utf-8", "replace") if ready(reader) else ""
+    finally:
         posix.close(reader)
-        raise HelperFailed(op, error.errno, error.strerror, op.through) from error
-    finally:
-        posix.close(writer)
-    return Running(pid=child, words=reader)
-
-
-def finish(op: WriteTask, running: Running) -> None:
-    running.awaited = True
-    try:
-        status = wait(running.pid, SECONDS)  # its few words fit into the pipe
-        words = posix.read(running.words, LONGEST).decode("utf-8", "replace") if ready(running.words) else ""
-    finally:
-        posix.close(running.words)
     if status is None:
         raise HelperFailed(op, ETIMEDOUT, f"no end after {SECONDS} s", op.through)
     if status != 0:
