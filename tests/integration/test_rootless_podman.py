@@ -95,3 +95,30 @@ def test_run_and_exec(podman: Podman, account: Account) -> None:
     assert podman("rm", "--force", "--time", "0", "c").returncode == 0
     left = os.listdir(podman.somebody.runtime_dir / "minirun")
     assert left in ([], [".filters"]), "the state directory is the user's; compiled seccomp filters stay"
+
+
+def test_a_pod_with_a_user_namespace(podman: Podman, account: Account) -> None:
+    """Its second container joins the first one's, where the user is himself, as root of podman's."""
+    image = "localhost/busybox"
+    flags = ("--network", "none", "--userns", "keep-id", "--infra-image", image, "--infra-command", "/probe pause")
+    done = podman("pod", "create", "--name", "p", *flags)
+    assert done.returncode == 0, done.stderr
+    out = podman.run("--pod", "p", image, "/probe", "id", "--", "cat", "/proc/self/uid_map")
+    first, _, rows = out.partition("\n")
+    assert first.startswith(f"uid={account.uid} gid={account.gid} ")
+    assert [int(word) for word in rows.split()[3:6]] == [account.uid, 0, 1]
+    assert podman("pod", "rm", "--force", "--time", "0", "p").returncode == 0
+
+
+def test_volumes_and_build(podman: Podman) -> None:
+    image = "localhost/busybox"
+    asked = ("/probe", "write", "/data/x", "y", "--", "stat", "/data/x")
+    out = podman.run("--network", "none", "-v", "kept:/data", image, *asked)
+    assert "file 0644 0 0" in out
+    assert podman("volume", "rm", "kept").returncode == 0
+    folder = podman.somebody.runtime_dir / "build"
+    folder.mkdir(mode=0o755)
+    (folder / "Dockerfile").write_text(f"FROM {image}\nRUN /bin/echo made > /made\n")
+    done = podman("build", "--isolation", "oci", "--network", "none", "--tag", "localhost/made", str(folder))
+    assert done.returncode == 0, done.stderr
+    assert podman.run("--network", "none", "localhost/made", "/bin/cat", "/made") == "made\n"
