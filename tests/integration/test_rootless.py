@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MINIRUN, ROOT, Json
+from tests.conftest import MINIRUN, ROOT, Json, run
 from tests.integration.people import Account, Person
 from tests.integration.seen import mounts, outside, status_of, wait_for
 
@@ -145,16 +145,18 @@ def test_another_containers_user_namespace(somebody: Person) -> None:
     assert seen[1:] == ["uid=3 gid=3 groups=4", "1"]
 
 
-def with_helper(somebody: Person, helper: str | Path, *flags: str) -> subprocess.CompletedProcess[str]:
+def behind(somebody: Person, helper: str | Path, *flags: str) -> list[str]:
     """``run`` where ``helper`` lies in newuidmap's place; 3 and 4 can be preserved, 9 was left open by mistake."""
     hide = f"exec 3</dev/null 4</dev/null 9</dev/null; mount --bind {helper} /usr/bin/newuidmap"
     become = f"exec setpriv --reuid {somebody.uid} --regid {somebody.gid} --clear-groups"
-    words = ["unshare", "-m", "sh", "-c", f'{hide} && {become} "$@"', "-", str(MINIRUN), "run", *flags]
     somebody.bundle.write()
-    return subprocess.run(
-        [*words, somebody.name()], env={**somebody.env, "LD_LIBRARY_PATH": "/tmp"}, cwd=somebody.bundle.path,
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    words = ["unshare", "-m", "sh", "-c", f'{hide} && {become} "$@"', "-", str(MINIRUN), "run", *flags]
+    return [*words, somebody.name()]
+
+
+def with_helper(somebody: Person, helper: str | Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    env = {**somebody.env, "LD_LIBRARY_PATH": "/tmp"}
+    return run(*behind(somebody, helper, *flags), env=env, cwd=somebody.bundle.path)
 
 
 def test_the_helpers_get_nothing_of_ours(somebody: Person, account: Account) -> None:
@@ -181,6 +183,30 @@ def test_the_plan_names_the_helper(somebody: Person, account: Account) -> None:
     assert row in done.stdout, done.stdout
 
 
+def test_ended_while_a_helper_works(somebody: Person) -> None:
+    """SIGTERM in the middle: neither init nor the helper is left, nor a trace of the container."""
+    slow = somebody.runtime_dir / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    words = behind(somebody, slow)
+    with subprocess.Popen(words, env=somebody.env, cwd=somebody.bundle.path, stderr=subprocess.PIPE) as minirun:
+        wait_for(lambda: {"sleep", "minirun-init"} <= set(programs(somebody.uid)))
+        minirun.terminate()
+        assert minirun.wait(10) != 0
+    wait_for(lambda: not programs(somebody.uid))
+    assert somebody("list", "-q").stdout == ""
+
+
+def programs(uid: int) -> list[str]:
+    """The names of a user's programs; a zombie has none."""
+    found = [
+        read(str(path / "cmdline")).partition("\0")[0]
+        for path in Path("/proc").glob("[0-9]*")
+        if owner(path.name) == uid
+    ]
+    return [name.rpartition("/")[2] for name in found if name]
+
+
 def test_without_the_helpers(somebody: Person) -> None:
     """A host without the package: said with its name, before anything is begun."""
     done = with_helper(somebody, "/dev/null")
@@ -191,13 +217,10 @@ def test_without_the_helpers(somebody: Person) -> None:
 
 def test_a_refused_range_leaves_nothing(somebody: Person, account: Account) -> None:
     somebody.bundle.config["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 0, "size": 5}]
-    before = {path.name for path in Path("/proc").iterdir() if path.name.isdigit()}
     done = somebody.run()
     assert done.returncode == 125 and "newgidmap: gid range [0-5) -> [0-5) not allowed" in done.stderr, done.stderr
     assert f"usermod --add-subgids 0-4 {account.name}" in done.stderr
-    left = {path.name for path in Path("/proc").iterdir() if path.name.isdigit()} - before
-    inits = [pid for pid in left if "minirun-init" in read(f"/proc/{pid}/cmdline") and owner(pid) == account.uid]
-    assert not inits and somebody("list", "-q").stdout == ""
+    assert not programs(somebody.uid) and somebody("list", "-q").stdout == ""
 
 
 def read(path: str) -> str:
