@@ -126,8 +126,7 @@ def create(store: Store, request: Request) -> Created:
         rootfs=rootfs, mountId=mount_id, annotations=spec.get("annotations", {}),
         cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
         unit=plan.unit, bus=manager.address if manager else "", cgroupDriver=request.options.cgroup_driver,
-        rootless=request.options.rootless,
-        claim=entry.path, config=name, newKeyring=not request.options.no_new_keyring,
+        claim=entry.path, config=name, newKeyring=not request.options.no_new_keyring, rootless=request.options.rootless,
     )  # fmt: skip
     site = make_site(plan, state, facts, name, request)
     site.systemd = manager
