@@ -161,22 +161,15 @@ class Spawn(HostOp):
 
 @op
 class WriteTask(HostOp):
-    """write(2) to /proc/PID/FILE of init, from outside (uid_map, gid_map, setgroups, oom_score_adj ...).
-
-    An id map of more than the caller's own id is written ``through`` a helper with more rights: newuidmap(1).
-    """
+    """write(2) to /proc/PID/FILE of init, from outside: uid_map, oom_score_adj ...; or ``through`` newuidmap(1)."""
 
     file: str
     value: str
     through: str = ""
 
     def describe(self) -> str:
-        rows = self.value.strip().replace("\n", ", ")  # an id map is a row a line
         by = f" through {self.through.rpartition('/')[2]}" if self.through else ""
-        return f"write {self.file}{by}: {rows}"
-
-
-# -- init: namespaces -----------------------------------------------------------------------------------------------
+        return f"write {self.file}{by}: {self.value.strip().replace(chr(10), ', ')}"  # an id map is a row a line
 
 
 @op
