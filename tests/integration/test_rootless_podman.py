@@ -49,7 +49,8 @@ def podman(somebody: Person) -> Iterator[Podman]:
     if reason:
         pytest.skip(reason)
     called = Podman(somebody)
-    tree = subprocess.Popen(["tar", "-C", somebody.bundle.rootfs, "-c", "."], stdout=subprocess.PIPE)
+    words = ["tar", "--owner=0", "--group=0", "-C", str(somebody.bundle.rootfs), "-c", "."]
+    tree = subprocess.Popen(words, stdout=subprocess.PIPE)
     made = called("import", "-", "localhost/busybox", stdin=tree.stdout)
     tree.wait()
     assert made.returncode == 0, made.stderr
@@ -83,6 +84,8 @@ def test_run_and_exec(podman: Podman, account: Account) -> None:
     assert out.startswith(f"uid={account.uid} gid={account.gid} ")
     out = podman.run("--network", "none", "--group-add", "keep-groups", image, "/probe", "id", extra_groups=[4])
     assert out == "uid=0 gid=0 groups=65534\n", "the caller's, which are not mapped"
+    out = podman.run("--network", "none", "--userns", "auto:size=1000", image, "/probe", "cat", "/proc/self/uid_map")
+    assert out.split() == ["0", "1", "1000"], "what podman binds lies in directories that are closed to such a root"
     limits = ("--ulimit", "core=0", "--sysctl", "net.ipv4.ip_forward=1", "--oom-score-adj", "500")
     out = podman.run("--network", "none", *limits, image, "/probe", "oomscore", "--", "sysctl", "net.ipv4.ip_forward")
     assert out.split() == ["500", "1"]
