@@ -10,7 +10,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Before a command that must be root's: say what to do where neither root nor sudo is at hand.  $(1): what for; $(2): the way out.
 need_root = [ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { echo "minirun: $(1) needs root, and there is no sudo here: $(2)" >&2; exit 1; }
 DEBS := python3 python3-venv python3-dev gcc libc6-dev linux-libc-dev libcap-dev libseccomp-dev make busybox-static procps
-TEST_DEBS := apparmor iproute2 runc golang-github-containers-common clang clang-format libclang-rt-dev vagrant debootstrap
+TEST_DEBS := apparmor iproute2 runc uidmap golang-github-containers-common clang clang-format libclang-rt-dev vagrant debootstrap
 LAB := $(BIN)/python rootfs/lab/lab.py
 
 .PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin lint format bench install uninstall clean deb-setup fuzz

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CGROUP_MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 IDENTITY_MAP = ("0", "0", "4294967295")
+HELPERS = ("/usr/bin", "/run/wrappers/bin", "/usr/local/bin")  # where distributions have newuidmap(1); never PATH
 
 
 class Facts(Record):
@@ -28,7 +29,11 @@ class Facts(Record):
     own_cgroup          the runtime's own cgroup, below cgroup_root
     cgroup_delegated    may we make cgroups below ``cgroup_home``?
     cgroup_home         where containers go by default
+    cgroup_domain       the topmost cgroup from which all below is ours: "" for root's whole tree
     userns              do we run in a user namespace other than the first?
+    uid_map, gid_map    that namespace's rows (inside, outside, size); () in the first one
+    setgroups           may setgroups(2) be called in it?
+    newuidmap ...       the helpers' absolute paths, for an ordinary user; "" if they are not here
     systemd_root        with --systemd-cgroup: the cgroup below which systemd's manager has its units
     pinned              may we not run on every CPU (sched_setaffinity(2), a cpuset)?
     apparmor, selinux   is that security module in force?  Looked up where the configuration asks: ``look_closer``
@@ -42,6 +47,12 @@ class Facts(Record):
     cgroup_home: str
     cgroup_delegated: bool
     userns: bool
+    cgroup_domain: str = ""
+    uid_map: tuple[tuple[int, int, int], ...] = ()
+    gid_map: tuple[tuple[int, int, int], ...] = ()
+    setgroups: bool = True
+    newuidmap: str = ""
+    newgidmap: str = ""
     systemd_root: str = ""
     pinned: bool = False
     apparmor: bool = False
@@ -88,27 +99,58 @@ def own_cgroup() -> str:
     return "/"
 
 
+def id_map(text: str) -> tuple[tuple[int, int, int], ...]:
+    """The rows of a uid_map or gid_map (user_namespaces(7))."""
+    numbers = [int(word) for word in text.split()]
+    return tuple(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True))
+
+
+def helper(name: str) -> str:
+    """The absolute path of newuidmap or newgidmap; "" if it is not in one of the usual places."""
+    return next((f"{place}/{name}" for place in HELPERS if posix.access(f"{place}/{name}", posix.X_OK)), "")
+
+
+def delegated_domain(root: str, own: str) -> str:
+    """The topmost cgroup at or above ``own`` from which everything down to it is ours; "" if there is none.
+
+    cgroups(7), Delegation: to make a cgroup takes the directory, to put a process into it the cgroup.procs of what
+    is above both, where it comes from and where it goes.
+    """
+    parts = own.strip("/").split("/") if own != "/" else []
+    if ".." in parts:  # our cgroup namespace does not show where we are
+        return ""
+    domain = ""
+    for count in range(len(parts), -1, -1):
+        at = "".join(f"/{part}" for part in parts[:count])
+        if not (posix.access(f"{root}{at}", posix.W_OK) and posix.access(f"{root}{at}/cgroup.procs", posix.W_OK)):
+            break
+        domain = at or "/"
+    return domain
+
+
 def probe() -> Facts:
     """Look; change nothing."""
     euid = posix.geteuid()
     root = find_cgroup_root()
-    home = "/minirun"
-    userns = tuple(read("/proc/self/uid_map").split()) != IDENTITY_MAP
-    delegated = bool(root) and euid == 0 and not userns
-    if root and not delegated:
-        home = own_cgroup().rstrip("/") + "/minirun"
-        parent = root + home.rpartition("/")[0]
-        delegated = posix.access(parent, posix.W_OK) and posix.access(parent + "/cgroup.procs", posix.W_OK)
-    return Facts(
-        euid=euid,
-        egid=posix.getegid(),
-        cgroup_root=root,
+    own_map = read("/proc/self/uid_map")
+    userns = tuple(own_map.split()) != IDENTITY_MAP
+    found = Facts(
+        euid=euid, egid=posix.getegid(), cgroup_root=root, userns=userns, cgroup_home="/minirun",
         controllers=tuple(read(root + "/cgroup.controllers").split()) if root else (),
-        cgroup_home=home,
-        cgroup_delegated=delegated,
-        userns=userns,
+        cgroup_delegated=bool(root) and posix.access(root, posix.W_OK),
         pinned=len(posix.sched_getaffinity(0)) < (posix.cpu_count() or 1),
-    )
+    )  # fmt: skip
+    if root and found.rootless:
+        own = own_cgroup()
+        found.cgroup_home = own.rstrip("/") + "/minirun"
+        found.cgroup_domain = delegated_domain(root, own)
+        found.cgroup_delegated = found.cgroup_domain != ""
+    if userns:
+        found.uid_map, found.gid_map = id_map(own_map), id_map(read("/proc/self/gid_map"))
+        found.setgroups = read("/proc/self/setgroups").strip() != "deny"
+    if euid != 0:
+        found.newuidmap, found.newgidmap = helper("newuidmap"), helper("newgidmap")
+    return found
 
 
 def look_closer(facts: Facts, process: Process, linux: Linux) -> Facts:
@@ -139,12 +181,7 @@ def find_resctrl() -> str:
 
 def as_root(facts: Facts) -> Facts:
     """The same host as its root would find it, for --explain."""
-    values = {name: getattr(facts, name) for name in Facts.FIELDS}
-    root = {
-        "euid": 0,
-        "egid": 0,
-        "cgroup_home": "/minirun",
-        "cgroup_delegated": bool(facts.cgroup_root),
-        "userns": False,
-    }
-    return Facts(**{**values, **root})
+    return Facts(
+        euid=0, egid=0, cgroup_root=facts.cgroup_root, controllers=facts.controllers, cgroup_home="/minirun",
+        cgroup_delegated=bool(facts.cgroup_root), userns=False, systemd_root=facts.systemd_root,
+    )  # fmt: skip

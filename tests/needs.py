@@ -78,6 +78,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "root": can_root,
     "userns": can_userns,
     "busybox": can_busybox,
+    "uidmap": lambda: "" if Path("/usr/bin/newuidmap").exists() else "no newuidmap (package uidmap)",
     "runc": lambda: has("runc"),
     "crun": lambda: has("crun"),
     "clang": lambda: has("clang"),

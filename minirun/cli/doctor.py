@@ -49,13 +49,15 @@ def run(form: str) -> int:
 
 def examine() -> Iterator[Finding]:
     """In the order in which a container needs things."""
+    from minirun.cli.doctor_users import users
+
     facts = host_facts.probe()
     yield from minirun_itself()
     yield from kernel()
     yield from namespaces(facts)
     yield from mounts(facts)
     yield from cgroups(facts)
-    yield user_namespaces()
+    yield from users(facts)
     yield from extras(facts)
 
 
@@ -139,21 +141,11 @@ def tried(name: str, why: str, status: str, good: str, hint: str = KERNEL) -> Fi
     return Finding(name=name, status=status if why else OK, found=why or good, hint=hint if why else "")
 
 
-def user_namespaces() -> Finding:
-    why = trials.ordinary_user()
-    hint = "sysctl user.max_user_namespaces, and kernel.unprivileged_userns_clone or AppArmor's where they exist"
-    found = f"ordinary users cannot make them: {why}" if why else "ordinary users can make them"
-    return Finding(name="user namespaces", status=LIMITED if why else OK, found=found, hint=hint if why else "")
-
-
 def extras(facts: Facts) -> Iterator[Finding]:
     from minirun.linux.prctl import available
-    from minirun.runtime.store import default_root
+    from minirun.runtime.root import default_root
 
-    root = default_root(dict(os.environ), facts.euid)
-    yield Finding(
-        name="state directory", status=OK, found=root + ("" if os.path.isdir(root) else " (made when first needed)")
-    )
+    yield state_directory(default_root(dict(os.environ), facts.euid))
     yield seccomp()
     yield labels(facts)
     yield systemd(facts)
@@ -189,6 +181,17 @@ def labels(facts: Facts) -> Finding:
     return Finding(name="labels", status=LIMITED, found="neither AppArmor nor SELinux is in force", hint=hint)
 
 
+def state_directory(root: str) -> Finding:
+    from minirun.errors import MinirunError
+    from minirun.runtime.store import Store
+
+    try:
+        there = Store(root).guard()
+    except MinirunError as error:
+        return Finding(name="state directory", status=MISSING, found=error.reason, hint=error.hint)
+    return Finding(name="state directory", status=OK, found=root + ("" if there else " (made when first needed)"))
+
+
 def systemd(facts: Facts) -> Finding:
     """Its manager is asked where its cgroups are: what --systemd-cgroup begins with."""
     from minirun.cgroups.systemd import connect
@@ -197,7 +200,7 @@ def systemd(facts: Facts) -> Finding:
 
     hint = "boot with systemd as init; only --systemd-cgroup needs it"
     try:
-        manager = connect(address_of(dict(os.environ), facts.rootless))
+        manager = connect(address_of(dict(os.environ), facts.rootless, facts.euid))
         found = f"units are made below {manager.control_group() or '/'}"
         manager.close()
     except MinirunError as error:

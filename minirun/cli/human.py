@@ -75,7 +75,8 @@ def stats(glob: Values, no_stream: bool, interval: str, format: str, id: tuple[s
     from minirun.cli.oci_events import seconds
     from minirun.cli.stats import Wanted, run as look
     from minirun.cli.stores import absolute
-    from minirun.runtime.store import Store, default_root
+    from minirun.runtime.root import default_root
+    from minirun.runtime.store import Store
 
     if format not in ("table", "json"):
         raise usage(f"--format must be table or json, not {format!r}")

@@ -95,7 +95,9 @@ LONGER = {
     ),
     "spec": Longer(
         text="A shell in every namespace with few rights: the same default that runc and crun write. "
-        "An existing config.json is left alone unless --force is given.",
+        "An existing config.json is left alone unless --force is given.\n\n"
+        "--rootless maps the caller alone to the root inside. More ids, from /etc/subuid, are two rows more in "
+        "/linux/uidMappings and gidMappings: docs/rootless.md has them.",
         examples=("minirun spec -b web", "minirun spec --rootless -b web"),
     ),
     "features": Longer(text="Only what minirun really carries out.", examples=("minirun features",)),

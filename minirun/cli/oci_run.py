@@ -37,6 +37,7 @@ def request_of(call: Call) -> Request:
             preserve_fds=preserved,
             listen_fds=activated,
             cgroup_driver=driver,
+            rootless=call.glob.text("rootless"),
         ),
         env=call.env,
         trace=values.on("trace"),

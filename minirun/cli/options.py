@@ -69,7 +69,10 @@ GLOBAL = (
         help="who makes cgroups: cgroupfs, systemd or disabled",
     ),
     Option(
-        long="rootless", value="true|false|auto", default="auto", help="accepted; what is possible is always found out"
+        long="rootless",
+        value="true|false|auto",
+        default="auto",
+        help="run without a cgroup where none can be made: auto is yes but for the host's root",
     ),
     Option(long="criu", value="PATH", help="accepted and ignored, as in runc"),
     Option(long="version", short="v", help="print the version"),

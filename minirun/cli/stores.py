@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posix
 
-from minirun.runtime.store import Store, default_root
+from minirun.runtime.root import default_root
+from minirun.runtime.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ def attempt(facts: Facts, ops: list[Op], cgroup: str = "") -> str:
     """Carry out ``ops``, undo them; "" or why it failed."""
     site = Site(
         ops=ops, config="", cgroup_root=facts.cgroup_root, cgroup=cgroup, state_document=lambda pid: b"",
-        dumpable=facts.euid != 0, cgroup_made=facts.cgroup_home, undo=[], times={},
+        dumpable=facts.rootless, cgroup_made=facts.cgroup_home, undo=[], times={},
     )  # fmt: skip
     try:
         carry_out(site)
@@ -69,7 +69,8 @@ def spawn(facts: Facts, names: list[str], into_cgroup: bool = False) -> list[Op]
             ops.append(WriteTask(file="setgroups", value="deny"))
         ops.append(WriteTask(file="uid_map", value=f"0 {facts.euid} 1\n"))
         ops.append(WriteTask(file="gid_map", value=f"0 {facts.egid} 1\n"))
-        ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=USER_SETGROUPS if facts.euid == 0 else 0))
+        allowed = facts.euid == 0 and facts.setgroups
+        ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=USER_SETGROUPS if allowed else 0))
     ops.append(Session(new_keyring=False))
     return ops
 
@@ -123,15 +124,15 @@ def trial_cgroup(facts: Facts) -> str:
     return f"{facts.cgroup_home}/doctor-{os.getpid()}"
 
 
-def ordinary_user() -> str:
-    """May a user without any right make a user namespace?  As root, asked in the shoes of nobody."""
+def ordinary_user(facts: Facts) -> str:
+    """May a user without any right make a user namespace?  As the host's root, asked in the shoes of nobody."""
     import ctypes
 
     libc = ctypes.CDLL(None, use_errno=True)
     pid = os.fork()
     if pid == 0:
         try:
-            if os.geteuid() == 0:
+            if not facts.rootless:
                 os.setgroups([])
                 os.setresgid(65534, 65534, 65534)
                 os.setresuid(65534, 65534, 65534)

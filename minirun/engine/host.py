@@ -140,6 +140,11 @@ def seccomp(site: Site, op: Any) -> None:
 def write_task(site: Site, op: Any) -> None:
     """The whole value in one write(2): the kernel takes id maps in one piece only."""
     assert site.init is not None
+    if op.through:
+        from minirun.engine.newuidmap import write_map
+
+        write_map(op, site.init.pid)
+        return
     path = f"/proc/{site.init.pid}/{op.file}"
     tree.write(path, op.value)
 

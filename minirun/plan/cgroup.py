@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from minirun.spec.types import Spec
 
 POINTER = "/linux/cgroupsPath"
+OWN = "a cgroup of your own: --systemd-cgroup, or start minirun by systemd-run --user --scope -p Delegate=yes"
+WITHOUT = "mount it writable; or --rootless=true runs without a cgroup, where nothing is limited"
 
 
 def path_of(asked: Asked, problems: Problems) -> str:
     """Below the cgroup2 mount; an absolute cgroupsPath is taken from there, a relative one from our own home.
 
-    "" where an ordinary user was given no cgroup to make it in: then nothing is limited, and nothing may be asked.
+    "" where an ordinary user was given no cgroup to make it in: then nothing is limited, and nothing may be asked,
+    neither limits nor a path (as in runc and crun).
     """
     spec, facts = asked.spec, asked.facts
     given = spec["linux"].get("cgroupsPath", "")
@@ -38,12 +41,28 @@ def path_of(asked: Asked, problems: Problems) -> str:
             problems.add(POINTER, str(error))
             return ""
         return facts.systemd_root + unit.path
-    if asked.options.cgroup_driver == "disabled" or not facts.cgroup_delegated:
+    if asked.options.cgroup_driver == "disabled" or not facts.cgroup_root:
         return ""
     parts = [part for part in given.split("/") if part not in ("", ".")]
-    if given.startswith("/"):
-        return "/" + "/".join(parts) if parts else f"{facts.cgroup_home}/{asked.container_id}"
-    return "/".join([facts.cgroup_home, *(parts or [asked.container_id])])
+    path = "/".join([facts.cgroup_home, *(parts or [asked.container_id])])
+    if given.startswith("/") and parts:
+        path = "/" + "/".join(parts)
+    if facts.cgroup_delegated and (facts.cgroup_domain in ("", "/") or path.startswith(facts.cgroup_domain + "/")):
+        return path
+    if parts or not tolerant(asked):
+        reason = f"no cgroup may be made in {path.rpartition('/')[0] or '/'}"
+        if not parts:
+            reason += ", and --rootless=false wants one" if facts.rootless else f": {facts.cgroup_root} is read-only"
+        problems.add(POINTER, reason, OWN if facts.rootless else WITHOUT)
+    elif not facts.rootless:
+        problems.warnings.append(f"{POINTER}: no cgroup can be made, so nothing is limited and no device is refused")
+    return ""
+
+
+def tolerant(asked: Asked) -> bool:
+    """--rootless: does a container run without a cgroup, where none can be made?"""
+    word = asked.options.rootless
+    return asked.facts.rootless if word == "auto" else word == "true"
 
 
 def make(asked: Asked, problems: Problems) -> list[Op]:
@@ -51,7 +70,7 @@ def make(asked: Asked, problems: Problems) -> list[Op]:
     facts, driver = asked.facts, asked.options.cgroup_driver
     resources = asked.spec["linux"].get("resources", {})
     writes = limits(resources)
-    if not facts.cgroup_root and (facts.euid == 0 or driver == "systemd") and driver != "disabled":
+    if not facts.cgroup_root and (not tolerant(asked) or driver == "systemd") and driver != "disabled":
         problems.add(
             POINTER, "this host has no cgroup2 mount", "mount -t cgroup2 none /sys/fs/cgroup (or .../unified beside v1)"
         )
@@ -59,9 +78,12 @@ def make(asked: Asked, problems: Problems) -> list[Op]:
     missing = driver != "disabled" and check_controllers(writes, facts, problems)
     if not asked.cgroup:
         if writes and not missing:
-            hint = "systemd-run --user --scope -p Delegate=yes"
-            hint = "leave out --cgroup-manager=disabled" if driver == "disabled" else hint
+            hint = "leave out --cgroup-manager=disabled" if driver == "disabled" else OWN
             problems.add("/linux/resources", "limits need a cgroup that you may write", hint)
+        if "pid" not in namespace_types(asked.spec) and driver != "disabled":
+            problems.warnings.append(
+                "/linux/namespaces: with neither a cgroup nor a pid namespace, processes can outlive the container"
+            )
         return []
     rules = [] if facts.rootless else devices.rules(resources, asked.spec)
     ops: list[Op] = [made_by_systemd(asked, writes, rules, problems) if driver == "systemd" else made(asked, writes)]

@@ -8,7 +8,7 @@ them, rights dropped last.
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.plan import cgroup, devices, hooks, labels, mounts, namespaces, process, seccomp
+from minirun.plan import cgroup, devices, hooks, labels, mounts, namespaces, process, seccomp, userns
 from minirun.plan.mountflags import MS_PRIVATE, MS_REC, PROPAGATION, RDONLY
 from minirun.plan.ops import (
     ATTR_CLONE,
@@ -43,6 +43,7 @@ class Options(Record):
     preserve_fds: int = 0
     listen_fds: int = 0
     cgroup_driver: str = "cgroupfs"  # or systemd, disabled
+    rootless: str = "auto"  # --rootless: may we run without a cgroup, where none can be made? true, false, auto
 
 
 class Problems:
@@ -92,6 +93,11 @@ class Plan(Record):
         """systemd's unit, "" where it has no part in it."""
         return next((op.unit for op in self.ops if op.KIND == "make_cgroup" and op.unit), "")  # type: ignore[attr-defined]
 
+    @property
+    def writes_task(self) -> bool:
+        """Are files of init's /proc written?  Without the host's root only those of dumpable processes can be."""
+        return any(op.KIND == "write_task" for op in self.ops)
+
 
 def plan(asked: Asked) -> Plan:
     """spec + facts -> the ordered list.  Raises MinirunError for what this host cannot do."""
@@ -123,7 +129,8 @@ def plan(asked: Asked) -> Plan:
     own_limits = [] if any(op.KIND == "rlimit" for op in ops) else asked.rlimits
     kept = seccomp.kept_for_loading(spec, program)
     ops += process.tunes(program, spec, asked.facts)
-    ops += process.become_the_user(program, asked.facts, own_limits, problems, until_exec=kept, before=[])
+    setgroups = userns.setgroups(spec, asked.facts)
+    ops += process.become_the_user(program, setgroups, own_limits, problems, until_exec=kept, before=[])
     ops.append(Wait(pointer="/process"))
     ops += hooks.inside(spec, "startContainer")
     ops += seccomp.load_filter(spec)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minirun.plan import labels, process, seccomp
+from minirun.plan import labels, process, seccomp, userns
 from minirun.plan.container import Plan, Problems
 from minirun.plan.namespaces import CLONE, flags_of
 from minirun.plan.ops import (
@@ -13,7 +13,6 @@ from minirun.plan.ops import (
     Pivot,
     Session,
     Spawn,
-    User,
     Wait,
     WriteTask,
 )
@@ -40,6 +39,8 @@ class ExecAsked(Record):
     unit: str = ""  # systemd's, if it has to move the process there: an ordinary user may not clone3 into its cgroup
     preserve_fds: int = 0
     new_keyring: bool = True
+    at: str = "/process"  # where the process document lies in ``config``; "" for a file of its own
+    setgroups: bool = True  # does the container's user namespace allow it (/proc/PID/setgroups)?
 
 
 def plan(asked: ExecAsked) -> Plan:
@@ -68,6 +69,9 @@ def plan(asked: ExecAsked) -> Plan:
         ops.append(labels.host_proc())
     ops += settled
     ops += enter(asked, names)
+    setgroups = groups(asked)
+    userns.check_user(program, asked.spec, asked.facts, asked.at, problems, setgroups)
+    ops += userns.become_root(asked.spec, asked.facts, program, setgroups)
     ops += labels.of_keyring(program, asked.new_keyring)
     ops.append(Session(new_keyring=asked.new_keyring, pointer=""))
     ops += process.console(program, "")
@@ -76,7 +80,7 @@ def plan(asked: ExecAsked) -> Plan:
     ops += before_fork
     early = seccomp.in_sight(asked.spec, program)
     ops += process.become_the_user(
-        program, asked.facts, process.rlimits(program), problems,
+        program, setgroups, process.rlimits(program), problems,
         until_exec=0 if early else seccomp.kept_for_loading(asked.spec, program),
         before=seccomp.load_filter(asked.spec, at_once=True) if early else [],
     )  # fmt: skip
@@ -91,15 +95,12 @@ def plan(asked: ExecAsked) -> Plan:
 
 
 def enter(asked: ExecAsked, names: list[str]) -> list[Op]:
-    """Into all of the container's namespaces, and there to its root, and to its root user."""
+    """Into all of the container's namespaces, and there to its root."""
     ops: list[Op] = []
     if names:
         ops.append(Join(path="", flags=flags_of(names), namespaces=names, pointer="/linux/namespaces"))
     if in_place(asked.spec):
         ops.append(Pivot(flags=PIVOT_IN_PLACE, path=asked.rootfs, pointer="/root/path"))
-    if "user" in names:
-        setgroups = USER_SETGROUPS if asked.facts.euid == 0 else 0
-        ops.append(User(uid=0, gid=0, groups=[], umask=0, flags=setgroups, pointer="/linux/uidMappings"))
     return ops
 
 
@@ -110,3 +111,10 @@ def affinity(program: Process, facts: Facts) -> tuple[list[Op], list[Op]]:
     from minirun.plan import tune
 
     return tune.initial_affinity(program), tune.final_affinity(program, facts.pinned)
+
+
+def groups(asked: ExecAsked) -> int:
+    """As ``userns.setgroups``, for a namespace that is there to be looked at."""
+    if "user" not in namespace_types(asked.spec) or userns.keeps_groups(asked.spec):
+        return userns.setgroups(asked.spec, asked.facts)
+    return USER_SETGROUPS if asked.setgroups else 0

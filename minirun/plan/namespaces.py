@@ -8,10 +8,9 @@ clone3 it would be the runtime's; kernel/cgroup/namespace.c, copy_cgroup_ns).
 
 from __future__ import annotations
 
-from minirun.plan import labels
+from minirun.plan import labels, userns
 from minirun.plan.ops import (
     HOST,
-    USER_SETGROUPS,
     Interface,
     Join,
     Op,
@@ -19,7 +18,6 @@ from minirun.plan.ops import (
     Session,
     Spawn,
     Unshare,
-    User,
     WriteTask,
 )
 from minirun.spec.rules import in_place, namespace_types
@@ -27,7 +25,6 @@ from minirun.spec.rules import in_place, namespace_types
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.plan.container import Asked, Problems
-    from minirun.spec.types import IdMapping
 
 # linux/sched.h
 CLONE = {
@@ -74,9 +71,10 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
     ops: list[Op] = [
         Spawn(namespaces=at_once, flags=flags_of(at_once), into_cgroup=born_inside(asked), pointer=POINTER),
     ]
-    outside = id_maps(asked) + from_outside(asked)
+    clocks = [name for name in new if name == "time"]
+    outside = unshare(asked, clocks) + userns.write(asked.spec, asked.facts) + from_outside(asked)
     joins = join_all(asked, joined)
-    become_root = root_inside(asked)
+    become_root = userns.become_root(asked.spec, asked.facts)
     if first:
         later = [name for name in new if name not in unshared]
         ops += joins
@@ -84,7 +82,7 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
         ops += outside + become_root
     else:
         ops += outside + become_root + joins
-    ops += late(asked, [name for name in new if name in unshared])
+    ops += unshare(asked, [name for name in new if name in unshared and name not in clocks])
     fork = "pid" in joined or "time" in new or (first and "pid" in new)
     place = pointers(asked).get("pid", POINTER) if fork else ""
     if asked.facts.pinned:
@@ -125,23 +123,13 @@ def rights(asked: Asked, problems: Problems) -> None:
         problems.add(
             POINTER, "root of a user namespace cannot mount in the runtime's mount namespace", 'add {"type": "mount"}'
         )
-    if asked.facts.euid == 0:
-        return
-    if "user" not in namespace_types(asked.spec):
+    if asked.facts.euid != 0 and "user" not in namespace_types(asked.spec):
         problems.add(
             POINTER,
             "an ordinary user needs a user namespace",
             'add {"type": "user"} with mappings (`minirun spec --rootless` makes such a file), or use sudo',
         )
-    for member, own in (("uidMappings", asked.facts.euid), ("gidMappings", asked.facts.egid)):
-        rows: list[IdMapping] = asked.spec["linux"].get(member, [])  # type: ignore[assignment]
-        for index, row in enumerate(rows):
-            if row["size"] != 1 or row["hostID"] != own:
-                problems.add(
-                    f"/linux/{member}/{index}",
-                    f"an ordinary user can map only itself ({own}, size 1)",
-                    "ranges from /etc/subuid through newuidmap are not supported yet",
-                )
+    userns.check(asked.spec, asked.facts, problems)
 
 
 def join_all(asked: Asked, joined: list[str]) -> list[Op]:
@@ -152,53 +140,24 @@ def join_all(asked: Asked, joined: list[str]) -> list[Op]:
     ]
 
 
-def late(asked: Asked, names: list[str]) -> list[Op]:
-    """What init unshares by itself; then the clocks, while nobody is in the new time namespace yet."""
-    ops: list[Op] = []
-    if names:
-        ops.append(Unshare(flags=flags_of(names), namespaces=names, pointer=pointers(asked)[names[0]]))
-    offsets = asked.spec["linux"].get("timeOffsets", {})
-    for clock, offset in offsets.items():
-        value = f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}"
-        ops.append(WriteTask(file="timens_offsets", value=value, pointer=f"/linux/timeOffsets/{clock}"))
-    return ops
-
-
-def id_maps(asked: Asked) -> list[Op]:
-    """uid_map and gid_map of a new user namespace (user_namespaces(7)); an ordinary user must give up setgroups."""
-    linux = asked.spec["linux"]
-    if namespace_types(asked.spec).get("user") != "":
-        return []
-    ops: list[Op] = []
-    if asked.facts.euid != 0:
-        ops.append(WriteTask(file="setgroups", value="deny", pointer="/linux/gidMappings"))
-    ops.append(WriteTask(file="uid_map", value=map_text(linux["uidMappings"]), pointer="/linux/uidMappings"))
-    ops.append(WriteTask(file="gid_map", value=map_text(linux["gidMappings"]), pointer="/linux/gidMappings"))
-    return ops
-
-
-def map_text(rows: list[IdMapping]) -> str:
-    return "".join(f"{row['containerID']} {row['hostID']} {row['size']}\n" for row in rows)
+def unshare(asked: Asked, names: list[str]) -> list[Op]:
+    """What init unshares by itself."""
+    return [Unshare(flags=flags_of(names), namespaces=names, pointer=pointers(asked)[names[0]])] if names else []
 
 
 def from_outside(asked: Asked) -> list[Op]:
-    """What init could not do to itself: it is not dumpable, and in a user namespace it may not raise a limit."""
+    """What init could not do to itself: it is not dumpable, and in a user namespace it may not raise a limit.
+
+    The clocks too, and all of it while init is still our own user: later its files in /proc are another's.
+    """
     spec = asked.spec
     ops: list[Op] = []
+    for clock, offset in spec["linux"].get("timeOffsets", {}).items():
+        value = f"{clock} {offset.get('secs', 0)} {offset.get('nanosecs', 0)}"
+        ops.append(WriteTask(file="timens_offsets", value=value, pointer=f"/linux/timeOffsets/{clock}"))
     adjustment = spec["process"].get("oomScoreAdj")
     if adjustment is not None:
         ops.append(WriteTask(file="oom_score_adj", value=str(adjustment), pointer="/process/oomScoreAdj"))
     if "user" in namespace_types(spec) and asked.facts.euid == 0:
         ops += [Rlimit(**{**limit.__dict__, "actor": HOST}) for limit in asked.rlimits]
     return ops
-
-
-def root_inside(asked: Asked) -> list[Op]:
-    """In a user namespace init first becomes its root: only mapped ids can own what it makes."""
-    if "user" not in namespace_types(asked.spec):
-        return []
-    rows = asked.spec["linux"].get("uidMappings", [])
-    if rows and not any(row["containerID"] == 0 for row in rows):
-        return []
-    flags = USER_SETGROUPS if asked.facts.euid == 0 else 0
-    return [User(uid=0, gid=0, groups=[], umask=0, flags=flags, pointer="/linux/uidMappings")]

@@ -45,6 +45,7 @@ NODE_BIND = 1  # bind the host's node: mknod is not allowed in a user namespace
 NODE_IF_PRESENT = 2  # only where the symlink's target or the host's node exists
 USER_SETGROUPS = 1
 USER_GIVE_STDIO = 2  # stdio becomes the user's
+USER_GROUPS_TRY = 4  # a user namespace that denies setgroups(2) keeps whatever groups there are
 PIVOT_CHROOT = 1  # --no-pivot: MS_MOVE and chroot, for a rootfs on ramfs
 PIVOT_IN_PLACE = 2  # chroot alone: the mount namespace is the runtime's, whose root stays
 CHDIR_TRY = 1  # with the runtime's rights first; EACCES is not final
@@ -174,17 +175,15 @@ class Spawn(HostOp):
 
 @op
 class WriteTask(HostOp):
-    """write(2) to /proc/PID/FILE of init, from outside (uid_map, gid_map, setgroups, oom_score_adj ...)."""
+    """write(2) to /proc/PID/FILE of init, from outside: uid_map, oom_score_adj ...; or ``through`` newuidmap(1)."""
 
     file: str
     value: str
+    through: str = ""
 
     def describe(self) -> str:
-        rows = self.value.strip().replace("\n", ", ")  # an id map is a row a line
-        return f"write {self.file}: {rows}"
-
-
-# -- init: namespaces -----------------------------------------------------------------------------------------------
+        by = f" through {self.through.rpartition('/')[2]}" if self.through else ""
+        return f"write {self.file}{by}: {self.value.strip().replace(chr(10), ', ')}"  # an id map is a row a line
 
 
 @op

@@ -12,7 +12,7 @@ from minirun.plan.ops import (
     HOST,
     INIT,
     USER_GIVE_STDIO,
-    USER_SETGROUPS,
+    USER_GROUPS_TRY,
     Bounding,
     Capabilities,
     Chdir,
@@ -118,9 +118,12 @@ def capability_mask(names: list[str], pointer: str, problems: Problems) -> int:
 
 
 def become_the_user(
-    process: Process, facts: Facts, limits: list[Rlimit], problems: Problems, *, until_exec: int, before: list[Op]
+    process: Process, setgroups: int, limits: list[Rlimit], problems: Problems, *, until_exec: int, before: list[Op]
 ) -> list[Op]:
-    """From root with everything to the user with what is left; ``before`` is what the capabilities are needed for."""
+    """From root with everything to the user with what is left.
+
+    ``setgroups`` is ``userns.setgroups()``; ``before`` is what the capabilities are needed for.
+    """
     given: dict[str, list[str]] = process.get("capabilities", {})  # type: ignore[assignment]
     sets = {
         name: capability_mask(given.get(name, []), f"/process/capabilities/{name}", problems)
@@ -128,9 +131,8 @@ def become_the_user(
     }
     user = process.get("user", {})
     groups = user.get("additionalGids", [])
-    can_set_groups = facts.euid == 0
-    if groups and not can_set_groups:
-        problems.add("/process/user/additionalGids", "an ordinary user cannot set groups in a user namespace")
+    if groups:
+        setgroups &= ~USER_GROUPS_TRY
     ops: list[Op] = [*limits]
     ops.append(Bounding(bounding=sets["bounding"], pointer="/process/capabilities/bounding"))
     if user.get("uid", 0) != 0:
@@ -139,9 +141,9 @@ def become_the_user(
         User(
             uid=user.get("uid", 0),
             gid=user.get("gid", 0),
-            groups=groups,
+            groups=groups if setgroups else [],
             umask=user.get("umask", DEFAULT_UMASK),
-            flags=USER_GIVE_STDIO | (USER_SETGROUPS if can_set_groups else 0),
+            flags=USER_GIVE_STDIO | setgroups,
             pointer="/process/user",
         )
     )

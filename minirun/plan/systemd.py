@@ -205,9 +205,14 @@ def annotated(annotations: dict[str, str], problems: Problems) -> list[str]:
     return found
 
 
-def address_of(env: dict[str, str], rootless: bool) -> str:
-    """Where the bus is: said by the environment, or the usual place; "" if an ordinary user has none."""
-    if not rootless:
+def address_of(env: dict[str, str], rootless: bool, euid: int) -> str:
+    """Where the bus is: said by the environment, or the usual place; "" if an ordinary user has none.
+
+    Root of a user namespace is a user with a manager of his own (podman), or, where nothing says so, root of a
+    container that has a systemd itself.
+    """
+    said = env.get("DBUS_SESSION_BUS_ADDRESS") or env.get("XDG_RUNTIME_DIR")
+    if not rootless or (euid == 0 and not said):
         return env.get("DBUS_SYSTEM_BUS_ADDRESS", "") or "unix:path=/run/dbus/system_bus_socket"
     if env.get("DBUS_SESSION_BUS_ADDRESS"):
         return env["DBUS_SESSION_BUS_ADDRESS"]

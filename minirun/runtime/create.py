@@ -12,7 +12,8 @@ from minirun.errors import MinirunError
 from minirun.plan import container
 from minirun.record import Record
 from minirun.runtime import hooks, notify, status
-from minirun.runtime.store import State, check_id, filter_cache
+from minirun.runtime.root import filter_cache
+from minirun.runtime.store import State, check_id
 from minirun.spec import check
 from minirun.spec.decode import decode
 from minirun.spec.rules import namespace_types
@@ -100,7 +101,7 @@ def look(request: Request, spec: Spec, facts: Facts) -> tuple[Facts, Manager | N
     from minirun.cgroups import systemd
     from minirun.plan.systemd import address_of
 
-    manager = systemd.connect(address_of(request.env, facts.rootless))
+    manager = systemd.connect(address_of(request.env, facts.rootless, facts.euid))
     return systemd.look(facts, manager), manager
 
 
@@ -115,11 +116,7 @@ def create(store: Store, request: Request) -> Created:
     for warning in plan.warnings:
         request.warn(warning)
     rootfs = container.absolute(spec["root"]["path"], request.bundle)
-    mount_id = 0
-    if namespace_types(spec).get("mount") != "":  # not a new one
-        from minirun.runtime import in_place
-
-        mount_id = in_place.look(spec, rootfs)
+    mount_id = mount_below(spec, rootfs)
     entry = store.reserve(request.container_id)
     state = State(
         id=request.container_id, bundle=request.bundle, created=now(), owner=facts.euid,
@@ -127,10 +124,13 @@ def create(store: Store, request: Request) -> Created:
         cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
         unit=plan.unit, bus=manager.address if manager else "", cgroupDriver=request.options.cgroup_driver,
         newKeyring=not request.options.no_new_keyring, resctrl=resctrl_groups(plan, spec, request.container_id),
+        rootless=request.options.rootless,
     )  # fmt: skip
     site = make_site(plan, state, facts, name, request)
     site.systemd = manager
     if mount_id:
+        from minirun.runtime import in_place
+
         site.undo.append(lambda: in_place.take_away(state))
     try:
         entry.begin(state, data)
@@ -154,6 +154,15 @@ def create(store: Store, request: Request) -> Created:
         if manager is not None:
             manager.close()
     return Created(entry=entry, state=state, spec=spec, plan=plan, site=site, request=request)
+
+
+def mount_below(spec: Spec, rootfs: str) -> int:
+    """What lies on the rootfs where the mount namespace is not a new one (runtime/in_place.py); else 0."""
+    if namespace_types(spec).get("mount") == "":
+        return 0
+    from minirun.runtime import in_place
+
+    return in_place.look(spec, rootfs)
 
 
 def cgroup_made(path: str, facts: Facts) -> str:
@@ -187,7 +196,8 @@ def make_site(plan: Plan, state: State, facts: Facts, name: str, request: Reques
     return Site(
         ops=plan.ops, config=name, cgroup_root=facts.cgroup_root, cgroup=plan.cgroup,
         claim=state.claim, cgroup_made=state.cgroupMade, state_document=state_document,
-        preserve=request.options.preserve_fds, trace=request.trace, dumpable=facts.euid != 0, warn=request.warn,
+        preserve=request.options.preserve_fds, trace=request.trace, warn=request.warn,
+        dumpable=facts.rootless and plan.writes_task,
         terminal=terminal_taker(request), meanwhile=request.meanwhile,
         filter_cache=filter_cache(request.env, facts.euid), undo=[], times={},
     )  # fmt: skip

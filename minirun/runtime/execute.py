@@ -14,7 +14,7 @@ from minirun.plan import exec as plan_exec
 from minirun.record import Record
 from minirun.runtime import foreground, interrupt, lifecycle, notify, status
 from minirun.runtime.create import hand_over, terminal_taker
-from minirun.runtime.store import filter_cache
+from minirun.runtime.root import filter_cache
 from minirun.spec import check
 from minirun.spec.decode import decode
 
@@ -153,6 +153,8 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, Spec, str]
         spec=spec, process=process, facts=facts, container_id=state.id, config=config,
         rootfs=state.rootfs, cgroup=target_cgroup(state, request.cgroup), unit=state.unit if facts.rootless else "",
         preserve_fds=request.base.options.preserve_fds, new_keyring=state.newKeyring,
+        at="" if request.process_file else "/process",
+        setgroups=host_facts.read(f"/proc/{state.pid}/setgroups").strip() != "deny",
     )  # fmt: skip
     check_terminal(process, request)
     entry.close()
@@ -182,6 +184,7 @@ def execute(store: Store, request: ExecRequest) -> int:
         state_document=lambda pid: b"", target_fd=target, preserve=base.options.preserve_fds, trace=base.trace,
         warn=base.warn, terminal=terminal_taker(base), systemd=manager_of(state, plan),
         filter_cache=filter_cache(base.env, posix.geteuid()), undo=[], times={},
+        dumpable=plan.writes_task and host_facts.probe().rootless,
     )  # fmt: skip
     agent = notify.agent_of(spec)
     if agent is not None:

@@ -43,7 +43,7 @@ def owner_name(uid: int) -> str:
 
 
 def processes(state: State) -> list[int]:
-    """Every process of the container; without a cgroup, those in its init's pid namespace."""
+    """Every process of the container; without a cgroup, those in its init's pid namespace, if that is its own."""
     if state.cgroup:
         return tree.processes(state.cgroupRoot + state.cgroup)
     if not status.alive(state):
@@ -51,6 +51,8 @@ def processes(state: State) -> list[int]:
     import posix
 
     own = link(f"/proc/{state.pid}/ns/pid")
+    if own == link("/proc/self/ns/pid"):
+        return [state.pid]
     pids = [int(name) for name in posix.listdir("/proc") if name.isdigit()]
     return sorted(pid for pid in pids if own and link(f"/proc/{pid}/ns/pid") == own) or [state.pid]
 

@@ -78,6 +78,10 @@ def kill(store: Store, container_id: str, number: int, everyone: bool = False) -
         raise MinirunError(f"cannot kill container {container_id}", reason="container not running")
     if directory:
         return
+    if everyone and not state.cgroup:
+        from minirun.runtime.inspect import processes
+
+        signal_each([pid for pid in processes(state) if pid != state.pid], number)
     if not signal_process(state, number):
         raise MinirunError(f"cannot kill container {container_id}", reason="container not running")
 
@@ -92,7 +96,11 @@ def kill_all(directory: str, number: int) -> None:
     if number == SIGKILL:
         tree.kill(directory)
         return
-    for pid in tree.processes(directory):
+    signal_each(tree.processes(directory), number)
+
+
+def signal_each(pids: list[int], number: int) -> None:
+    for pid in pids:
         if pid == 0:  # a process that our pid namespace does not see; kill(2) would take 0 for our own group
             continue
         try:

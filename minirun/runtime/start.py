@@ -144,7 +144,7 @@ def in_words(entry: Entry, state: State, error: InitFailed) -> MinirunError:
     spec = entry.config()
     asked = container.Asked(
         spec=spec, facts=facts.probe(), bundle=state.bundle, container_id=state.id, config="",
-        options=container.Options(cgroup_driver=state.cgroupDriver), rlimits=[],
+        options=container.Options(cgroup_driver=state.cgroupDriver, rootless=state.rootless), rlimits=[],
     )  # fmt: skip
     try:
         ops = container.plan(asked).ops

@@ -17,6 +17,7 @@ from errno import ENOENT, ENOTDIR, EWOULDBLOCK
 
 from minirun.errors import MinirunError
 from minirun.record import Record
+from minirun.runtime.root import another_root
 from minirun.spec.decode import decode, encode, without_nulls
 
 TYPE_CHECKING = False
@@ -51,6 +52,7 @@ class State(Record):
     resctrl: list[str] = []  # groups of the processor's resource control that go with it
     cgroupDriver: str = "cgroupfs"
     mountId: int = 0  # without a mount namespace: what lay on the rootfs before (runtime/in_place.py)
+    rootless: str = "auto"  # --rootless, for the same plan again
     complete: bool = False  # create got to its end
 
     def to_json(self) -> bytes:
@@ -74,19 +76,6 @@ def check_id(container_id: str) -> str:
     return container_id
 
 
-def default_root(env: dict[str, str], euid: int) -> str:
-    """/run/minirun for root, else below $XDG_RUNTIME_DIR."""
-    if euid == 0:
-        return "/run/minirun"
-    base = env.get("XDG_RUNTIME_DIR", "")
-    return f"{base}/minirun" if base.startswith("/") else f"/tmp/minirun-{euid}"
-
-
-def filter_cache(env: dict[str, str], euid: int) -> str:
-    """Compiled system call filters: one place, whatever --root says.  The dot keeps it apart from containers."""
-    return f"{default_root(env, euid)}/.filters"
-
-
 class Store:
     """The directory of all containers."""
 
@@ -94,11 +83,11 @@ class Store:
         self.root = root
 
     def prepare(self) -> None:
-        """Make the root, for its owner only."""
+        """Make the root, for its owner only; with the sticky bit, so that nobody tidies it away ($XDG_RUNTIME_DIR)."""
         parts = self.root.rstrip("/").split("/")
         for count in range(2, len(parts) + 1):
             try:
-                posix.mkdir("/".join(parts[:count]), 0o700)
+                posix.mkdir("/".join(parts[:count]), 0o700 if count < len(parts) else 0o1700)
             except FileExistsError:
                 continue
             except OSError as error:
@@ -113,7 +102,8 @@ class Store:
         except OSError as error:
             raise unusable(self.root, error) from error
         if found.st_uid != posix.geteuid() or found.st_mode & 0o022:
-            raise MinirunError("cannot use the state directory", reason=f"{self.root} is not ours alone")
+            reason = f"{self.root} is not ours alone"
+            raise MinirunError("cannot use the state directory", reason=reason, hint=another_root())
         return True
 
     def reserve(self, container_id: str) -> Entry:
@@ -175,9 +165,7 @@ def missing(container_id: str) -> MinirunError:
 
 
 def unusable(path: str, error: OSError) -> MinirunError:
-    return MinirunError(
-        "cannot use the state directory", reason=f"{path}: {error.strerror}", hint="minirun --root names another one"
-    )
+    return MinirunError("cannot use the state directory", reason=f"{path}: {error.strerror}", hint=another_root())
 
 
 class Entry:

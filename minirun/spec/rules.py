@@ -132,9 +132,23 @@ def mappings(spec: Any, problems: Problems) -> None:
             problems.add(f"/linux/{member}", "is missing: a new user namespace needs it")
         if len(rows) > 340:
             problems.add(f"/linux/{member}", "must have at most 340 rows")
+            continue
         for index, row in enumerate(rows):
             if row["size"] == 0:
                 problems.add(f"/linux/{member}/{index}/size", "must not be 0")
+        for side in ("containerID", "hostID"):
+            overlaps(rows, side, f"/linux/{member}", problems)
+
+
+def overlaps(rows: Any, side: str, at: str, problems: Problems) -> None:
+    """No id may be in two rows, inside or outside (user_namespaces(7)); sorted, only neighbours can meet."""
+    order = sorted(range(len(rows)), key=lambda index: rows[index][side])
+    for place in range(len(order) - 1):
+        one, other = order[place : place + 2]
+        first, after = rows[one], rows[other][side]
+        if first["size"] and after < first[side] + first["size"]:
+            later, earlier = max(one, other), min(one, other)
+            problems.add(f"{at}/{later}/{side}", f"overlaps with row {earlier}: {after} is in both")
 
 
 def time_offsets(spec: Any, problems: Problems) -> None:

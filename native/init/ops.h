@@ -83,6 +83,7 @@ enum order {
 #define NODE_IF_PRESENT 2u
 #define USER_SETGROUPS 1u
 #define USER_GIVE_STDIO 2u
+#define USER_GROUPS_TRY 4u
 #define PIVOT_CHROOT 1u
 #define PIVOT_IN_PLACE 2u
 #define CHDIR_TRY 1u

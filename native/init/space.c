@@ -60,6 +60,8 @@ static int fork_inside(struct ctx *c)
 int op_session(struct ctx *c, const struct op *op)
 {
     c->detail = "";
+    if (sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) /* from here on others may see us: start.c, set_dumpable */
+        return -1;
     if (N(op, SESSION_FORK) && fork_inside(c) < 0)
         return -1;
     if (sc1(getsid, 0) != sc0(getpid) && sc0(setsid) < 0)

@@ -94,8 +94,9 @@ static int map_plan(struct ctx *c, int fd)
 }
 
 /*
- * Nobody who will share our pid namespace may look into us.  But without root's rights the host can write our id
- * maps only while we are dumpable, and it may be doing so already: then it stays so from exec on, until op_user.
+ * Nobody who will share our pid namespace may look into us.  But without root's rights the host can write our files
+ * in /proc (id maps, oom_score_adj) only while we are dumpable, and it may be doing so already: then it stays so from
+ * exec on, until op_user, and until op_session at the latest, before anybody of a joined pid namespace can see us.
  */
 static int set_dumpable(struct ctx *c)
 {

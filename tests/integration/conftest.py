@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bundle
+from tests.integration import people
 from tests.integration.mapping import rows
+from tests.needs import require
 
 
 @pytest.fixture
@@ -48,3 +50,20 @@ def volume(open_place: Path) -> Path:
         (folder / name).write_text(name)
         os.chown(folder / name, uid, gid)
     return folder
+
+
+@pytest.fixture(scope="session")
+def account() -> Iterator[people.Account]:
+    """A user of /etc/passwd with ranges in /etc/subuid and /etc/subgid, for as long as the tests run."""
+    require("root", "uidmap", "userns")
+    with people.account() as made:
+        yield made
+
+
+@pytest.fixture
+def somebody(account: people.Account, open_place: Path, open_bundle: Bundle) -> Iterator[people.Person]:
+    """That user at the command line, mapped with the range."""
+    someone = people.Person(open_place, open_bundle, account.uid, account.gid)
+    someone.bundle.config["linux"].update(uidMappings=account.rows(), gidMappings=account.rows())
+    yield someone
+    someone.leave()

@@ -42,14 +42,6 @@ def more_files_than_the_kernel_allows(minirun: Runtime, bundle: Bundle) -> Done:
     return minirun.run(bundle)
 
 
-@provokes("user-unmapped", "/process/user")
-def unmapped_user(minirun: Runtime, bundle: Bundle) -> Done:
-    user_namespace(bundle, size=1)
-    without_mounts(bundle, "/dev/pts")  # gid=5 is not mapped either
-    bundle.config["process"]["user"] = {"uid": 5, "gid": 0}
-    return minirun.run(bundle)
-
-
 @provokes("cwd-missing", "/process/cwd")
 def exec_nowhere(minirun: Runtime, bundle: Bundle) -> Done:
     name = minirun.start(bundle.args("/probe", "pause"))
@@ -81,9 +73,10 @@ def mapping_without_the_right(minirun: Runtime, bundle: Bundle) -> Done:
 
 
 @provokes("maps-invalid", "/linux/uidMappings")
-def overlapping_mappings(minirun: Runtime, bundle: Bundle) -> Done:
+def a_mapping_of_the_last_id(minirun: Runtime, bundle: Bundle) -> Done:
     user_namespace(bundle)
-    bundle.config["linux"]["uidMappings"] *= 2
+    row = {"containerID": 4294967295, "hostID": 70000, "size": 1}  # -1 is nobody's (setresuid(2))
+    bundle.config["linux"]["uidMappings"].append(row)
     return minirun.run(bundle)
 
 
@@ -148,7 +141,7 @@ def by_a_user_with_a_cgroup(minirun: Runtime, bundle: Bundle, **linux: object) -
     bundle.config = base_config(rootless=True, uid=65534, gid=65534)
     bundle.config["linux"].update(linux)
     own = hugetlb(enabled=True) / "minirun-test-user"
-    own.mkdir()
+    (own / "closed").mkdir(parents=True)
     for path in (own, own / "cgroup.procs"):
         os.chown(path, 65534, 65534)
     move_into_the_open(minirun, bundle)
@@ -162,7 +155,7 @@ def by_a_user_with_a_cgroup(minirun: Runtime, bundle: Bundle, **linux: object) -
 
 @provokes("cgroup-denied", "/linux/cgroupsPath")
 def somebody_elses_cgroup(minirun: Runtime, bundle: Bundle) -> Done:
-    return by_a_user_with_a_cgroup(minirun, bundle, cgroupsPath="/elsewhere")
+    return by_a_user_with_a_cgroup(minirun, bundle, cgroupsPath="/minirun-test-user/closed/x")
 
 
 @provokes("cgroup-undelegated", "/linux/cgroupsPath")
@@ -197,6 +190,7 @@ def property_that_no_scope_has(minirun: Runtime, bundle: Bundle) -> Done:
 @provokes("spawn-limit", "/linux/namespaces")
 def no_namespace_left(minirun: Runtime, bundle: Bundle) -> Done:
     """The limit of a user namespace in which minirun itself runs: the host's own stays as it is."""
+    without_mounts(bundle, "/dev/pts")  # gid=5 is not mapped there
     enter = 'echo 0 > /proc/sys/user/max_uts_namespaces; exec "$@"'
     return as_if(minirun, bundle, "unshare", "-U", "-r", "sh", "-c", enter, "-")
 

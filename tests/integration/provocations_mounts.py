@@ -38,7 +38,7 @@ def mapped_once_more(minirun: Runtime, bundle: Bundle) -> Done:
     script.write_text(
         "import ctypes, os, sys\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "from minirun.linux import mount\n"
+        "from minirun.linux import mountfd\n"
         f"tree = mountfd.open_tree(os.open({str(bundle.rootfs / 'etc')!r}, os.O_PATH), 0)\n"
         "mountfd.set_attributes(tree, flags=0, user_namespace=mountfd.user_namespace('0 5 10\\n', '0 5 10\\n'))\n"
         f"target = {os.fsencode(bundle.rootfs / 'etc')!r}\n"

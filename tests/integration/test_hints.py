@@ -18,6 +18,7 @@ from tests.integration import (  # noqa: F401 (they enter their rows)
     provocations_kernel,
     provocations_more,
     provocations_mounts,
+    provocations_rootless,
     provocations_seccomp,
 )
 from tests.integration.provocations import CANNOT, PROVOKED

@@ -62,12 +62,6 @@ def test_new_namespaces_and_an_absent_one(minirun: Runtime, bundle: Bundle, clea
     assert seen["user"] == own("user")
 
 
-def test_a_mount_namespace_is_needed(minirun: Runtime, bundle: Bundle) -> None:
-    listed(bundle, pid="")
-    done = minirun.run(bundle)
-    assert done.returncode == 125 and "/linux/namespaces" in done.stderr
-
-
 def test_loopback_is_up(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
     """From inside, and by netlink from outside, in the container's namespace."""
     bundle.args("/probe", "pause")

@@ -117,6 +117,20 @@ def test_exec_says_who_moves_it(minirun: Runtime, own_bundle: Bundle) -> None:
     assert steps[1]["does"].startswith("have systemd move init into /user.slice/manager.service/user.slice/")
 
 
+def test_root_of_his_user_namespace(systemd: Booted, minirun: Runtime, own_bundle: Bundle) -> None:
+    """As podman calls it: root inside, himself to the bus, which looks at the peer and not at what it is told."""
+    script = Path(minirun.program)
+    script.write_text(script.read_text().replace(str(MINIRUN), f"unshare -U -r -m {MINIRUN}"))
+    linux = own_bundle.config["linux"]
+    linux["namespaces"] = [space for space in linux["namespaces"] if space["type"] != "user"]
+    del linux["uidMappings"], linux["gidMappings"]
+    name = minirun.start(own_bundle.args("/probe", "pause"))
+    home = systemd.root / f"user.slice/manager.service/user.slice/minirun-{name}.scope"
+    assert len((home / "cgroup.procs").read_text().split()) == 1 and home.stat().st_uid == UID
+    assert minirun("delete", "--force", name).returncode == 0
+    assert not home.exists()
+
+
 def test_nobody_without_a_bus(systemd: Booted, minirun: Runtime, own_bundle: Bundle) -> None:
     drop = ["setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", "env", "-i", "PATH=/usr/bin:/bin"]
     done = systemd(*drop, MINIRUN, "--systemd-cgroup", "run", "-b", own_bundle.write(), "nobody")

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import BUSYBOX, MINIRUN, Bundle, Json, base_config, run
-from tests.integration.seen import MARK, answers, mounts, questions, status_of, wait_for
+from tests.conftest import BUSYBOX, MINIRUN, Bundle, Json
+from tests.integration.people import Person
+from tests.integration.seen import mounts, status_of, wait_for
 from tests.integration.terminals import Inside
 
 pytestmark = pytest.mark.needs("userns", "busybox")
@@ -38,52 +39,11 @@ def _reachable() -> None:
         pytest.skip(reason)
 
 
-class Person:
-    """An ordinary user at the command line, with a bundle and a runtime directory of their own."""
-
-    def __init__(self, place: Path, bundle: Bundle) -> None:
-        self.bundle = bundle
-        self.runtime_dir = place / "runtime"
-        self.used: list[str] = []
-        self.who: Json = {"user": UID, "group": UID, "extra_groups": []} if os.geteuid() == 0 else {}
-        self.env = {"PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(self.runtime_dir)}
-
-    def __call__(self, *words: str | Path, **more: object) -> subprocess.CompletedProcess[str]:
-        return run(MINIRUN, *words, **{"env": self.env, "cwd": self.bundle.path, **self.who, **more})
-
-    def name(self) -> str:
-        self.used.append(f"u{len(self.used)}")
-        return self.used[-1]
-
-    def ask(self, *asked: str) -> list[str]:
-        (self.bundle.rootfs / ".mark").write_text(MARK)
-        self.bundle.args(*questions(*asked)).write()
-        done = self("run", self.name())
-        assert done.returncode == 0, done.stderr
-        return answers(done.stdout)
-
-    def start(self, *words: str) -> str:
-        self.bundle.args(*words).write()
-        with open(self.bundle.path / "out", "wb") as out:
-            name = self.name()
-            done = self("run", "-d", name, capture_output=False, stdout=out, stderr=out)
-        assert done.returncode == 0, (self.bundle.path / "out").read_text()
-        return name
-
-
 @pytest.fixture
 def person(open_place: Path, open_bundle: Bundle) -> Iterator[Person]:
-    someone = Person(open_place, open_bundle)
-    someone.runtime_dir.mkdir(mode=0o700)
-    if os.geteuid() == 0:
-        os.chown(someone.runtime_dir, UID, UID)
-        for path in [open_bundle.path, open_bundle.rootfs, *open_bundle.rootfs.iterdir()]:
-            if path.is_dir() and not path.is_symlink():
-                os.chown(path, UID, UID)
-    open_bundle.config = base_config(rootless=True, uid=UID, gid=UID)
+    someone = Person(open_place, open_bundle, UID, UID)
     yield someone
-    for name in someone.used:
-        someone("delete", "--force", name)
+    someone.leave()
 
 
 def test_the_template_is_what_the_verb_writes(person: Person) -> None:
@@ -182,7 +142,7 @@ def test_what_needs_more_rights_is_said_before_anything_is_done(person: Person) 
     """Each by its pointer; nothing is left."""
     linux = person.bundle.config["linux"]
     cases: list[tuple[str, Json]] = [
-        ("/linux/uidMappings/0", {"uidMappings": [{"containerID": 0, "hostID": 100000, "size": 65536}]}),
+        ("/process/user/uid", {"uidMappings": [{"containerID": 1, "hostID": UID, "size": 1}]}),
         (
             "/linux/namespaces",
             {"namespaces": [{"type": "mount"}, {"type": "pid"}], "uidMappings": [], "gidMappings": []},

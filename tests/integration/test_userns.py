@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 import pytest
 
 from tests.conftest import Bundle, Runtime
-from tests.integration.seen import ask, ask_in, mark, mounts, outside, status_of
+from tests.integration.seen import ask, ask_in, mark, mounts, outside, status_of, wait_for
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
@@ -135,3 +136,41 @@ def test_a_rootfs_that_the_mapped_root_cannot_reach(minirun: Runtime, mapped: Bu
     os.chmod(mapped.path, 0o700)
     done = minirun.run(mapped)
     assert done.returncode == 125 and "chmod o+x" in done.stderr
+
+
+def test_root_is_not_mapped(minirun: Runtime, mapped: Bundle) -> None:
+    """Then the program's user makes everything; as root calls it, or as an ordinary user (test_rootless.py)."""
+    rows = [{"containerID": 1000, "hostID": 100000, "size": 1}, {"containerID": 5, "hostID": 100001, "size": 2}]
+    mapped.config["linux"].update(uidMappings=rows, gidMappings=rows)
+    mapped.config["process"]["user"] = {"uid": 1000, "gid": 1000, "additionalGids": [6]}
+    pts = next(mount for mount in mapped.config["mounts"] if mount["destination"] == "/dev/pts")
+    pts["options"][-1] = "gid=6"
+    seen = ask(minirun, mapped, "id", "stat /dev/shm", "loopback", "caps")
+    assert seen[0] == "uid=1000 gid=1000 groups=6"
+    assert seen[1].startswith("dir 1777 1000 1000") and seen[2] == "up ok" and "CapEff:\t0000000000000000" in seen[3]
+
+
+def test_ids_of_exec_must_be_mapped(minirun: Runtime, mapped: Bundle) -> None:
+    name = minirun.start(mapped.args("/probe", "pause"))
+    done = minirun("exec", "-u", "70000", "-g", "65536", name, "/probe", "id")
+    assert done.returncode == 125 and "uid 70000 is not mapped by /linux/uidMappings" in done.stderr, done.stderr
+    assert "gid 65536 is not mapped by /linux/gidMappings" in done.stderr
+    assert "/process/user/uid" in done.stderr and "/process/user/additionalGids/0" in done.stderr
+
+
+def test_a_joined_namespace_that_denies_groups(minirun: Runtime, mapped: Bundle) -> None:
+    """An ordinary user's, without newgidmap: whoever asks for no groups may come in, by exec too."""
+    linux = mapped.config["linux"]
+    mapped.config["mounts"] = [mount for mount in mapped.config["mounts"] if mount["destination"] != "/dev/pts"]
+    with subprocess.Popen(["unshare", "-U", "-r", "sleep", "60"], user=100000, group=100000, extra_groups=[]) as other:
+        try:
+            wait_for(lambda: outside(other.pid, "gid_map") and outside(other.pid, "setgroups") == "deny\n")
+            linux["namespaces"][-1]["path"] = f"/proc/{other.pid}/ns/user"
+            del linux["uidMappings"], linux["gidMappings"]
+            name = minirun.start(mapped.args("/probe", "pause"))
+            assert minirun("exec", name, "/probe", "id").stdout == "uid=0 gid=0 groups=\n"
+            done = minirun("exec", "-g", "0", name, "/probe", "id")
+            assert done.returncode == 125 and "setgroups is denied" in done.stderr, done.stderr
+            minirun("delete", "--force", name)
+        finally:
+            other.kill()

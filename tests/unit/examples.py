@@ -26,6 +26,16 @@ def rootless() -> Plan:
     return planned(document, USER)
 
 
+def ranges() -> Plan:
+    """An ordinary user with ranges of ids: the helpers write the maps, the clocks too are written while init is his."""
+    document = template(rootless=True, uid=1000, gid=1000)
+    rows = [{"containerID": 0, "hostID": 1000, "size": 1}, {"containerID": 1, "hostID": 100000, "size": 65536}]
+    document["linux"].update(uidMappings=rows, gidMappings=rows, timeOffsets={"boottime": {"secs": 60}})
+    document["linux"]["namespaces"].append({"type": "time"})
+    document["process"].update(user={"uid": 7, "gid": 7, "additionalGids": [8]}, oomScoreAdj=100)
+    return planned(document, host(USER, newuidmap="/usr/bin/newuidmap", newgidmap="/usr/bin/newgidmap"))
+
+
 def joined() -> Plan:
     """Into the user and pid namespaces of another container, the rest new (a pod's second container)."""
     document = default()
@@ -271,7 +281,7 @@ def affine() -> Plan:
 EXAMPLES: dict[str, Callable[[], Plan]] = {
     function.__name__: function
     for function in (
-        plain, rootless, joined, mapped, clocks, limited, scoped, terminal, hooked, mounted, devices, filtered, tuned,
-        bare, executed, affine,
+        plain, rootless, ranges, joined, mapped, clocks, limited, scoped, terminal, hooked, mounted, devices, filtered,
+        tuned, bare, executed, affine,
     )
 }  # fmt: skip

@@ -12,7 +12,8 @@ import pytest
 
 from minirun.errors import MinirunError
 from minirun.runtime import status
-from minirun.runtime.store import ID_LONGEST, State, Store, check_id, default_root
+from minirun.runtime.root import default_root
+from minirun.runtime.store import ID_LONGEST, State, Store, check_id
 
 
 @pytest.mark.parametrize("name", ["a", "web-1", "_x", "+x", "-x", "a.b", "A_b+c.d-e", "0", "x" * ID_LONGEST])

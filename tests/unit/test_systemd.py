@@ -186,14 +186,17 @@ def test_any_text_is_a_value_or_a_value_error(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("env", "rootless", "expected"),
+    ("env", "euid", "expected"),  # None: the host's root; the others are in a user namespace
     [
-        ({}, False, "unix:path=/run/dbus/system_bus_socket"),
-        ({"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/x"}, False, "unix:path=/x"),
-        ({"XDG_RUNTIME_DIR": "/run/user/1"}, True, "unix:path=/run/user/1/bus"),
-        ({"XDG_RUNTIME_DIR": "/run/user/1", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/y"}, True, "unix:path=/y"),
-        ({"XDG_RUNTIME_DIR": "relative"}, True, ""),
+        ({}, None, "unix:path=/run/dbus/system_bus_socket"),
+        ({"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/x"}, None, "unix:path=/x"),
+        ({"XDG_RUNTIME_DIR": "/run/user/1"}, 1, "unix:path=/run/user/1/bus"),
+        ({"XDG_RUNTIME_DIR": "/run/user/1"}, 0, "unix:path=/run/user/1/bus"),
+        ({"XDG_RUNTIME_DIR": "/run/user/1", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/y"}, 1, "unix:path=/y"),
+        ({"XDG_RUNTIME_DIR": "relative"}, 1, ""),
+        ({}, 1, ""),
+        ({}, 0, "unix:path=/run/dbus/system_bus_socket"),
     ],
 )
-def test_where_the_bus_is(env: dict[str, str], rootless: bool, expected: str) -> None:
-    assert systemd.address_of(env, rootless) == expected
+def test_where_the_bus_is(env: dict[str, str], euid: int | None, expected: str) -> None:
+    assert systemd.address_of(env, euid is not None, euid or 0) == expected
