@@ -41,7 +41,7 @@ static int executable(struct ctx *c, const char *path)
     if (sys_statx(AT_FDCWD, path, 0, STATX_TYPE | STATX_MODE, &is) < 0)
         return -1;
     if ((is.stx_mode & 0170000) == 0040000)
-        return fail(EISDIR, "execve");
+        return c->detail = "directory", fail(EACCES, "execve");
     if (sc4(faccessat2, AT_FDCWD, P(path), 1 /* X_OK */, AT_EACCESS) < 0) {
         if (!(is.stx_mode & 0111))
             c->detail = "no-x-bit";
