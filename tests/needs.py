@@ -45,8 +45,9 @@ def can_busybox() -> str:
     return "busybox is linked dynamically" if b"/ld-linux" in BUSYBOX.read_bytes()[:8192] else ""
 
 
-def has(program: str) -> str:
-    return "" if shutil.which(program) else f"no {program} in PATH"
+def has(*programs: str) -> str:
+    lacking = [program for program in programs if not shutil.which(program)]
+    return f"no {' and no '.join(lacking)} in PATH" if lacking else ""
 
 
 def can_lab() -> str:
@@ -90,6 +91,10 @@ PROBES: dict[str, Callable[[], str]] = {
     "lab": can_lab,
     "systemd": can_systemd,
     "seccomp": can_seccomp,
+    "containerd": lambda: has("containerd", "ctr"),
+    "podman": lambda: has("podman", "conmon", "catatonit", "/usr/lib/podman/netavark"),
+    "buildah": lambda: has("buildah"),
+    "docker": lambda: has("dockerd", "docker"),
     "kvm": lambda: "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm",
 }
 
