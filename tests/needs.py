@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -108,7 +108,12 @@ def require(*names: str) -> None:
     """Skip the test unless every need is met; fail instead where MINIRUN_REQUIRE names it."""
     for name in names:
         reason = missing(name)
-        if reason and name in os.environ.get("MINIRUN_REQUIRE", "").split(","):
-            pytest.fail(f"{name} is required here: {reason}", pytrace=False)
         if reason:
-            pytest.skip(reason)
+            lacking(name, reason)
+
+
+def lacking(name: str, reason: str) -> NoReturn:
+    """A need is not met, as a fixture may find out only when it tries."""
+    if name in os.environ.get("MINIRUN_REQUIRE", "").split(","):
+        pytest.fail(f"{name} is required here: {reason}", pytrace=False)
+    pytest.skip(reason)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -71,6 +73,8 @@ class Stage:
         assert self.opener.stdout is not None
         assert self.opener.stdout.readline() == "open\n", "no stage could be made"
         self.first = child_of(self.opener.pid)
+        # unshare(1) waits outside; the root of a cgroup namespace must be empty for its controllers to be given on
+        (self.group / "first" / "cgroup.procs").write_text(str(self.opener.pid))
         self.env = {"PATH": PATH, "HOME": str(place), "TMPDIR": str(place), "TERM": "xterm"}
         self.before = self.picture()
         self.daemons: list[subprocess.Popen[bytes]] = []
@@ -187,12 +191,18 @@ def child_of(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def stage(place: Path) -> Iterator[Stage]:
-    opened = Stage(place)
+def stage() -> Iterator[Stage]:
+    """Its place is a directory that mapped users can cross, as they cannot pytest's."""
+    place = Path(tempfile.mkdtemp(prefix="minirun-stage-"))
+    os.chmod(place, 0o755)
     try:
-        yield opened
+        opened = Stage(place)
+        try:
+            yield opened
+        finally:
+            opened.close()
     finally:
-        opened.close()
+        shutil.rmtree(place)
 
 
 def wait_until_ready(stage: Stage, daemon: subprocess.Popen[bytes], *asks: str | Path) -> bool:

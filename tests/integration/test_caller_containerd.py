@@ -61,10 +61,10 @@ class Containerd:
 
 
 @pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
-    place = tmp_path_factory.mktemp("containerd")
-    (place / "config.toml").write_text(CONFIG.format(place=place))
-    with stage(place) as opened:
+def daemon() -> Iterator[Containerd]:
+    with stage() as opened:
+        place = opened.place
+        (place / "config.toml").write_text(CONFIG.format(place=place))
         process = opened.daemon("containerd", "-c", place / "config.toml", log=place / "log")
         containerd = Containerd(opened)
         assert wait_until_ready(opened, process, *containerd.ctr, "version"), (place / "log").read_text()
