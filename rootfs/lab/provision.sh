@@ -17,7 +17,7 @@ installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok instal
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-# --no-remove: what is there stays (docker-ce, which docker.io conflicts with).
+# --no-remove: what is there stays (docker-ce, which Debian's docker conflicts with).
 get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-remove --no-install-recommends "$@" >/dev/null 2>&1; }
 
 # apt is asked only for what is missing: it is slow, and needs a network.  Old lists are renewed when it does not
