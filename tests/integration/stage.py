@@ -147,7 +147,7 @@ class Stage:
             "processes": {f"{pid} {line}" for pid, line in self.processes().items()},
             "mounts": self.mounts(),
             "cgroups": self.groups(),
-            "states": {str(path) for pattern in STATES for path in runs.glob(pattern)},
+            "states": {str(path) for pattern in STATES for path in runs.glob(pattern) if path.name[0] != "."},
         }
 
     def settle(self) -> None:

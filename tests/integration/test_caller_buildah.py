@@ -16,7 +16,6 @@ from tests.integration.busybox_image import NAME, write_image
 from tests.integration.stage import Stage, stage
 from tests.integration.terminals import Inside
 
-UNCONFINED = ("--security-opt", "seccomp=unconfined")
 pytestmark = pytest.mark.needs("root", "busybox", "buildah")
 ISOLATION = ("--runtime", str(MINIRUN), "--isolation", "oci")
 
@@ -49,7 +48,7 @@ def installed() -> Iterator[Buildah]:
         opened.env |= {"CONTAINERS_CONF": str(place / "containers.conf"), "BUILDAH_HISTORY": "true"}
         buildah = Buildah(opened)
         buildah.ok("pull", f"docker-archive:{write_image(place / 'image.tar')}")
-        buildah.container = buildah.ok("from", *UNCONFINED, NAME)
+        buildah.container = buildah.ok("from", NAME)
         opened.settle()
         yield buildah
 
@@ -86,15 +85,13 @@ def test_build(buildah: Buildah) -> None:
     (buildah.place / "Dockerfile").write_text(
         f'FROM {NAME}\nRUN echo built > /file && id -u\nUSER guest\nRUN ["id"]\nCMD ["cat", "/file"]\n'
     )
-    said = buildah.ok(
-        "bud", *ISOLATION, *UNCONFINED, "--tag", "built", "--file", buildah.place / "Dockerfile", buildah.place
-    )
+    said = buildah.ok("bud", *ISOLATION, "--tag", "built", "--file", buildah.place / "Dockerfile", buildah.place)
     assert "uid=1000(guest)" in said
-    made = buildah.ok("from", *UNCONFINED, "built")
+    made = buildah.ok("from", "built")
     assert buildah("run", *ISOLATION, made, "cat", "/file").stdout == "built\n"
     buildah.ok("rm", made)
     (buildah.place / "Dockerfile").write_text(f"FROM {NAME}\nRUN exit 9\n")
-    failed = buildah("bud", *ISOLATION, *UNCONFINED, "--file", buildah.place / "Dockerfile", buildah.place)
+    failed = buildah("bud", *ISOLATION, "--file", buildah.place / "Dockerfile", buildah.place)
     assert failed.returncode != 0 and "exit status 9" in failed.stderr
 
 

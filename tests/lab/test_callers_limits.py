@@ -17,7 +17,6 @@ import pytest
 from tests.conftest import MINIRUN, run
 from tests.integration.busybox_image import NAME, write_image
 
-UNCONFINED = ("--security-opt", "seccomp=unconfined")
 pytestmark = [pytest.mark.lab, pytest.mark.needs("root", "busybox")]
 
 FILES = ("memory.max", "cpu.max", "pids.max")
@@ -46,7 +45,6 @@ def test_podman(tmp_path: Path) -> None:
         ok(
             *podman,
             "run",
-            *UNCONFINED,
             "--detach",
             "--network",
             "none",
@@ -98,15 +96,13 @@ def test_docker(docker: tuple[str, ...], tmp_path: Path) -> None:
     """update goes through containerd's shim, as ``update --resources=-``; who is killed for its memory is told."""
     ok(*docker, "load", "--quiet", "--input", write_image(tmp_path / "image.tar"))
     limits = ("--memory", "32m", "--cpus", "0.5", "--pids-limit", "20")
-    ok(*docker, "run", *UNCONFINED, "--detach", "--network", "none", "--name", "web", *limits, NAME, "sleep", "1000")
+    ok(*docker, "run", "--detach", "--network", "none", "--name", "web", *limits, NAME, "sleep", "1000")
     assert ok(*docker, "exec", "web", *READ).splitlines() == [str(32 * MEGA), "50000 100000", "20"]
     ok(*docker, "update", "--cpus", "1", "--memory", "48m", "--memory-swap", "96m", "web")
     assert ok(*docker, "exec", "web", *READ).splitlines() == [str(48 * MEGA), "100000 100000", "20"]
     ok(*docker, "rm", "--force", "web")
     hog = ("dd", "if=/dev/zero", "of=/dev/null", f"bs={64 * MEGA}", "count=1")
-    done = run(
-        *docker, "run", *UNCONFINED, "--network", "none", "--name", "hog", "--memory", "16m", NAME, *hog, timeout=120
-    )
+    done = run(*docker, "run", "--network", "none", "--name", "hog", "--memory", "16m", NAME, *hog, timeout=120)
     assert done.returncode == 137
     assert ok(*docker, "inspect", "--format", "{{.State.OOMKilled}}", "hog") == "true\n"
     ok(*docker, "rm", "hog")
