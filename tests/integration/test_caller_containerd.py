@@ -122,6 +122,13 @@ def test_options(containerd: Containerd) -> None:
     assert done.stdout == "bare\n", done.stderr
 
 
+def test_seccomp(containerd: Containerd) -> None:
+    """containerd's default profile: unshare(2) wants CAP_SYS_ADMIN, which the profile looks for as well."""
+    asked = ("sh", "-c", "grep Seccomp: /proc/self/status; unshare -U true && echo unshared")
+    assert containerd.run(args=asked).stdout == "Seccomp:\t0\nunshared\n"
+    assert containerd.run("--seccomp", args=asked).stdout == "Seccomp:\t2\n"
+
+
 def test_life(containerd: Containerd, task: str) -> None:
     """exec, ps, pause, resume, kill, delete: as containerd sees them."""
     assert containerd.ok("task", "exec", "--exec-id", "x1", task, "echo", "second") == "second\n"

@@ -167,13 +167,13 @@ def test_network(docker: Docker) -> None:
 
 def test_security(docker: Docker) -> None:
     """Capabilities, no_new_privs, sysctls, rlimits, devices, masks, privileged, init."""
-    asked = "grep -E 'CapEff|NoNewPrivs' /proc/self/status; ulimit -n; cat /proc/sys/net/ipv4/ip_forward; ls /dev/fuse"
+    asked = "grep -E 'CapE|NoNew|ccomp:' /proc/self/status; ulimit -n; cat /proc/sys/net/ipv4/ip_forward; ls /dev/fuse"
     shown = docker.said(
         "--cap-drop", "all", "--cap-add", "net_bind_service", "--security-opt", "no-new-privileges",
         "--sysctl", "net.ipv4.ip_forward=1", "--ulimit", "nofile=99:100", "--device", "/dev/fuse",
         args=("sh", "-c", asked),
     )  # fmt: skip
-    assert shown.split() == ["CapEff:", "0000000000000400", "NoNewPrivs:", "1", "99", "1", "/dev/fuse"]
+    assert shown.split() == ["CapEff:", "0000000000000400", "NoNewPrivs:", "1", "Seccomp:", "2", "99", "1", "/dev/fuse"]
     masked = docker.run(args=("sh", "-c", "wc -c < /proc/timer_list; echo x > /proc/sys/kernel/domainname"))
     assert masked.stdout == "0\n" and "Read-only file system" in masked.stderr
     whole = docker.said("--privileged", args=("sh", "-c", "grep CapEff /proc/self/status; ls /dev/kmsg"))
