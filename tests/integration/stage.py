@@ -2,7 +2,8 @@
 
 Namespaces of its own (mount, network, pid, ipc, uts, cgroup) with a pure cgroup v2 on /sys/fs/cgroup and an empty
 /run: such a caller finds what it expects on a host, bridges and firewall rules stay inside, and when the first
-process ends, the kernel takes all of it.  What is left *before* that, ``left`` tells: a runtime must not need it.
+process ends, as it does with the test run, the kernel takes all of it.  What is left *before* that, ``left`` tells: a
+runtime must not need it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Stage:
         self.place = place
         self.group = Path(find_cgroup_root()) / f"minirun-stage-{uuid.uuid4().hex[:8]}"
         self.opener: subprocess.Popen[str] = subprocess.Popen(
-            ["/bin/sh", "-c", OPEN, "sh", str(self.group), FIRST],
+            ["setpriv", "--pdeathsig", "KILL", "/bin/sh", "-c", OPEN, "sh", str(self.group), FIRST],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={"PATH": PATH},
         )  # fmt: skip
         assert self.opener.stdout is not None
