@@ -11,6 +11,8 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 need_root = [ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { echo "minirun: $(1) needs root, and there is no sudo here: $(2)" >&2; exit 1; }
 DEBS := python3 python3-venv python3-dev gcc libc6-dev linux-libc-dev libcap-dev libseccomp-dev make busybox-static procps
 TEST_DEBS := apparmor iproute2 runc uidmap golang-github-containers-common clang clang-format libclang-rt-dev vagrant debootstrap
+# Who calls a runtime: the tests start daemons of their own, with all they write below a directory of theirs.
+CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
 LAB := $(BIN)/python rootfs/lab/lab.py
 
 .PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin lint format bench install uninstall clean deb-setup fuzz
@@ -47,6 +49,7 @@ demo: setup ## what minirun does, in one minute
 # What cannot be had is said; the tests that need it skip, and say why.
 test-setup: setup
 	@rootfs/lab/provision.sh install $(TEST_DEBS) || true
+	@rootfs/lab/provision.sh idle $(CALLER_DEBS) || true
 
 test: test-host test-lab ## all tests (as root, or with sudo): here, then in the lab VM
 

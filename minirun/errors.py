@@ -90,7 +90,10 @@ class MinirunError(Exception):
 
     def one_line(self) -> str:
         """The same for a caller that shows one line only: containerd and podman print ``msg`` and nothing else."""
-        parts = [self.headline()]
+        reason = self.reason
+        if self.errno_name:  # docker and podman look for Go's spelling: "no such file or directory"
+            reason = reason[:1].lower() + reason[1:]
+        parts = [f"{self.message}: {reason}" if reason else self.message]
         parts += [f"{label}: {text}" for label, text in self.rows()]
         return printable("; ".join(parts))
 

@@ -75,6 +75,10 @@ HINTS = (
         text="the path is looked up inside the rootfs, not on the host",
     ),
     Hint(
+        name="find-directory", kind="find_program", errno="EACCES", when=detail_starts("directory"),
+        text="it is a directory",
+    ),
+    Hint(
         name="find-mode", kind="find_program", errno="EACCES", when=detail_starts("no-x-bit"),
         text="the file has no x bit: chmod +x it in the rootfs",
     ),
@@ -86,7 +90,6 @@ HINTS = (
         name="find-denied", kind="find_program", errno="EACCES",
         text="the user of /process/user may not execute it, or a directory above is closed to that user",
     ),
-    Hint(name="find-directory", kind="find_program", errno="EISDIR", text="it is a directory"),
     Hint(
         name="proc-userns", kind="mount", errno="EPERM", when=lambda op, detail: op.__dict__.get("fstype") == "proc",
         text="proc inside a user namespace needs a PID namespace of its own: add {{\"type\": \"pid\"}} to /linux/namespaces; and nothing mounted over the /proc that is there, as in a container",
@@ -109,7 +112,6 @@ HINTS = (
     Hint(name="bind-source", kind="bind", errno="ENOENT", text="{detail} is not there"),
     Hint(name="bind-link", kind="bind", errno="ELOOP", text="{detail} in the rootfs is or has a symbolic link that leads nowhere: in a circle, or above what is not there"),
     Hint(name="bind-other-link", kind="bind", errno="EEXIST", text="with copy-symlink, {detail} in the rootfs must be missing or the same link"),
-    Hint(name="target-directory", kind="bind", errno="EISDIR", text="{detail} in the rootfs is a directory, and the source is none"),
     Hint(name="target-not-directory", kind="bind", errno="ENOTDIR", text="source and target must both be directories, or both not: {detail}"),
     Hint(name="copy-space", kind="mount", errno="ENOSPC", text="with tmpcopyup what the directory holds must fit, and {detail} did not: give the tmpfs a larger size="),
     Hint(name="mount-not-directory", kind="mount", errno="ENOTDIR", text="a file system is mounted on a directory, and {detail} in the rootfs is or has a file in its place"),

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -45,8 +45,9 @@ def can_busybox() -> str:
     return "busybox is linked dynamically" if b"/ld-linux" in BUSYBOX.read_bytes()[:8192] else ""
 
 
-def has(program: str) -> str:
-    return "" if shutil.which(program) else f"no {program} in PATH"
+def has(*programs: str) -> str:
+    lacking = [program for program in programs if not shutil.which(program)]
+    return f"no {' and no '.join(lacking)} in PATH" if lacking else ""
 
 
 def can_lab() -> str:
@@ -92,6 +93,10 @@ PROBES: dict[str, Callable[[], str]] = {
     "lab": can_lab,
     "systemd": can_systemd,
     "seccomp": can_seccomp,
+    "containerd": lambda: has("containerd", "ctr"),
+    "podman": lambda: has("podman", "conmon", "catatonit", "/usr/lib/podman/netavark"),
+    "buildah": lambda: has("buildah"),
+    "docker": lambda: has("dockerd", "docker"),
     "kvm": lambda: "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm",
 }
 
@@ -105,7 +110,12 @@ def require(*names: str) -> None:
     """Skip the test unless every need is met; fail instead where MINIRUN_REQUIRE names it."""
     for name in names:
         reason = missing(name)
-        if reason and name in os.environ.get("MINIRUN_REQUIRE", "").split(","):
-            pytest.fail(f"{name} is required here: {reason}", pytrace=False)
         if reason:
-            pytest.skip(reason)
+            lacking(name, reason)
+
+
+def lacking(name: str, reason: str) -> NoReturn:
+    """A need is not met, as a fixture may find out only when it tries."""
+    if name in os.environ.get("MINIRUN_REQUIRE", "").split(","):
+        pytest.fail(f"{name} is required here: {reason}", pytrace=False)
+    pytest.skip(reason)

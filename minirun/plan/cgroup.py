@@ -17,11 +17,18 @@ if TYPE_CHECKING:
     from minirun.facts import Facts
     from minirun.plan.container import Asked, Problems
     from minirun.plan.limits import Limit
-    from minirun.spec.types import Spec
+    from minirun.spec.types import Resources, Spec
 
 POINTER = "/linux/cgroupsPath"
 OWN = "a cgroup of your own: --systemd-cgroup, or start minirun by systemd-run --user --scope -p Delegate=yes"
 WITHOUT = "mount it writable; or --rootless=true runs without a cgroup, where nothing is limited"
+
+# What every cgroup is when nobody has asked for anything: true as well where the controller is not there.
+# ctr and docker send cpu.shares = 1024, podman --pids-limit=-1 sends -1.
+UNLIMITED = {
+    "cpu.weight": "100", "cpu.idle": "0", "cpu.max": "max 100000", "memory.max": "max", "memory.swap.max": "max",
+    "pids.max": "max",
+}  # fmt: skip
 
 
 def path_of(asked: Asked, problems: Problems) -> str:
@@ -68,8 +75,8 @@ def tolerant(asked: Asked) -> bool:
 def make(asked: Asked, problems: Problems) -> list[Op]:
     """The cgroup, its limits, its device filter."""
     facts, driver = asked.facts, asked.options.cgroup_driver
-    resources = asked.spec["linux"].get("resources", {})
-    writes = limits(resources)
+    resources = as_meant(asked.spec["linux"].get("resources", {}), asked.spec)
+    writes = needed(limits(resources), facts)
     if not facts.cgroup_root and (not tolerant(asked) or driver == "systemd") and driver != "disabled":
         problems.add(
             POINTER, "this host has no cgroup2 mount", "mount -t cgroup2 none /sys/fs/cgroup (or .../unified beside v1)"
@@ -91,6 +98,18 @@ def make(asked: Asked, problems: Problems) -> list[Op]:
     if not facts.rootless:
         ops.append(DeviceRules(rules=rules, pointer="/linux/resources/devices"))
     return ops
+
+
+def as_meant(resources: Resources, spec: Spec) -> Resources:
+    """podman says 0 where it means no limit on processes, as long as it writes an older version than 1.3.
+
+    Since then 0 is a limit (runtime-spec #1279), under which its container could not fork.
+    """
+    old = tuple(int(part) for part in spec["ociVersion"].split(".")[:2]) < (1, 3)
+    by_podman = spec.get("annotations", {}).get("io.container.manager") == "libpod"
+    if old and by_podman and resources.get("pids", {}).get("limit") == 0:
+        return {**resources, "pids": {"limit": -1}}
+    return resources
 
 
 def made(asked: Asked, writes: list[Limit]) -> Op:
@@ -134,6 +153,15 @@ def writable_cgroupfs(spec: Spec) -> bool:
         if mount.get("source") == "cgroup" and clean(mount["destination"]) == "/sys/fs/cgroup":
             return "ro" not in mount.get("options", ())
     return False
+
+
+def needed(writes: list[Limit], facts: Facts) -> list[Limit]:
+    """Without those that ask a missing controller for what is so without it."""
+    return [
+        write
+        for write in writes
+        if write.controller in facts.controllers or UNLIMITED.get(write.file, "\0") != write.value
+    ]
 
 
 def check_controllers(writes: list[Limit], facts: Facts, problems: Problems) -> bool:

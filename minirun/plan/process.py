@@ -175,8 +175,13 @@ def search_path(process: Process) -> list[str]:
 
 
 def environment(process: Process, listen_fds: int) -> list[str]:
-    """A name given twice has its last value; socket activation is passed on (sd_listen_fds(3))."""
+    """A name given twice has its last value; socket activation is passed on (sd_listen_fds(3)).
+
+    An empty HOME is none: podman sends it where its own look at /etc/passwd found nothing, and runc fills it in.
+    """
     last = {entry.partition("=")[0]: entry for entry in process.get("env", ())}
+    if last.get("HOME") == "HOME=":
+        del last["HOME"]
     if listen_fds:
         last["LISTEN_FDS"] = f"LISTEN_FDS={listen_fds}"
         last["LISTEN_PID"] = "LISTEN_PID=1"

@@ -12,7 +12,7 @@ from minirun.cgroups import limit, tree
 from minirun.engine.report import operation_failed
 from minirun.errors import MinirunError
 from minirun.plan import devices
-from minirun.plan.cgroup import check_controllers
+from minirun.plan.cgroup import as_meant, check_controllers, needed
 from minirun.plan.container import Problems
 from minirun.plan.limits import limits
 from minirun.plan.ops import DeviceRules, MakeCgroup, WriteCgroup
@@ -37,9 +37,9 @@ def update(store: Store, container_id: str, resources: Resources, source: str) -
         raise MinirunError(f"cannot update container {container_id}", reason="container not running")
     directory = state.cgroupRoot + state.cgroup
     found = facts.probe()
-    resources = complete(resources, directory)
+    resources = complete(as_meant(resources, entry.config()), directory)
     burst = current(directory, "cpu.max.burst")
-    writes = limits(resources, int(burst) if burst.isdigit() else 0)
+    writes = needed(limits(resources, int(burst) if burst.isdigit() else 0), found)
     ops: list[Op] = [WriteCgroup(**write.__dict__) for write in writes]
     if resources.get("devices") and not found.rootless:
         rules = devices.rules(resources, entry.config())

@@ -58,7 +58,7 @@ static int target_for(struct ctx *c, const struct op *op, bool directory)
     int kind = path_kind(target, &is);
     if (kind == DIRECTORY) {
         sys_close(target);
-        return fail(EISDIR, "move_mount");
+        return fail(ENOTDIR, "move_mount"); /* mount(2)'s word for it, which docker explains to its users */
     }
     return kind < 0 ? -1 : target;
 }

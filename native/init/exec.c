@@ -41,7 +41,7 @@ static int executable(struct ctx *c, const char *path)
     if (sys_statx(AT_FDCWD, path, 0, STATX_TYPE | STATX_MODE, &is) < 0)
         return -1;
     if ((is.stx_mode & 0170000) == 0040000)
-        return fail(EISDIR, "execve");
+        return c->detail = "directory", fail(EACCES, "execve");
     if (sc4(faccessat2, AT_FDCWD, P(path), 1 /* X_OK */, AT_EACCESS) < 0) {
         if (!(is.stx_mode & 0111))
             c->detail = "no-x-bit";
@@ -154,10 +154,10 @@ static bool has_home(const char *env, size_t count)
 }
 
 /* The sixth field of the line of /etc/passwd whose third is our uid; "/" if there is none (as runc and crun do). */
-static const char *home_of(struct ctx *c, uint32_t uid)
+static const char *home_of(uint32_t uid)
 {
-    static char passwd[65536 + 1];
-    text_join(c->text, sizeof c->text, "HOME=/", "", "");
+    static char passwd[65536 + 1], home[PATH_SIZE]; /* not c->text: details are written there until exec */
+    text_join(home, sizeof home, "HOME=/", "", "");
     int fd = sys_openat2(AT_FDCWD, "/etc/passwd", O_RDONLY | O_NONBLOCK, 0, 0);
     long n = fd < 0 ? 0 : sys_read(fd, passwd, sizeof passwd - 1);
     if (fd >= 0)
@@ -174,11 +174,11 @@ static const char *home_of(struct ctx *c, uint32_t uid)
         if (*next)
             *next++ = '\0';
         if (fields > 5 && text_parse(field[2], '\0') == (int64_t)uid && *field[5]) {
-            text_join(c->text, sizeof c->text, "HOME=", field[5], "");
+            text_join(home, sizeof home, "HOME=", field[5], "");
             break;
         }
     }
-    return c->text;
+    return home;
 }
 
 /* fd is open until exec: nothing but stdio and what the caller asked to preserve passes. */
@@ -187,7 +187,7 @@ int op_exec(struct ctx *c, const struct op *op)
     const char *home = NULL;
     c->detail = "";
     if ((N(op, EXEC_FLAGS) & EXEC_SET_HOME) && !has_home(S(op, EXEC_ENV), N(op, EXEC_ENV)))
-        home = home_of(c, (uint32_t)sc0(getuid));
+        home = home_of((uint32_t)sc0(getuid));
     const char **args = make_vector(S(op, EXEC_ARGS), N(op, EXEC_ARGS), NULL);
     const char **env = make_vector(S(op, EXEC_ENV), N(op, EXEC_ENV), home);
     if (!args || !env || sc3(close_range, 3 + c->preserve, ~0u, CLOSE_RANGE_CLOEXEC) < 0)

@@ -2,6 +2,7 @@
 # A Debian or Ubuntu machine becomes a lab.
 #
 #   provision.sh install PACKAGE...  those that are missing, with apt; make setup and make test use it as well
+#   provision.sh idle PACKAGE...     the same, but the daemons in them are not started: tests start their own
 #   provision.sh packages          what the lab needs beside minirun itself (make lab-setup, make test-lab)
 #   provision.sh machine CHECKOUT  the whole machine: packages, minirun built and installed, modules (Vagrant)
 #
@@ -16,7 +17,8 @@ installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q 'ok instal
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null 2>&1; }
+# --no-remove: what is there stays (docker-ce, which Debian's docker conflicts with).
+get() { as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-remove --no-install-recommends "$@" >/dev/null 2>&1; }
 
 # apt is asked only for what is missing: it is slow, and needs a network.  Old lists are renewed when it does not
 # succeed; then each package has its chance alone, and the one that cannot be had is named.
@@ -34,6 +36,19 @@ install() {
 	get "${missing[@]}" && return 0
 	for package in "${missing[@]}"; do get "$package" || lacking+=("$package"); done
 	[ ${#lacking[@]} = 0 ] || { echo "minirun: apt cannot install ${lacking[*]} here" >&2 && return 1; }
+}
+
+# invoke-rc.d(8) asks policy-rc.d whether it may start a service; 101 is no.
+idle() {
+	local package lacks=no
+	for package in "$@"; do installed "$package" || lacks=yes; done
+	[ $lacks = yes ] || return 0
+	if [ ! -e /usr/sbin/policy-rc.d ] && { [ "$(id -u)" = 0 ] || command -v sudo >/dev/null; }; then
+		trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+		printf '#!/bin/sh\nexit 101\n' | as_root tee /usr/sbin/policy-rc.d >/dev/null
+		as_root chmod 755 /usr/sbin/policy-rc.d
+	fi
+	install "$@"
 }
 
 modules() {
@@ -65,6 +80,10 @@ install)
 	shift
 	install "$@"
 	;;
+idle)
+	shift
+	idle "$@"
+	;;
 packages)
 	# shellcheck disable=SC2086
 	install $packages
@@ -85,7 +104,7 @@ machine)
 	echo "    $first"
 	;;
 *)
-	echo "usage: provision.sh install PACKAGE... | packages | machine CHECKOUT" >&2
+	echo "usage: provision.sh install PACKAGE... | idle PACKAGE... | packages | machine CHECKOUT" >&2
 	exit 2
 	;;
 esac

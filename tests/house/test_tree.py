@@ -13,6 +13,8 @@ HOSTS = [".".join(words) for words in (
     ("pythonhosted", "org"), ("crates", "io"), ("npmjs", "org"), ("deb", "debian", "org"),
     ("githubusercontent", "com"),
 )]  # fmt: skip
+# Not hosts: Debian's package of docker is called so.
+PACKAGES = {"Makefile: " + HOSTS[0]}
 PLACES = ["/" + "work/", r"/Users/\w+"]
 
 
@@ -34,7 +36,7 @@ def hits(patterns: list[str]) -> list[str]:
 
 
 def test_no_host_of_a_registry() -> None:
-    assert not hits([re.escape(host) + r"\b" for host in HOSTS])
+    assert not set(hits([re.escape(host) + r"\b" for host in HOSTS])) - PACKAGES
 
 
 def test_no_place_of_one_machine() -> None:

@@ -64,12 +64,6 @@ def another_link_is_there(minirun: Runtime, bundle: Bundle) -> Done:
     return minirun.run(bundle)
 
 
-@provokes("target-directory", "/mounts/7")
-def file_on_a_directory(minirun: Runtime, bundle: Bundle) -> Done:
-    bind(bundle, "config.json", "/etc")
-    return minirun.run(bundle)
-
-
 @provokes("mount-not-directory", "/mounts/7")
 def file_system_on_a_file(minirun: Runtime, bundle: Bundle) -> Done:
     bundle.config["mounts"].append({"destination": "/etc/passwd", "type": "tmpfs", "source": "tmpfs"})

@@ -86,7 +86,7 @@ def test_what_containerd_reads_in_errors(containerd: Containerd, bundle: Bundle)
     assert "does not exist" in containerd.last_error()
     task = bundle.args("/no/such/program").write()
     assert containerd.detached("create", "--bundle", task, "--pid-file", task / "p", "web") != 0
-    assert "/no/such/program" in containerd.last_error() and "No such file or directory" in containerd.last_error()
+    assert "/no/such/program" in containerd.last_error() and "no such file or directory" in containerd.last_error()
     assert not (task / "p").exists()
     bundle.args("/probe", "pid").write()
     assert containerd.detached("create", "--bundle", task, "--pid-file", task / "p", "web") == 0

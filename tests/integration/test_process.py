@@ -53,6 +53,13 @@ def test_home(minirun: Runtime, bundle: Bundle, uid: int, env: list[str], home: 
     assert ask(minirun, bundle, "printenv HOME") == [home]
 
 
+@pytest.mark.needs("seccomp")
+def test_home_under_a_filter(minirun: Runtime, bundle: Bundle) -> None:
+    """The program is looked at before the filter is loaded: what is found out then must not come over HOME."""
+    bundle.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW"}
+    assert ask(minirun, bundle, "printenv HOME") == ["/root"]
+
+
 def test_cwd_is_made(minirun: Runtime, bundle: Bundle) -> None:
     """As runc and crun do; even below a root that will be read-only."""
     bundle.config["process"]["cwd"] = "/made/by/us"

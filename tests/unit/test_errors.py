@@ -26,10 +26,10 @@ def test_the_face_of_the_design() -> None:
 
 
 def test_one_line_for_callers_that_show_one() -> None:
-    """containerd and podman print ``msg`` and nothing else."""
+    """containerd and podman print ``msg`` and nothing else; docker looks for Go's words in it, in lower case."""
     line = full().one_line()
     assert line == (
-        "cannot mount proc on /proc: Operation not permitted; config: /mounts/0 in ./config.json; "
+        "cannot mount proc on /proc: operation not permitted; config: /mounts/0 in ./config.json; "
         "step: 8 of 31, init, mount(2) -> EPERM; hint: add a pid namespace"
     )
 
