@@ -49,14 +49,15 @@ LONGER = {
         examples=("minirun state web1",),
     ),
     "kill": Longer(
-        text="SIGNAL is a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to 64. The process is signalled by its "
+        text="SIGNAL is a name (TERM, SIGTERM, RTMIN+3) or a number from 0 to 64, where 0 only asks. The process is signalled by its "
         "pidfd: a number that was used again is never hit. --all with KILL is one write to cgroup.kill.",
         examples=("minirun kill web1", "minirun kill --all web1 KILL"),
     ),
     "delete": Longer(
         text="Removes the cgroup and what minirun knows of the container, then runs the poststop hooks. "
-        "It also clears up after a create that was killed half-way.",
-        examples=("minirun delete web1", "minirun delete --force web1"),
+        "It also clears up after a create that was killed half-way. A container that is created, not started, is "
+        "killed first, as by runc and crun; one that runs only with --force.",
+        examples=("minirun delete web1", "minirun delete --force web1", "minirun delete --force --regex '^test-'"),
     ),
     "list": Longer(
         text="What is below --root. The columns and the JSON are runc's.",
