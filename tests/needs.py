@@ -74,6 +74,19 @@ def can_seccomp() -> str:
     return ""
 
 
+def can_suites() -> str:
+    """The peers' suites, from the distribution's source packages."""
+    from tests.bench.peers import Unavailable, own_suite
+    from tests.conformance.suites import CrunSuite, RuncSuite
+
+    try:
+        CrunSuite(own_suite())
+        RuncSuite(own_suite(), debian=False)
+    except Unavailable as problem:
+        return str(problem)
+    return ""
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "root": can_root,
     "userns": can_userns,
@@ -89,6 +102,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "shellcheck": lambda: has("shellcheck"),
     "lab": can_lab,
     "systemd": can_systemd,
+    "suites": can_suites,
     "seccomp": can_seccomp,
     "kvm": lambda: "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm",
 }

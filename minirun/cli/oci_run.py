@@ -37,6 +37,7 @@ def request_of(call: Call) -> Request:
             preserve_fds=preserved,
             listen_fds=activated,
             cgroup_driver=driver,
+            notify_socket=call.env.get("NOTIFY_SOCKET", ""),
         ),
         env=call.env,
         trace=values.on("trace"),

@@ -63,7 +63,7 @@ def make(asked: Asked, problems: Problems) -> list[Op]:
             hint = "leave out --cgroup-manager=disabled" if driver == "disabled" else hint
             problems.add("/linux/resources", "limits need a cgroup that you may write", hint)
         return []
-    rules = [] if facts.rootless else devices.rules(resources, asked.spec)
+    rules = [] if facts.rootless else devices.rules(resources)
     ops: list[Op] = [made_by_systemd(asked, writes, rules, problems) if driver == "systemd" else made(asked, writes)]
     ops += [WriteCgroup(**write.__dict__) for write in writes]
     if not facts.rootless:

@@ -43,6 +43,8 @@ class Options(Record):
     preserve_fds: int = 0
     listen_fds: int = 0
     cgroup_driver: str = "cgroupfs"  # or systemd, disabled
+    notify_socket: str = ""  # $NOTIFY_SOCKET of the caller
+    notify_folder: str = ""  # where the container's own is, on the host
 
 
 class Problems:
@@ -104,6 +106,7 @@ def plan(asked: Asked) -> Plan:
     ops += join_up(cgroup.make(asked, problems), namespaces.enter(asked, problems), asked)
     ops += rootfs(asked)
     ops += mounts.all_mounts(asked, problems)
+    ops += notify(asked, problems)
     ops += devices.nodes(asked)
     ops += process.console(program, "/dev/console")
     ops += process.working_directory(program)
@@ -115,13 +118,35 @@ def plan(asked: Asked) -> Plan:
     ops += leave_old_root(asked)
     own_limits = [] if any(op.KIND == "rlimit" for op in ops) else asked.rlimits
     kept = seccomp.kept_for_loading(spec, program)
-    ops += process.become_the_user(program, asked.facts, own_limits, problems, until_exec=kept, before=[])
+    ops += process.become_the_user(program, asked.facts, own_limits, problems, until_exec=kept, before=[],
+                                   keep_groups=process.keeps_groups(spec))  # fmt: skip
     ops.append(Wait(pointer="/process"))
     ops += hooks.inside(spec, "startContainer")
     ops += seccomp.load_filter(spec)
-    ops += process.execute(program, asked.options.listen_fds)
+    ops += process.execute(program, added(asked))
     problems.raise_any(asked.config)
     return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)
+
+
+def notify(asked: Asked, problems: Problems) -> list[Op]:
+    """The module is imported where a service manager asks for it, hardly ever."""
+    if not asked.options.notify_socket:
+        return []
+    from minirun.plan.sd_notify import bind
+
+    return bind(asked, problems)
+
+
+def added(asked: Asked) -> dict[str, str]:
+    """What the program's environment has from the caller's: socket activation (sd_listen_fds(3)), sd_notify(3)."""
+    found: dict[str, str] = {}
+    if asked.options.listen_fds:
+        found |= {"LISTEN_FDS": str(asked.options.listen_fds), "LISTEN_PID": "1"}
+    if asked.options.notify_socket:
+        from minirun.plan.sd_notify import variable
+
+        found |= variable(asked)
+    return found
 
 
 def join_up(limited: list[Op], entered: list[Op], asked: Asked) -> list[Op]:

@@ -21,6 +21,7 @@ from minirun.plan.ops import (
     User,
     WriteTask,
 )
+from minirun.plan.process import keeps_groups
 from minirun.spec.rules import in_place, namespace_types
 
 TYPE_CHECKING = False
@@ -178,5 +179,5 @@ def root_inside(asked: Asked) -> list[Op]:
     rows = asked.spec["linux"].get("uidMappings", [])
     if rows and not any(row["containerID"] == 0 for row in rows):
         return []
-    flags = USER_SETGROUPS if asked.facts.euid == 0 else 0
+    flags = USER_SETGROUPS if asked.facts.euid == 0 and not keeps_groups(asked.spec) else 0
     return [User(uid=0, gid=0, groups=[], umask=0, flags=flags, pointer="/linux/uidMappings")]

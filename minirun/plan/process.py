@@ -29,7 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.facts import Facts
     from minirun.plan.container import Problems
-    from minirun.spec.types import Process
+    from minirun.spec.types import Process, Spec
 
 # linux/capability.h, in the order of their numbers
 CAPABILITIES = (
@@ -42,6 +42,7 @@ CAPABILITIES = (
 )  # fmt: skip
 NUMBER = {name: number for number, name in enumerate(CAPABILITIES)}
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+KEEP_GROUPS = "run.oci.keep_original_groups"
 DEFAULT_UMASK = 0o022
 INFINITY = (1 << 64) - 1
 
@@ -93,8 +94,9 @@ def capability_mask(names: list[str], pointer: str, problems: Problems) -> int:
 
 
 def become_the_user(
-    process: Process, facts: Facts, limits: list[Rlimit], problems: Problems, *, until_exec: int, before: list[Op]
-) -> list[Op]:
+    process: Process, facts: Facts, limits: list[Rlimit], problems: Problems, *, until_exec: int, before: list[Op],
+    keep_groups: bool = False,
+) -> list[Op]:  # fmt: skip
     """From root with everything to the user with what is left; ``before`` is what the capabilities are needed for."""
     given: dict[str, list[str]] = process.get("capabilities", {})  # type: ignore[assignment]
     sets = {
@@ -103,8 +105,10 @@ def become_the_user(
     }
     user = process.get("user", {})
     groups = user.get("additionalGids", [])
-    can_set_groups = facts.euid == 0
-    if groups and not can_set_groups:
+    can_set_groups = facts.euid == 0 and not keep_groups
+    if groups and keep_groups:
+        problems.add("/process/user/additionalGids", f"the annotation {KEEP_GROUPS} keeps the caller's groups")
+    elif groups and not can_set_groups:
         problems.add("/process/user/additionalGids", "an ordinary user cannot set groups in a user namespace")
     ops: list[Op] = [*limits]
     ops.append(Bounding(bounding=sets["bounding"], pointer="/process/capabilities/bounding"))
@@ -138,6 +142,11 @@ def become_the_user(
     return ops
 
 
+def keeps_groups(spec: Spec) -> bool:
+    """crun's annotation, which podman sets for ``--group-add keep-groups``: the caller's groups stay."""
+    return spec.get("annotations", {}).get(KEEP_GROUPS) == "1"
+
+
 def search_path(process: Process) -> list[str]:
     """The directories of PATH in the container's environment, as execvp(3) walks them."""
     path = DEFAULT_PATH
@@ -147,15 +156,13 @@ def search_path(process: Process) -> list[str]:
     return [directory or "." for directory in path.split(":")]
 
 
-def environment(process: Process, listen_fds: int) -> list[str]:
-    """A name given twice has its last value; socket activation is passed on (sd_listen_fds(3))."""
+def environment(process: Process, added: dict[str, str]) -> list[str]:
+    """A name given twice has its last value; ``added`` is what the runtime says on top."""
     last = {entry.partition("=")[0]: entry for entry in process.get("env", ())}
-    if listen_fds:
-        last["LISTEN_FDS"] = f"LISTEN_FDS={listen_fds}"
-        last["LISTEN_PID"] = "LISTEN_PID=1"
+    last |= {name: f"{name}={value}" for name, value in added.items()}
     return list(last.values())
 
 
-def execute(process: Process, listen_fds: int = 0) -> list[Op]:
-    env = environment(process, listen_fds)
+def execute(process: Process, added: dict[str, str] | None = None) -> list[Op]:
+    env = environment(process, added or {})
     return [Exec(args=process["args"], env=env, flags=EXEC_SET_HOME, pointer="/process/args")]

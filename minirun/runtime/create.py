@@ -108,6 +108,7 @@ def create(store: Store, request: Request) -> Created:
     check_id(request.container_id)
     spec, data, name = load(request.bundle, request.config)
     facts, manager = look(request, host_facts.probe())
+    request.options.notify_folder = f"{store.root}/{request.container_id}/notify"
     plan = make_plan(request, spec, facts, name)
     check_terminal(spec, request)
     notify.find_agent(spec)
@@ -133,6 +134,10 @@ def create(store: Store, request: Request) -> Created:
         site.undo.append(lambda: in_place.take_away(state))
     try:
         entry.begin(state, data)
+        if request.options.notify_socket:
+            from minirun.runtime import sd_notify
+
+            sd_notify.prepare(entry)
         if not request.same_process:
             open_gate(entry, site)
         init = carry_out(site)
@@ -189,7 +194,7 @@ def check_terminal(spec: Spec, request: Request) -> None:
     if wanted and not request.foreground and not request.console_socket:
         raise MinirunError(
             "cannot create the container", reason="a terminal without anybody to take it", pointer="/process/terminal",
-            hint="give --console-socket, run in the foreground, or set /process/terminal to false",
+            hint="use --console-socket, run in the foreground, or set /process/terminal to false",
         )  # fmt: skip
     if request.console_socket and not wanted:
         raise MinirunError(

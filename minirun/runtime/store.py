@@ -168,6 +168,17 @@ class Store:
         return sorted(name for name in names if name[0] in ID_FIRST)
 
 
+def remove_folder(name: str, parent: int) -> None:
+    """notify/, which has at most the socket in it (``runtime.sd_notify``)."""
+    fd = posix.open(name, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=parent)
+    try:
+        for inner in posix.listdir(fd):
+            posix.unlink(inner, dir_fd=fd)
+    finally:
+        posix.close(fd)
+    posix.rmdir(name, dir_fd=parent)
+
+
 def missing(container_id: str) -> MinirunError:
     # "does not exist" is what containerd and podman look for in a runtime's message.
     return MinirunError(f"container {container_id} does not exist", errno_name="ENOENT")
@@ -287,6 +298,8 @@ class Entry:
                 posix.unlink(name, dir_fd=self.fd)
             except FileNotFoundError:
                 continue
+            except IsADirectoryError:
+                remove_folder(name, self.fd)
         try:
             posix.rmdir(self.path)
         except FileNotFoundError:

@@ -42,7 +42,7 @@ def update(store: Store, container_id: str, resources: Resources, source: str) -
     writes = limits(resources, int(burst) if burst.isdigit() else 0)
     ops: list[Op] = [WriteCgroup(**write.__dict__) for write in writes]
     if resources.get("devices") and not found.rootless:
-        rules = devices.rules(resources, entry.config())
+        rules = devices.rules(resources)
         ops.append(DeviceRules(rules=rules, pointer="/linux/resources/devices"))
     if not ops:
         return

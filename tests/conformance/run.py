@@ -59,7 +59,8 @@ def main(argv: list[str]) -> int:
     if chosen.write:
         about = {suite.name: suite.version for suite in loaded}
         about["controllers"] = (world.cgroup2() / "cgroup.controllers").read_text().strip() or "none"
-        note = "mounts_sshfs.bats, which mounts over the network"
+        note = "mounts_sshfs.bats (it mounts over the network)"
+        note += "".join(f", {one}" for suite in loaded if isinstance(suite, RuncSuite) for one in suite.notes)
         chosen.write.write_text(table.page(rows, runtimes, known, about, note))
     return verdict(rows, known, complete=not (chosen.suite or chosen.file or chosen.runtime or chosen.release))
 
