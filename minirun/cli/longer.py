@@ -25,13 +25,16 @@ LONGER = {
     ),
     "start": Longer(
         text="Opens the gate that the container's first process waits at. Returns once the program runs, that is when "
-        "execve(2) has succeeded and the poststart hooks have ended.",
+        "execve(2) has succeeded and the poststart hooks have ended; with NOTIFY_SOCKET in the environment, here and "
+        "at create, once it has said READY=1 (sd_notify(3)).",
         examples=("minirun start web1",),
     ),
     "run": Longer(
         text="In the foreground, signals are passed on and the exit code is the program's. With a terminal "
         "(/process/terminal) yours is put into raw mode until the end.\n\n"
-        "With --detach the container stays until `minirun delete`; a terminal then needs --console-socket.",
+        "With --detach the container stays until `minirun delete`; a terminal then needs --console-socket.\n\n"
+        "With NOTIFY_SOCKET in the environment, as in a systemd service of Type=notify, what the program says by "
+        "sd_notify(3) is passed on; with --detach `run` waits for READY=1, and tells the program's pid.",
         examples=(
             "minirun run -b web web1",
             "minirun run -d -b web web1            # in the background",
