@@ -53,7 +53,8 @@ LONGER = {
     ),
     "kill": Longer(
         text="SIGNAL is a name (TERM, SIGTERM, RTMIN+3) or a number from 0 to 64, where 0 only asks. The process is "
-        "signalled by its pidfd: a number that was used again is never hit. --all with KILL is one write to cgroup.kill.",
+        "signalled by its pidfd: a number that was used again is never hit. --all with KILL is one write to "
+        "cgroup.kill.",
         examples=("minirun kill web1", "minirun kill --all web1 KILL"),
     ),
     "delete": Longer(

@@ -112,7 +112,7 @@ def plan(asked: Asked) -> Plan:
     ops += process.working_directory(program)
     ops += sysctls(spec)
     ops += names(spec)
-    ops += hooks.before_pivot(spec, asked.bundle)
+    ops += hooks.before_pivot(spec, asked.bundle, absolute(spec["root"]["path"], asked.bundle))
     ops += mounts.read_only_at_last(spec)
     ops += protected_paths(spec)
     ops += leave_old_root(asked)
