@@ -18,6 +18,7 @@ case $1 in
 	;;
 --inside)
 	shift
+	umount -l /sys/fs/cgroup
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup
 	echo 20000 >/proc/sys/kernel/ns_last_pid
 	# Not exec: the first process of a pid namespace has orphans to reap, which a shell that waits does.
