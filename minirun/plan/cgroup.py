@@ -73,7 +73,10 @@ def make(asked: Asked, problems: Problems) -> list[Op]:
 
 def made(asked: Asked, writes: list[Limit]) -> Op:
     needed = sorted({write.controller for write in writes} - {"cgroup"})
-    return MakeCgroup(path=asked.cgroup, controllers=needed, owner=owner(asked.spec, asked.facts), pointer=POINTER)
+    others = [name for name in asked.facts.controllers if name not in needed]
+    return MakeCgroup(
+        path=asked.cgroup, controllers=needed, others=others, owner=owner(asked.spec, asked.facts), pointer=POINTER
+    )
 
 
 def made_by_systemd(asked: Asked, writes: list[Limit], rules: list[str], problems: Problems) -> Op:

@@ -176,7 +176,7 @@ def enable(root: str, path: str, controllers: set[str], source: str) -> None:
     for part in path.strip("/").split("/"):
         for controller in op.controllers:
             try:
-                tree.enable(root + at, controller)
+                tree.enable(root + at, (controller,))
             except OSError as error:
                 raise operation_failed(
                     op, 1, 1, number=error.errno or 0, call="write", detail=str(error.filename or ""), config=source,

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,9 +90,9 @@ def test_start_waits_and_others_may_go_on(minirun: Runtime, bundle: Bundle, mana
     bundle.config["root"]["readonly"] = False
     with open(bundle.path / "out", "wb") as out:
         words = [str(minirun.program), "--root", str(minirun.root)]
-        files = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, "env": manager.env}
-        assert subprocess.call([*words, "create", "-b", str(bundle.write()), name], timeout=30, **files) == 0  # type: ignore[call-overload]
-        starting = subprocess.Popen([*words, "start", name], **files)  # type: ignore[call-overload]
+        files: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out, "env": manager.env}
+        assert subprocess.call([*words, "create", "-b", str(bundle.write()), name], timeout=30, **files) == 0
+        starting = subprocess.Popen([*words, "start", name], **files)
     wait_for(lambda: minirun.state(name)["status"] == "running")
     assert starting.poll() is None
     assert minirun("exec", name, "/bin/busybox", "touch", "/tmp/go").returncode == 0
