@@ -85,7 +85,7 @@ def timed(suite: Suite, file: str, runtime: Runtime, verbose: bool) -> dict[str,
     seconds = time.monotonic() - begun
     print(f"{suite.name} {file} {runtime.name}: {len(outcomes) - len(failed)} of {len(outcomes)} in {seconds:.1f} s")
     for name, outcome in failed.items() if verbose else ():
-        print(f"  {name}\n    " + outcome.said.replace("\n", "\n    "))
+        print("\n    ".join([f"  {name}", *outcome.said.splitlines()[:30]]))
     sys.stdout.flush()
     return outcomes
 

@@ -20,9 +20,9 @@ run: `make conformance`. Each file runs as root on a terminal, in namespaces of 
 pure cgroup v2 with the controllers {controllers}. A part of it is in `make test`
 (`tests/conformance/test_suites.py`).
 
-A test that minirun does not pass has its reason in the last column, of three kinds: *host*, this machine lacks what
-the test needs; *words*, the test reads another runtime's own texts or files; *differs*, minirun behaves otherwise on
-purpose. Anything else is a defect.
+A test that minirun does not pass has its reason in the last column, of three kinds: *host*, nobody passes, for this
+machine lacks what the test needs or the test is outdated; *words*, the test reads another runtime's own texts, exit
+status or files; *differs*, minirun behaves otherwise on purpose. Anything else is a defect.
 
 {machine}
 
