@@ -86,7 +86,7 @@ class RuncSuite:
     """runc's bats: shell functions, jq, containers made of a busybox image."""
 
     name = "runc"
-    seconds = 90.0
+    seconds = 150.0
     quick = (
         "create", "cwd", "debug", "dev", "host-mntns", "list", "mask", "pause", "personality", "ps", "root", "start",
         "start_detached", "start_hello", "state", "umask",
@@ -148,7 +148,7 @@ class RuncSuite:
         pattern = "^(" + "|".join(re.sub(r"([][(){}.*+?^$|\\/])", r"\\\1", name) for name in only) + ")$"
         argv = ["bats", "--tap", *(["--filter", pattern] if only else []), f"{file}.bats"]
         with world.scratch() as folder:
-            env = environment(RUNC=str(runtime.program), TMPDIR=str(folder), BATS_TEST_TIMEOUT="25")
+            env = environment(RUNC=str(runtime.program), TMPDIR=str(folder), BATS_TEST_TIMEOUT="50")
             return tap.parse(world.run(argv, self.folder(), env, self.seconds))
 
 

@@ -16,7 +16,7 @@ not ok 2 runc exec [exit codes]
 # (in test file exec.bats, line 35)
 #   `[ "$status" -eq 255 ]' failed
 ok 3 runc exec (cgroup v1) # skip test requires cgroups_v1
-not ok 4 events oom # timeout after 25s
+not ok 4 events oom # timeout after 50s
 """
 CRUN = """1..3
 ok 1 - no-caps
