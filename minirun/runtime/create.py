@@ -108,7 +108,6 @@ def create(store: Store, request: Request) -> Created:
     check_id(request.container_id)
     spec, data, name = load(request.bundle, request.config)
     facts, manager = look(request, host_facts.probe())
-    request.options.notify_folder = f"{store.root}/{request.container_id}/notify"
     plan = make_plan(request, spec, facts, name)
     check_terminal(spec, request)
     notify.find_agent(spec)
@@ -134,12 +133,7 @@ def create(store: Store, request: Request) -> Created:
         site.undo.append(lambda: in_place.take_away(state))
     try:
         entry.begin(state, data)
-        if request.options.notify_socket:
-            from minirun.runtime import sd_notify
-
-            sd_notify.prepare(entry)
-        if not request.same_process:
-            open_gate(entry, site)
+        sockets(entry, request, site)
         init = carry_out(site)
         state.pid, state.startTime = init.pid, status.start_time(init.pid)
         state.complete = True
@@ -211,11 +205,16 @@ def terminal_taker(request: Request) -> Callable[[int], None] | None:
     return lambda master: None  # the foreground uses init.terminal
 
 
-def open_gate(entry: Entry, site: Site) -> None:
-    """A listening socket in the container's directory, which init inherits."""
-    from minirun.linux.unix import listen
+def sockets(entry: Entry, request: Request, site: Site) -> None:
+    """The gate, a listening socket in the container's directory that init inherits; the place of sd_notify(3)'s."""
+    if request.options.notify_socket:
+        from minirun.runtime import sd_notify
 
-    site.gate_fd = listen(entry.gate())
+        sd_notify.prepare(entry)
+    if not request.same_process:
+        from minirun.linux.unix import listen
+
+        site.gate_fd = listen(entry.gate())
 
 
 def hand_over(request: Request, site: Site, pid: int) -> None:

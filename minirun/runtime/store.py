@@ -168,17 +168,6 @@ class Store:
         return sorted(name for name in names if name[0] in ID_FIRST)
 
 
-def remove_folder(name: str, parent: int) -> None:
-    """notify/, which has at most the socket in it (``runtime.sd_notify``)."""
-    fd = posix.open(name, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=parent)
-    try:
-        for inner in posix.listdir(fd):
-            posix.unlink(inner, dir_fd=fd)
-    finally:
-        posix.close(fd)
-    posix.rmdir(name, dir_fd=parent)
-
-
 def missing(container_id: str) -> MinirunError:
     # "does not exist" is what containerd and podman look for in a runtime's message.
     return MinirunError(f"container {container_id} does not exist", errno_name="ENOENT")
@@ -299,7 +288,9 @@ class Entry:
             except FileNotFoundError:
                 continue
             except IsADirectoryError:
-                remove_folder(name, self.fd)
+                from minirun.runtime.sd_notify import remove
+
+                remove(self.fd)
         try:
             posix.rmdir(self.path)
         except FileNotFoundError:

@@ -13,8 +13,8 @@ from pathlib import Path
 from tests.conformance.tap import ABSENT, FAILED, PASSED, SKIPPED, Outcome
 
 FILE = Path(__file__).with_name("reasons.toml")
-# host: nobody passes, as this machine has not what the test needs or the test is outdated.  words: the test reads another runtime's own
-# texts or files.  differs: minirun behaves otherwise on purpose.
+# host: nobody passes, as this machine has not what the test needs or the test is outdated.  words: the test reads
+# another runtime's own texts, exit status or files.  differs: minirun behaves otherwise on purpose.
 KINDS = ("host", "words", "differs")
 
 
