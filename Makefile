@@ -10,12 +10,13 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Before a command that must be root's: say what to do where neither root nor sudo is at hand.  $(1): what for; $(2): the way out.
 need_root = [ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { echo "minirun: $(1) needs root, and there is no sudo here: $(2)" >&2; exit 1; }
 DEBS := python3 python3-venv python3-dev gcc libc6-dev linux-libc-dev libcap-dev libseccomp-dev make busybox-static procps
-TEST_DEBS := apparmor iproute2 runc uidmap golang-github-containers-common clang clang-format libclang-rt-dev vagrant debootstrap
+TEST_DEBS := apparmor iproute2 runc uidmap golang-github-containers-common clang clang-format libclang-rt-dev vagrant debootstrap \
+  bats jq dpkg-dev
 # Who calls a runtime: the tests start daemons of their own, with all they write below a directory of theirs.
 CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
 LAB := $(BIN)/python rootfs/lab/lab.py
 
-.PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin lint format bench install uninstall clean deb-setup fuzz
+.PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin lint format bench conformance install uninstall clean deb-setup fuzz
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +81,10 @@ format: setup ## let the formatters write
 
 bench: test-setup ## side by side with runc and crun; writes docs/performance.md
 	@$(SUDO) $(PYTHON) tests/bench/run.py --write docs/performance.md $(ARGS)
+
+conformance: test-setup ## the suites of runc and crun against all three; writes docs/conformance.md
+	@$(call need_root,the suites,run it as root)
+	@$(SUDO) $(BIN)/python -m tests.conformance.run --write docs/conformance.md $(ARGS)
 
 fuzz: test-setup ## libFuzzer on the plan decoder, one minute
 	@mkdir -p .cache/fuzz && $(BIN)/python native/build.py fuzz .cache/fuzz

@@ -75,6 +75,19 @@ def can_seccomp() -> str:
     return ""
 
 
+def can_suites() -> str:
+    """The peers' suites, from the distribution's source packages."""
+    from tests.bench.peers import Unavailable, own_suite
+    from tests.conformance.suites import CrunSuite, RuncSuite
+
+    try:
+        CrunSuite(own_suite())
+        RuncSuite(own_suite(), debian=False)
+    except Unavailable as problem:
+        return str(problem)
+    return ""
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "root": can_root,
     "userns": can_userns,
@@ -92,6 +105,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "shellcheck": lambda: has("shellcheck"),
     "lab": can_lab,
     "systemd": can_systemd,
+    "suites": can_suites,
     "seccomp": can_seccomp,
     "containerd": lambda: has("containerd", "ctr"),
     "podman": lambda: has("podman", "conmon", "catatonit", "/usr/lib/podman/netavark"),

@@ -20,9 +20,10 @@ TRUSTED, CLAIM = "trusted.minirun", "user.minirun"
 RACES = 20  # another runtime may remove the empty parent between our two mkdirs
 
 
-def make(root: str, path: str, controllers: Iterable[str]) -> list[str]:
+def make(root: str, path: str, controllers: Iterable[str], others: Iterable[str] = ()) -> list[str]:
     """mkdir -p; enable ``controllers`` in every directory above the last.  Returns what was made, topmost first.
 
+    ``others`` are enabled as far down as that is possible.
     Raises OSError: EACCES, EROFS; EBUSY at a cgroup.subtree_control ("no internal processes": the directory has
     processes of its own); EOPNOTSUPP there, or when the cgroup is of a type that takes no processes (threads).
     What was made until then is gone again.
@@ -30,7 +31,7 @@ def make(root: str, path: str, controllers: Iterable[str]) -> list[str]:
     made: list[str] = []
     for attempt in range(RACES):
         try:
-            make_once(root, path, tuple(controllers), made)
+            make_once(root, path, tuple(controllers), tuple(others), made)
             usable(root + path)
             return made
         except OSError as error:
@@ -42,11 +43,10 @@ def make(root: str, path: str, controllers: Iterable[str]) -> list[str]:
     return made
 
 
-def make_once(root: str, path: str, controllers: tuple[str, ...], made: list[str]) -> None:
+def make_once(root: str, path: str, controllers: tuple[str, ...], others: tuple[str, ...], made: list[str]) -> None:
     at = ""
     for part in path.strip("/").split("/"):
-        for controller in controllers:
-            enable(root + at, controller)
+        enable(root + at, controllers, others)
         at += "/" + part
         try:
             posix.mkdir(root + at, 0o755)
@@ -109,10 +109,19 @@ def owner(directory: str) -> str:
     return ""
 
 
-def enable(directory: str, controller: str) -> None:
-    """+controller in cgroup.subtree_control, unless it is there."""
-    if controller not in read(directory + "/cgroup.subtree_control").split():
-        write(directory + "/cgroup.subtree_control", "+" + controller)
+def enable(directory: str, controllers: Iterable[str], others: Iterable[str] = ()) -> None:
+    """+controller in cgroup.subtree_control, unless it is there; of ``others``, those that the kernel lets us."""
+    file = directory + "/cgroup.subtree_control"
+    enabled = read(file).split()
+    for controller in controllers:
+        if controller not in enabled:
+            write(file, "+" + controller)
+    for controller in others:
+        if controller not in enabled:
+            try:
+                write(file, "+" + controller)
+            except OSError:  # not handed down to here, not ours, or there are processes
+                continue
 
 
 def write(path: str, value: str) -> None:

@@ -25,13 +25,16 @@ LONGER = {
     ),
     "start": Longer(
         text="Opens the gate that the container's first process waits at. Returns once the program runs, that is when "
-        "execve(2) has succeeded and the poststart hooks have ended.",
+        "execve(2) has succeeded and the poststart hooks have ended; with NOTIFY_SOCKET in the environment, here and "
+        "at create, once it has said READY=1 (sd_notify(3)).",
         examples=("minirun start web1",),
     ),
     "run": Longer(
         text="In the foreground, signals are passed on and the exit code is the program's. With a terminal "
         "(/process/terminal) yours is put into raw mode until the end.\n\n"
-        "With --detach the container stays until `minirun delete`; a terminal then needs --console-socket.",
+        "With --detach the container stays until `minirun delete`; a terminal then needs --console-socket.\n\n"
+        "With NOTIFY_SOCKET in the environment, as in a systemd service of Type=notify, what the program says by "
+        "sd_notify(3) is passed on; with --detach `run` waits for READY=1, and tells the program's pid.",
         examples=(
             "minirun run -b web web1",
             "minirun run -d -b web web1            # in the background",
@@ -49,14 +52,16 @@ LONGER = {
         examples=("minirun state web1",),
     ),
     "kill": Longer(
-        text="SIGNAL is a name (TERM, SIGTERM, RTMIN+3) or a number from 1 to 64. The process is signalled by its "
-        "pidfd: a number that was used again is never hit. --all with KILL is one write to cgroup.kill.",
+        text="SIGNAL is a name (TERM, SIGTERM, RTMIN+3) or a number from 0 to 64, where 0 only asks. The process is "
+        "signalled by its pidfd: a number that was used again is never hit. --all with KILL is one write to "
+        "cgroup.kill.",
         examples=("minirun kill web1", "minirun kill --all web1 KILL"),
     ),
     "delete": Longer(
         text="Removes the cgroup and what minirun knows of the container, then runs the poststop hooks. "
-        "It also clears up after a create that was killed half-way.",
-        examples=("minirun delete web1", "minirun delete --force web1"),
+        "It also clears up after a create that was killed half-way. A container that is created, not started, is "
+        "killed first, as by runc and crun; one that runs only with --force.",
+        examples=("minirun delete web1", "minirun delete --force web1", "minirun delete --force --regex '^test-'"),
     ),
     "list": Longer(
         text="What is below --root. The columns and the JSON are runc's.",

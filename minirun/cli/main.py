@@ -121,11 +121,14 @@ def human(argv: list[str]) -> int:
     return run(argv)
 
 
+FEATURES = "+SYSTEMD +CAP +SECCOMP +EBPF"  # crun's line: scripts look there for what they may ask for
+
+
 def show_version() -> int:
     from minirun import __version__
     from minirun.runtime.store import OCI_VERSION
 
-    posix.write(1, f"minirun version {__version__}\nspec: {OCI_VERSION}\n".encode())
+    posix.write(1, f"minirun version {__version__}\nspec: {OCI_VERSION}\n{FEATURES}\n".encode())
     return 0
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from minirun.cli.parse import usage
 from minirun.cli.stores import store_of
+from minirun.errors import MinirunError
 from minirun.runtime import lifecycle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minirun.cli.main import Call
+    from minirun.runtime.store import Store
 
 # signal(7), x86 and ARM
 SIGNALS = {
@@ -22,7 +26,7 @@ SIGNALS = {
 def signal_number(word: str) -> int:
     """TERM, SIGTERM, sigterm, 15, RTMIN+3."""
     if word.isascii() and word.isdigit() and len(word) < 3:
-        if 1 <= int(word) <= 64:
+        if int(word) <= 64:  # 0 asks whether it could be sent (kill(2))
             return int(word)
     else:
         name, sign, offset = word.upper().removeprefix("SIG").replace("-", "+-").partition("+")
@@ -34,18 +38,42 @@ def signal_number(word: str) -> int:
             number = 0
         if 1 <= number <= 64:
             return number
-    raise usage(f"unknown signal {word!r}", "a name as TERM or SIGTERM, or a number from 1 to 64")
+    raise usage(f"unknown signal {word!r}", "a name as TERM or SIGTERM, or a number from 0 to 64")
+
+
+def each(call: Call, store: Store, act: Callable[[str], None]) -> int:
+    """The container named, or with --regex all that match; one that fails does not keep the others."""
+    if not call.values.on("regex"):
+        act(call.words[0])
+        return 0
+    import re
+
+    try:
+        pattern = re.compile(call.words[0])
+    except re.error as error:
+        raise usage(f"{call.words[0]!r} is not a regular expression: {error}") from error
+    failed: MinirunError | None = None
+    for container_id in store.ids():
+        try:
+            if pattern.search(container_id):
+                act(container_id)
+        except MinirunError as error:
+            failed = failed or error
+    if failed:
+        raise failed
+    return 0
 
 
 def kill(call: Call) -> int:
-    word = call.words[1] if len(call.words) > 1 else "TERM"
-    lifecycle.kill(store_of(call), call.words[0], signal_number(word), everyone=call.values.on("all"))
-    return 0
+    number = signal_number(call.words[1] if len(call.words) > 1 else "TERM")
+    store = store_of(call)
+    return each(call, store, lambda found: lifecycle.kill(store, found, number, everyone=call.values.on("all")))
 
 
 def delete(call: Call) -> int:
-    lifecycle.delete(store_of(call), call.words[0], call.values.on("force"), call.log.warn)
-    return 0
+    store = store_of(call)
+    force = call.values.on("force")
+    return each(call, store, lambda found: lifecycle.delete(store, found, force, call.log.warn))
 
 
 def pause(call: Call) -> int:

@@ -38,6 +38,8 @@ def request_of(call: Call) -> Request:
             listen_fds=activated,
             cgroup_driver=driver,
             rootless=call.glob.text("rootless"),
+            notify_socket=call.env.get("NOTIFY_SOCKET", ""),
+            notify_folder=f"{store_of(call).root}/{call.words[0]}/notify",
         ),
         env=call.env,
         trace=values.on("trace"),

@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def start(call: Call) -> int:
-    start_container(store_of(call), call.words[0], call.log.warn)
+    start_container(store_of(call), call.words[0], call.env, call.log.warn)
     return 0

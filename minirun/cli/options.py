@@ -53,6 +53,7 @@ EXPLAIN = Option(long="explain", value="?FORMAT", help="print the plan (table or
 TRACE = Option(long="trace", help="run, then print the plan with the time of every step")
 DETACH = Option(long="detach", short="d", help="do not wait for the process")
 FORMAT = Option(long="format", short="f", value="FORMAT", default="table", help="table or json")
+REGEX = Option(long="regex", short="r", help="ID is a regular expression: every container with a part that matches")
 HELP = Option(long="help", short="h", help="print this")
 
 GLOBAL = (
@@ -146,12 +147,12 @@ TABLE: dict[str, Callable[[], Verb]] = {
     "kill": lambda: Verb(
         name="kill", help="send a signal (default TERM) to a container", arguments=("ID", "SIGNAL"), at_least=1,
         options=(Option(long="all", short="a", help="to every process, not only the first"),
-                 Option(long="regex", short="r", help="as in crun", later="ids are taken literally")),
+                 REGEX),
     ),
     "delete": lambda: Verb(
-        name="delete", help="remove a stopped container",
+        name="delete", help="remove a container that does not run",
         options=(Option(long="force", short="f", help="kill it first; fine if it does not exist"),
-                 Option(long="regex", help="as in crun", later="ids are taken literally")),
+                 REGEX),
     ),
     "list": lambda: Verb(
         name="list", help="list containers", arguments=(),

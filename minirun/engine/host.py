@@ -33,7 +33,7 @@ def make_cgroup(site: Site, op: Any) -> None:
     directory = site.cgroup_root + op.path
     if tree.populated(directory):
         raise OSError(EBUSY, "it exists and has processes: another container's?", directory)
-    tree.make(site.cgroup_root, op.path, op.controllers)
+    tree.make(site.cgroup_root, op.path, op.controllers, op.others)
     claim(site, directory)
     site.undo.append(lambda: tree.remove(site.cgroup_root, op.path, site.cgroup_made))
     if op.owner:

@@ -92,7 +92,7 @@ def make(asked: Asked, problems: Problems) -> list[Op]:
                 "/linux/namespaces: with neither a cgroup nor a pid namespace, processes can outlive the container"
             )
         return []
-    rules = [] if facts.rootless else devices.rules(resources, asked.spec)
+    rules = [] if facts.rootless else devices.rules(resources)
     ops: list[Op] = [made_by_systemd(asked, writes, rules, problems) if driver == "systemd" else made(asked, writes)]
     ops += [WriteCgroup(**write.__dict__) for write in writes]
     if not facts.rootless:
@@ -114,7 +114,10 @@ def as_meant(resources: Resources, spec: Spec) -> Resources:
 
 def made(asked: Asked, writes: list[Limit]) -> Op:
     needed = sorted({write.controller for write in writes} - {"cgroup"})
-    return MakeCgroup(path=asked.cgroup, controllers=needed, owner=owner(asked.spec, asked.facts), pointer=POINTER)
+    others = [name for name in asked.facts.controllers if name not in needed]
+    return MakeCgroup(
+        path=asked.cgroup, controllers=needed, others=others, owner=owner(asked.spec, asked.facts), pointer=POINTER
+    )
 
 
 def made_by_systemd(asked: Asked, writes: list[Limit], rules: list[str], problems: Problems) -> Op:

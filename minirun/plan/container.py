@@ -44,6 +44,8 @@ class Options(Record):
     listen_fds: int = 0
     cgroup_driver: str = "cgroupfs"  # or systemd, disabled
     rootless: str = "auto"  # --rootless: may we run without a cgroup, where none can be made? true, false, auto
+    notify_socket: str = ""  # $NOTIFY_SOCKET of the caller
+    notify_folder: str = ""  # where the container's own is, on the host
 
 
 class Problems:
@@ -115,12 +117,13 @@ def plan(asked: Asked) -> Plan:
         ops[spawned + 1 : spawned + 1] = resctrl.groups(asked, problems)
     ops += rootfs(asked)
     ops += mounts.all_mounts(asked, problems)
+    ops += notify(asked, problems)
     ops += devices.nodes(asked)
     ops += process.console(program, "/dev/console")
     ops += process.working_directory(program)
     ops += sysctls(spec)
     ops += names(spec)
-    ops += hooks.before_pivot(spec, asked.bundle)
+    ops += hooks.before_pivot(spec, asked.bundle, absolute(spec["root"]["path"], asked.bundle))
     labels.check(program, spec["linux"], asked.facts, problems)
     ops += labels.of_program(program, asked.facts)
     ops += mounts.read_only_at_last(spec)
@@ -134,9 +137,30 @@ def plan(asked: Asked) -> Plan:
     ops.append(Wait(pointer="/process"))
     ops += hooks.inside(spec, "startContainer")
     ops += seccomp.load_filter(spec)
-    ops += process.execute(program, asked.options.listen_fds)
+    ops += process.execute(program, added(asked))
     problems.raise_any(asked.config)
     return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)
+
+
+def notify(asked: Asked, problems: Problems) -> list[Op]:
+    """The module is imported where a service manager asks for it, hardly ever."""
+    if not asked.options.notify_socket:
+        return []
+    from minirun.plan.sd_notify import bind
+
+    return bind(asked, problems)
+
+
+def added(asked: Asked) -> dict[str, str]:
+    """What the program's environment has from the caller's: socket activation (sd_listen_fds(3)), sd_notify(3)."""
+    found: dict[str, str] = {}
+    if asked.options.listen_fds:
+        found |= {"LISTEN_FDS": str(asked.options.listen_fds), "LISTEN_PID": "1"}
+    if asked.options.notify_socket:
+        from minirun.plan.sd_notify import variable
+
+        found |= variable(asked)
+    return found
 
 
 def join_up(limited: list[Op], entered: list[Op], asked: Asked) -> list[Op]:

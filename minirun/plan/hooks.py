@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def ops(spec: Spec, name: HookName, actor: str, cwd: str = "") -> list[Op]:
-    """The hooks of one kind, in the listed order; they run in ``cwd`` (under runc and crun, the bundle)."""
+    """The hooks of one kind, in the listed order; they run in ``cwd``, for those of the host the bundle."""
     return [
         Hook(
             actor=actor,
@@ -34,9 +34,10 @@ def ops(spec: Spec, name: HookName, actor: str, cwd: str = "") -> list[Op]:
     ]
 
 
-def before_pivot(spec: Spec, bundle: str) -> list[Op]:
+def before_pivot(spec: Spec, bundle: str, rootfs: str) -> list[Op]:
+    """createContainer hooks run in the rootfs, as under runc: ``touch ./etc/x`` is the container's /etc/x."""
     outside = ops(spec, "prestart", HOST, bundle) + ops(spec, "createRuntime", HOST, bundle)
-    return outside + ops(spec, "createContainer", INIT, bundle)
+    return outside + ops(spec, "createContainer", INIT, rootfs)
 
 
 def inside(spec: Spec, name: HookName) -> list[Op]:

@@ -101,6 +101,7 @@ class HostOp(Op):
 class MakeCgroup(HostOp):
     """mkdir(2) below the cgroup2 mount, with ``controllers`` enabled on the way down (cgroup.subtree_control).
 
+    ``others`` are enabled where the kernel lets us: for statistics, and for what the container makes below itself.
     With ``unit`` it is systemd that makes it: StartTransientUnit (org.freedesktop.systemd1(5)) of that name with
     ``properties``, each NAME=VALUE in GVariant's notation; init, which exists by then, is its first process.
     Without properties the unit is there, and init is put into it (exec by an ordinary user): AttachProcessesToUnit.
@@ -117,6 +118,7 @@ class MakeCgroup(HostOp):
     owner: int = 0
     resctrl: str = ""
     existing: bool = False
+    others: list[str] = []
 
     def describe(self) -> str:
         if self.resctrl:

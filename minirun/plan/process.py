@@ -174,20 +174,18 @@ def search_path(process: Process) -> list[str]:
     return [directory or "." for directory in path.split(":")]
 
 
-def environment(process: Process, listen_fds: int) -> list[str]:
-    """A name given twice has its last value; socket activation is passed on (sd_listen_fds(3)).
+def environment(process: Process, added: dict[str, str]) -> list[str]:
+    """A name given twice has its last value; ``added`` is what the runtime says on top.
 
     An empty HOME is none: podman sends it where its own look at /etc/passwd found nothing, and runc fills it in.
     """
     last = {entry.partition("=")[0]: entry for entry in process.get("env", ())}
     if last.get("HOME") == "HOME=":
         del last["HOME"]
-    if listen_fds:
-        last["LISTEN_FDS"] = f"LISTEN_FDS={listen_fds}"
-        last["LISTEN_PID"] = "LISTEN_PID=1"
+    last |= {name: f"{name}={value}" for name, value in added.items()}
     return list(last.values())
 
 
-def execute(process: Process, listen_fds: int = 0) -> list[Op]:
-    env = environment(process, listen_fds)
+def execute(process: Process, added: dict[str, str] | None = None) -> list[Op]:
+    env = environment(process, added or {})
     return [Exec(args=process["args"], env=env, flags=EXEC_SET_HOME, pointer="/process/args")]

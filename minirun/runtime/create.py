@@ -134,8 +134,7 @@ def create(store: Store, request: Request) -> Created:
         site.undo.append(lambda: in_place.take_away(state))
     try:
         entry.begin(state, data)
-        if not request.same_process:
-            open_gate(entry, site)
+        sockets(entry, request, site)
         init = carry_out(site)
         state.pid, state.startTime = init.pid, status.start_time(init.pid)
         state.complete = True
@@ -209,7 +208,7 @@ def check_terminal(spec: Spec, request: Request) -> None:
     if wanted and not request.foreground and not request.console_socket:
         raise MinirunError(
             "cannot create the container", reason="a terminal without anybody to take it", pointer="/process/terminal",
-            hint="give --console-socket, run in the foreground, or set /process/terminal to false",
+            hint="use --console-socket, run in the foreground, or set /process/terminal to false",
         )  # fmt: skip
     if request.console_socket and not wanted:
         raise MinirunError(
@@ -226,11 +225,16 @@ def terminal_taker(request: Request) -> Callable[[int], None] | None:
     return lambda master: None  # the foreground uses init.terminal
 
 
-def open_gate(entry: Entry, site: Site) -> None:
-    """A listening socket in the container's directory, which init inherits."""
-    from minirun.linux.unix import listen
+def sockets(entry: Entry, request: Request, site: Site) -> None:
+    """The gate, a listening socket in the container's directory that init inherits; the place of sd_notify(3)'s."""
+    if request.options.notify_socket:
+        from minirun.runtime import sd_notify
 
-    site.gate_fd = listen(entry.gate())
+        sd_notify.prepare(entry)
+    if not request.same_process:
+        from minirun.linux.unix import listen
+
+        site.gate_fd = listen(entry.gate())
 
 
 def hand_over(request: Request, site: Site, pid: int) -> None:

@@ -164,7 +164,7 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, Spec, str]
 def check_terminal(process: Process, request: ExecRequest) -> None:
     wanted = bool(process.get("terminal"))
     if wanted and request.detach and not request.base.console_socket:
-        raise MinirunError("cannot exec", reason="a terminal without anybody to take it", hint="give --console-socket")
+        raise MinirunError("cannot exec", reason="a terminal without anybody to take it", hint="use --console-socket")
     if request.base.console_socket and not wanted:
         raise MinirunError("cannot exec", reason="--console-socket is given, but the process has no terminal")
 

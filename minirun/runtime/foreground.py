@@ -13,6 +13,7 @@ from minirun.linux.signalfd import read_signal, signalfd
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.engine.init import Init
+    from minirun.runtime.sd_notify import Proxy
 
 SIGPIPE, SIGCHLD, SIGURG, SIGWINCH = 13, 17, 23, 28
 # Not passed on: what cannot be caught, what is about ourselves, what glibc keeps.
@@ -26,13 +27,15 @@ def watch_signals() -> int:
     return signalfd(FORWARDED)
 
 
-def wait(init: Init, signals: int, name: str) -> int:
-    """Until init ends; its exit code, or 128+n."""
+def wait(init: Init, signals: int, name: str, proxy: Proxy | None = None) -> int:
+    """Until init ends; its exit code, or 128+n.  ``proxy``: what the program says by sd_notify(3) is passed on."""
     if init.terminal >= 0:
-        return wait_with_terminal(init, signals, name)
+        return wait_with_terminal(init, signals, name, proxy)
     poller = select.poll()
     poller.register(init.pidfd, select.POLLIN)
     poller.register(signals, select.POLLIN)
+    if proxy is not None:
+        poller.register(proxy.fileno(), select.POLLIN)
     patience: int | None = SETTLED
     while True:
         events = poller.poll(patience)
@@ -40,9 +43,13 @@ def wait(init: Init, signals: int, name: str) -> int:
             settle(name)
             patience = None
         for fd, _ in events:
+            if proxy is not None and fd == proxy.fileno():  # first: the last words of a program that has ended
+                proxy.pass_on()
+        for fd, _ in events:
             if fd == init.pidfd:
                 return init.wait()
-            forward(init, signals)
+            if fd == signals:
+                forward(init, signals)
 
 
 def settle(name: str) -> None:
@@ -64,7 +71,7 @@ def forward(init: Init, signals: int) -> int:
     return number
 
 
-def wait_with_terminal(init: Init, signals: int, name: str) -> int:
+def wait_with_terminal(init: Init, signals: int, name: str, proxy: Proxy | None) -> int:
     from minirun.runtime.terminal import Relay
 
     relay = Relay(init.terminal)
@@ -74,10 +81,14 @@ def wait_with_terminal(init: Init, signals: int, name: str) -> int:
             poller = select.poll()
             for fd, events in {init.pidfd: select.POLLIN, signals: select.POLLIN, **relay.wanted()}.items():
                 poller.register(fd, events)
+            if proxy is not None:
+                poller.register(proxy.fileno(), select.POLLIN)
             for fd, events in poller.poll():
                 if fd == signals:
                     if forward(init, signals) == SIGWINCH:
                         relay.resize()
+                elif proxy is not None and fd == proxy.fileno():
+                    proxy.pass_on()
                 elif fd == 0:
                     relay.from_user()
                 elif fd == init.terminal:

@@ -121,7 +121,7 @@ def delete(store: Store, container_id: str, force: bool, warn: Callable[[str], N
         raise
     state = entry.load()
     word = status.status(entry, state, locked=True)
-    if word != STOPPED and not force:
+    if word not in (STOPPED, CREATED) and not force:  # created: nothing of the user's runs yet; so do runc and crun
         raise MinirunError(
             f"cannot delete container {container_id}", reason=f"it is {word}, not stopped",
             hint=f"minirun kill {container_id} KILL first, or delete --force",

@@ -25,14 +25,16 @@ def run(store: Store, request: Request, *, detach: bool, keep: bool) -> tuple[Cr
     except BaseException:
         start.destroy_failed(created.entry, request.warn)
         raise
+    proxy = start.listen_for_ready(created.entry, request.env)
     start.start_here(created)
     if detach:
         created.entry.close()
+        start.wait_until_ready(proxy, created.state)
         return created, 0
     init = created.site.init
     assert init is not None
     release(created)
-    code = foreground.wait(init, signals, request.container_id)
+    code = foreground.wait(init, signals, request.container_id, proxy)
     entry = created.entry
     if not entry.lock():
         return created, code  # somebody deleted it while we waited

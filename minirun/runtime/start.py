@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from minirun.runtime.create import Created
     from minirun.runtime.notify import Agent
+    from minirun.runtime.sd_notify import Proxy
     from minirun.runtime.store import Entry, State, Store
     from minirun.spec.types import Spec
 
@@ -44,7 +45,23 @@ def destroy_failed(entry: Entry, warn: Callable[[str], None]) -> None:
     lifecycle.destroy(entry, entry.load(), warn)
 
 
-def start(store: Store, container_id: str, warn: Callable[[str], None]) -> None:
+def listen_for_ready(entry: Entry, env: dict[str, str]) -> Proxy | None:
+    """sd_notify(3), where the caller has a NOTIFY_SOCKET; before the program can say anything."""
+    if "NOTIFY_SOCKET" not in env:
+        return None
+    from minirun.runtime import sd_notify
+
+    return sd_notify.listen(entry, env)
+
+
+def wait_until_ready(proxy: Proxy | None, state: State) -> None:
+    if proxy is not None:
+        from minirun.runtime import sd_notify
+
+        sd_notify.until_ready(proxy, state, lifecycle.open_pidfd)
+
+
+def start(store: Store, container_id: str, env: dict[str, str], warn: Callable[[str], None]) -> None:
     """From another process.  Raises MinirunError: not created, or what exec said."""
     entry = store.open(container_id, lock=True)
     state = entry.load()
@@ -53,6 +70,7 @@ def start(store: Store, container_id: str, warn: Callable[[str], None]) -> None:
         raise MinirunError(f"cannot start container {container_id}", reason=f"it is {word}, not created")
     spec: Spec = entry.config()
     agent = notify.agent_of(spec)
+    proxy = listen_for_ready(entry, env)
     gate = connect(entry, state)
     try:
         open_gate(gate, entry, state, spec)
@@ -68,6 +86,8 @@ def start(store: Store, container_id: str, warn: Callable[[str], None]) -> None:
         lifecycle.wait_gone(state)
         give_up(entry, state, error, warn)
         raise
+    entry.close()  # others may pause, exec or kill while we wait
+    wait_until_ready(proxy, state)
 
 
 def give_up(entry: Entry, state: State, error: MinirunError, warn: Callable[[str], None]) -> None:

@@ -43,11 +43,14 @@ def status(entry: Entry, state: State, *, locked: bool = False) -> str:
 
 
 def document(state: State, word: str, pid: int | None = None) -> dict[str, object]:
-    """The state as the specification has it: pid in created and running only, annotations only if there are any."""
+    """The state as the specification has it: pid in created and running only, annotations only if there are any.
+
+    In runc's order: there are scripts that read it with a pattern.
+    """
     from minirun.runtime.store import OCI_VERSION
 
-    found: dict[str, object] = {"ociVersion": OCI_VERSION, "id": state.id, "status": word}
-    found["pid"] = 0 if word == STOPPED else (state.pid if pid is None else pid)
+    number = 0 if word == STOPPED else (state.pid if pid is None else pid)
+    found: dict[str, object] = {"ociVersion": OCI_VERSION, "id": state.id, "pid": number, "status": word}
     found["bundle"] = state.bundle
     if state.annotations:
         found["annotations"] = state.annotations

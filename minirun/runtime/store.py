@@ -276,6 +276,10 @@ class Entry:
                 posix.unlink(name, dir_fd=self.fd)
             except FileNotFoundError:
                 continue
+            except IsADirectoryError:
+                from minirun.runtime.sd_notify import remove
+
+                remove(self.fd)
         try:
             posix.rmdir(self.path)
         except FileNotFoundError:

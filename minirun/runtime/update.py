@@ -42,7 +42,7 @@ def update(store: Store, container_id: str, resources: Resources, source: str) -
     writes = needed(limits(resources, int(burst) if burst.isdigit() else 0), found)
     ops: list[Op] = [WriteCgroup(**write.__dict__) for write in writes]
     if resources.get("devices") and not found.rootless:
-        rules = devices.rules(resources, entry.config())
+        rules = devices.rules(resources)
         ops.append(DeviceRules(rules=rules, pointer="/linux/resources/devices"))
     if not ops:
         return
@@ -176,7 +176,7 @@ def enable(root: str, path: str, controllers: set[str], source: str) -> None:
     for part in path.strip("/").split("/"):
         for controller in op.controllers:
             try:
-                tree.enable(root + at, controller)
+                tree.enable(root + at, (controller,))
             except OSError as error:
                 raise operation_failed(
                     op, 1, 1, number=error.errno or 0, call="write", detail=str(error.filename or ""), config=source,

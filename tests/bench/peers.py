@@ -99,12 +99,15 @@ def patchelf() -> str:
     return str(binary)
 
 
-def fetch(corner: Path, suite: str, words: list[str]) -> None:
-    """``apt-get update``, then ``apt-get WORDS``, with all of apt's directories inside ``corner``."""
+def fetch(corner: Path, suite: str, words: list[str], kind: str = "deb") -> None:
+    """``apt-get update``, then ``apt-get WORDS``, with all of apt's directories inside ``corner``.
+
+    ``kind`` is deb or deb-src (sources.list(5)).
+    """
     for folder in ("etc", "state/lists/partial", "cache/archives/partial", "log"):
         (corner / folder).mkdir(parents=True, exist_ok=True)
     (corner / "status").touch()
-    write_sources(corner / "etc", suite)
+    write_sources(corner / "etc", suite, kind)
     options = {
         "Dir::Etc::sourcelist": "/dev/null",
         "Dir::Etc::sourceparts": str(corner / "etc"),
@@ -125,15 +128,15 @@ def fetch(corner: Path, suite: str, words: list[str]) -> None:
     command([*apt, *words], corner)
 
 
-def write_sources(folder: Path, suite: str) -> None:
-    """The machine's sources of its own suite, asking for ``suite`` instead."""
+def write_sources(folder: Path, suite: str, kind: str) -> None:
+    """The machine's sources of its own suite, asking for ``suite`` and ``kind`` instead."""
     own = own_suite()
     written = 0
     for file in sorted([SOURCES / "sources.list", *(SOURCES / "sources.list.d").glob("*")]):
         if file.suffix not in (".list", ".sources") or not file.exists():
             continue
         convert = deb822_for if file.suffix == ".sources" else one_line_for
-        text = convert(file.read_text(), own, suite)
+        text = convert(file.read_text(), own, suite, kind)
         if text:
             (folder / file.name).write_text(text)
             written += 1
@@ -141,7 +144,7 @@ def write_sources(folder: Path, suite: str) -> None:
         raise Unavailable(f"none of this machine's apt sources offers its own suite, {own}: no pattern for {suite}")
 
 
-def deb822_for(text: str, own: str, suite: str) -> str:
+def deb822_for(text: str, own: str, suite: str, kind: str) -> str:
     """sources.list(5), the paragraphs: keep those that name ``own``, word for word but for type and suite."""
     kept = []
     for paragraph in text.split("\n\n"):
@@ -152,17 +155,18 @@ def deb822_for(text: str, own: str, suite: str) -> str:
         if fields.get("enabled", ["yes"]) == ["no"]:
             continue
         lines = [line for line in lines if not line.lower().startswith(("suites:", "types:"))]
-        kept.append("\n".join(["Types: deb", f"Suites: {suite}", *lines, ""]))
+        kept.append("\n".join([f"Types: {kind}", f"Suites: {suite}", *lines, ""]))
     return "\n".join(kept)
 
 
-def one_line_for(text: str, own: str, suite: str) -> str:
+def one_line_for(text: str, own: str, suite: str, kind: str) -> str:
     """sources.list(5), one source per line: ``deb [options] uri suite components``."""
     kept = []
     for line in text.splitlines():
         words = line.partition("#")[0].split()
         if words[:1] == ["deb"] and own in words:
             words[words.index(own)] = suite
+            words[0] = kind
             kept.append(" ".join(words) + "\n")
     return "".join(kept)
 

@@ -132,8 +132,11 @@ def test_the_filter_denies_what_is_not_listed(minirun: Runtime, maker: Bundle) -
     }  # fmt: skip
 
 
-def test_listed_devices_are_allowed(minirun: Runtime, maker: Bundle) -> None:
+def test_a_listed_device_is_there_and_the_rules_decide(minirun: Runtime, maker: Bundle) -> None:
+    """As under runc and crun: to be listed is no permission."""
     maker.config["linux"]["devices"] = [{"type": "c", "path": "/dev/mem2", "major": 1, "minor": 11}]
+    assert ask(minirun, maker, "openrw /dev/mem2") == ["EPERM"]
+    maker.config["linux"]["resources"]["devices"].append(rule(True, "rw", "c", 1, 11))
     assert ask(minirun, maker, "openrw /dev/mem2") == ["ok"]
 
 

@@ -194,3 +194,15 @@ def test_hooks_have_no_descriptors_of_ours(minirun: Runtime, bundle: Bundle) -> 
         assert not any(word in lines for word in ("minirun-plan", "minirun-init", "socket:", "anon_inode")), (
             f"{kind}: {lines}"
         )
+
+
+def test_where_a_hook_runs(minirun: Runtime, bundle: Bundle) -> None:
+    """On the host in the bundle; createContainer's in the rootfs, as under runc; startContainer's in /process/cwd."""
+    bundle.config["root"]["readonly"] = False
+    bundle.config["process"]["cwd"] = "/tmp"
+    for kind in KINDS:
+        target = "/where" if kind == "startContainer" else f"{bundle.rootfs}/where"
+        bundle.config["hooks"] = script(kind, f"pwd > {target}", env=["PATH=/bin:/usr/bin"])
+        assert minirun.run(bundle.args("/probe", "pid")).returncode == 0, kind
+        expected = {"createContainer": str(bundle.rootfs), "startContainer": "/tmp"}.get(kind, str(bundle.path))
+        assert (bundle.rootfs / "where").read_text().strip() == expected, kind

@@ -73,10 +73,35 @@ def test_an_id_is_free_again_after_delete(minirun: Runtime, bundle: Bundle) -> N
     assert done.returncode == 0
 
 
-def test_what_is_refused_in_created(minirun: Runtime, bundle: Bundle) -> None:
-    name = minirun.create(bundle)
-    done = minirun("delete", name)
-    assert done.returncode == 125 and "created" in done.stderr
+def test_a_created_container_is_deleted_without_force(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
+    """As by runc and crun (the specification would have an error): nothing of the user's has run yet."""
+    name = minirun.create(bundle.args("/probe", "pause"))
+    assert minirun("delete", name).returncode == 0
+    assert "does not exist" in minirun("state", name).stderr
+
+
+def test_a_regular_expression_names_several(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
+    names = [minirun.start(bundle.args("/probe", "pause")) for _ in range(3)]
+    refused = minirun("delete", "--regex", "^t-")
+    assert refused.returncode == 125 and "it is running" in refused.stderr
+    assert minirun("kill", "--regex", f"^({names[0]}|{names[1]})$", "KILL").returncode == 0
+    wait_for(lambda: minirun.state(names[1])["status"] == "stopped")
+    assert minirun.state(names[2])["status"] == "running"
+    assert minirun("delete", "--force", "--regex", "^t-[0-9a-f]+$").returncode == 0
+    assert minirun("list", "-q").stdout == ""
+    bad = minirun("delete", "--regex", "*")
+    assert bad.returncode == 2 and "not a regular expression" in bad.stderr
+
+
+def test_signal_0_asks(minirun: Runtime, bundle: Bundle) -> None:
+    """kill(2): whether it could be sent; to the cgroup of a container that has stopped as well."""
+    name = minirun.start(bundle.args("/probe", "pause"))
+    assert minirun("kill", name, "0").returncode == 0
+    assert minirun.state(name)["status"] == "running"
+    minirun("kill", name, "KILL")
+    wait_for(lambda: minirun.state(name)["status"] == "stopped")
+    assert minirun("kill", "--all", name, "0").returncode == 0
+    assert minirun("kill", name, "0").returncode == 125
 
 
 def test_what_is_refused_in_running(minirun: Runtime, bundle: Bundle) -> None:
@@ -141,7 +166,7 @@ def test_signals(minirun: Runtime, bundle: Bundle) -> None:
     wait_for(lambda: minirun.state(name)["status"] == "stopped")
 
 
-@pytest.mark.parametrize("word", ["NOPE", "0", "65", "-1", "SIG", "RTMIN+99", "1x", "", "TERM+1"])
+@pytest.mark.parametrize("word", ["NOPE", "000", "65", "-1", "SIG", "RTMIN+99", "1x", "", "TERM+1"])
 def test_no_signals(minirun: Runtime, bundle: Bundle, word: str) -> None:
     name = minirun.start(bundle.args("/probe", "pause"))
     done = minirun("kill", name, "--", word) if word.startswith("-") else minirun("kill", name, word)

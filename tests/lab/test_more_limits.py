@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -101,3 +102,12 @@ def test_devices(minirun: Runtime, bundle: Bundle) -> None:
     rule = {"allow": True, "type": "b", "major": major, "minor": minor, "access": "rw"}
     bundle.config["linux"]["resources"]["devices"].append(rule)
     assert ask(minirun, bundle, *tried)[1] == "ok"
+
+
+def test_every_controller_comes_along(minirun: Runtime, bundle: Bundle) -> None:
+    """Without a limit: statistics have memory, and what the container makes below itself has all there is."""
+    name, group = started(minirun, bundle, {}, "/probe", "pause")
+    offered = Path("/sys/fs/cgroup/cgroup.controllers").read_text()
+    assert (group / "cgroup.controllers").read_text() == offered and "memory" in offered
+    stats = json.loads(minirun("events", "--stats", name).stdout)
+    assert stats["data"]["memory"]["usage"]["usage"] > 0

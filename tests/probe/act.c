@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -285,6 +286,20 @@ static void verb_chroot_escape(char **args)
     close(root);
 }
 
+/* sd_notify(3), without its library. */
+static void verb_notify(char **args)
+{
+    const char *path = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    if (!path || strlen(path) >= sizeof address.sun_path)
+        die_because("NOTIFY_SOCKET", "no path of a socket");
+    strcpy(address.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || sendto(fd, args[0], strlen(args[0]), 0, (struct sockaddr *)&address, sizeof address) < 0)
+        die(path);
+    close(fd);
+}
+
 const struct verb act_verbs[] = {
     {"exit", 1, 1, verb_exit, "N"},
     {"sleep", 1, 1, verb_sleep, "SECONDS"},
@@ -297,6 +312,7 @@ const struct verb act_verbs[] = {
     {"diskwrite", 2, 2, verb_diskwrite, "FILE BYTES"},
     {"sethostname", 1, 1, verb_sethostname, "NAME"},
     {"loopback", 0, 0, verb_loopback, ""},
+    {"notify", 1, 1, verb_notify, "MESSAGE"},
     {"chroot-escape", 0, 0, verb_chroot_escape, ""},
     {0},
 };
