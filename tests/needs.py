@@ -99,6 +99,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "clang-format": lambda: has("clang-format"),
     "strace": lambda: has("strace"),
     "ip": lambda: has("ip"),
+    "checkpolicy": lambda: has("checkpolicy"),
     "compiler": lambda: has("cc"),
     "vagrant": lambda: has("vagrant"),
     "debootstrap": lambda: has("debootstrap"),

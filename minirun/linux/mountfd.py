@@ -60,6 +60,8 @@ def new(fstype: str, source: str, data: list[str]) -> int:
     try:
         settings = [("source", "=", source)] if source else []
         for key, equals, value in settings + [option.partition("=") for option in data]:
+            if len(value) > 1 and value[0] == value[-1] == '"':  # mount(8)'s: context="a,b"
+                value = value[1:-1]
             if lib.minirun_fsconfig(context, encode(key), encode(value) if equals else ffi.NULL) < 0:
                 raise failed("fsconfig", key + equals + value, complaint(context))
         if lib.minirun_fsconfig(context, ffi.NULL, ffi.NULL) < 0:

@@ -5,7 +5,8 @@
     python rootfs/lab/lab.py --build | --pin   only make it ready | pin the kernel that apt offers today
 
 It sees this machine's files as they are, and writes nowhere: what the command changes is forgotten when it ends
-(but for /run/lab/artefacts).  Options: --systemd (systemd is its init), --timeout SECONDS.
+(but for /run/lab/artefacts).  Options: --systemd (systemd is its init), --selinux (in place of AppArmor; permissive, and
+without a policy until somebody loads one), --timeout SECONDS.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import pin  # noqa: E402
 MINUTES = 20
 # Without the user's own start-up files: emulated sixteen times slower, some take a minute.
 SHELL = r"PS1='lab:\w# ' exec bash --norc -i"
+KERNEL_WORDS = {"--systemd": machine.SYSTEMD_WORDS, "--selinux": machine.SELINUX_WORDS}
 NEEDED = {"qemu-system-x86_64": "qemu-system-x86", "setpriv": "util-linux", "depmod": "kmod", "mkfs.ext4": "e2fsprogs",
           "dpkg-deb": "dpkg"}  # fmt: skip
 
@@ -41,7 +43,7 @@ def main(argv: list[str]) -> int:
         at = words.index("--timeout")
         seconds = float(words[at + 1])
         del words[at : at + 2]
-    unknown = set(words) - {"--build", "--pin", "--systemd"}
+    unknown = set(words) - {"--build", "--pin", "--systemd", "--selinux"}
     if unknown:
         print(__doc__, file=sys.stderr)
         return 2
@@ -59,7 +61,7 @@ def main(argv: list[str]) -> int:
         raise pin.LabError("a shell needs a terminal; give a command instead")
     return machine.run(
         lab, command or SHELL, Path.cwd(), interactive=person, seconds=1e9 if person else seconds,
-        systemd="--systemd" in words,
+        words=" ".join(text for option, text in KERNEL_WORDS.items() if option in words),
     )  # fmt: skip
 
 

@@ -28,6 +28,7 @@ LOST = 125  # the lab itself failed, as minirun's own 125
 PASSED_ON = ("MINIRUN_REQUIRE", "CI", "TERM", "NO_COLOR", "LANG")
 KERNEL_WORDS = "console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests tsc=reliable psi=1 rdinit=/init"
 
+SELINUX_WORDS = "security=selinux selinux=1 enforcing=0"
 SYSTEMD_WORDS = "lab.init=systemd systemd.unit=minirun-lab.service fstab=no systemd.show_status=no"
 
 
@@ -108,12 +109,12 @@ def prepare(share: Path, lab: Path, command: str, cwd: Path) -> None:
     (share / "environment").write_text("".join(f"export {n}={shlex.quote(v)}\n" for n, v in given.items()))
 
 
-def run(lab: Path, command: str, cwd: Path, *, interactive: bool, seconds: float, systemd: bool = False) -> int:
+def run(lab: Path, command: str, cwd: Path, *, interactive: bool, seconds: float, words: str = "") -> int:
     """Boot, run ``command`` by a shell, power off.  Its exit code; LOST (with the console's end) if there is none."""
     with run_folder() as folder:
         share = folder / "share"
         prepare(share, lab, command, cwd)
-        argv = command_line(lab, share, interactive=interactive, words=SYSTEMD_WORDS if systemd else "")
+        argv = command_line(lab, share, interactive=interactive, words=words)
         try:
             boot(argv, interactive, seconds)
             code = int((share / "code").read_text())
