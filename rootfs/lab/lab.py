@@ -5,8 +5,8 @@
     python rootfs/lab/lab.py --build | --pin   only make it ready | pin the kernel that apt offers today
 
 It sees this machine's files as they are, and writes nowhere: what the command changes is forgotten when it ends
-(but for /run/lab/artefacts).  Options: --systemd (systemd is its init), --selinux (in place of AppArmor; permissive, and
-without a policy until somebody loads one), --timeout SECONDS.
+(but for /run/lab/artefacts).  Options: --systemd (systemd is its init), --selinux (in place of AppArmor; permissive,
+and without a policy until somebody loads one), --timeout SECONDS.
 """
 
 from __future__ import annotations

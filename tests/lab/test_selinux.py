@@ -1,7 +1,7 @@
 """SELinux in force: labels of programs, in run and in exec, of new file systems and of the session keyring.
 
-Under the smallest policy that the kernel takes; permissive, for it allows nothing.  What is tested is what becomes of the
-labels, not what a policy makes of them.
+Under the smallest policy that the kernel takes; permissive, for it allows nothing.  What is tested is what becomes of
+the labels, not what a policy makes of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.integration.seen import ask, ask_in, mark, mounts
 pytestmark = [pytest.mark.lab_selinux, pytest.mark.needs("root", "busybox", "checkpolicy")]
 
 SELINUX = Path("/sys/fs/selinux")
-# The initial SIDs have no names in the kernel's interface: there must be as many (security/selinux/include/initial_sid_to_string.h).
+# Initial SIDs go by their number: there must be as many (security/selinux/include/initial_sid_to_string.h).
 SIDS = [f"sid{number}" for number in range(1, 28)]
 CLASSES = {
     "process": "fork transition sigchld dyntransition setexec setkeycreate", "filesystem": "mount", "dir": "search",
@@ -31,7 +31,12 @@ def policy() -> str:
     lines += [f"class {name} {{ {rights} }}" for name, rights in CLASSES.items()]
     lines += ["policycap nnp_nosuid_transition;"]
     lines += [f"type {name};" for name in ("host", "box", "other", "files")]
-    lines += ["role r;", "role r types { host box other files };", "allow host host : process fork;", "user u roles { r };"]
+    lines += [
+        "role r;",
+        "role r types { host box other files };",
+        "allow host host : process fork;",
+        "user u roles { r };",
+    ]
     lines += [f"sid {name} u:r:host" for name in SIDS]
     lines += ["fs_use_trans tmpfs u:r:host;", "fs_use_trans devpts u:r:host;", "genfscon proc / u:r:host"]
     return "\n".join(lines) + "\n"
@@ -42,7 +47,16 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """For as long as the machine lives: a policy cannot be taken out again."""
     folder = tmp_path_factory.mktemp("policy")
     (folder / "policy.conf").write_text(policy())
-    words = ["checkpolicy", "-U", "allow", "-c", "33", "-o", folder / "policy", folder / "policy.conf"]
+    words: list[str | Path] = [
+        "checkpolicy",
+        "-U",
+        "allow",
+        "-c",
+        "33",
+        "-o",
+        folder / "policy",
+        folder / "policy.conf",
+    ]
     subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["mount", "-t", "selinuxfs", "selinuxfs", SELINUX], check=True)
     (SELINUX / "load").write_bytes((folder / "policy").read_bytes())
