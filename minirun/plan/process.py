@@ -74,9 +74,12 @@ def tunes(process: Process, spec: Spec, facts: Facts) -> list[Op]:
 def tunes_of_exec(process: Process, spec: Spec, facts: Facts) -> tuple[list[Op], list[Op]]:
     """The scheduler's apart: exec forks last, without rights, and a fork may cost it (sched(7), reset-on-fork).
 
-    So it is the host that sets it, when there is nothing left to do but to wait.
+    So it is the host that sets it, when there is nothing left to do but to wait.  An ordinary user has no say over a
+    process that has become another: there init does it to itself, while it is still his.
     """
     ops = tunes(process, spec, facts)
+    if facts.rootless:
+        return ops, []
     before = [op for op in ops if op.pointer != "/process/scheduler"]
     after = [op for op in ops if op.pointer == "/process/scheduler"]
     for op in after:

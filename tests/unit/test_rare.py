@@ -125,6 +125,17 @@ def test_resctrl(given: Json, groups: list[tuple[str, list[str], bool]]) -> None
     assert made.unit == ""
 
 
+@pytest.mark.parametrize(("facts", "actor", "later"), [(ROOT, HOST, True), (USER, INIT, False)])
+def test_exec_s_scheduler(facts: Any, actor: str, later: bool) -> None:
+    """By root after the last fork; by an ordinary user while the process is still his."""
+    document = put(mapped(default()), "/process/scheduler", {"policy": "SCHED_OTHER", "nice": 3})
+    asked = ExecAsked(
+        spec=checked(document), process=document["process"], facts=facts, container_id="web", config="c", cgroup=""
+    )
+    found = [(op.KIND, op.actor) for op in plan_exec(asked).ops]
+    assert (found.index(("tune", actor)) > found.index(("find_program", INIT))) == later
+
+
 def test_exec_joins_the_group_as_it_is() -> None:
     document = put(default(), "/linux/intelRdt", {"l3CacheSchema": "L3:0=f", "enableMonitoring": True})
     asked = ExecAsked(
