@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import posix
 import select
+from _signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask
 from errno import ECANCELED, ETIMEDOUT
 
 from minirun.linux.memfd import seal_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from minirun.plan.ops import Hook
 
 SIGNALS = range(1, 65)
 LONGEST = (1 << 31) - 1  # milliseconds that poll(2) takes: 24 days
+ENDING = (1, 2, 15)  # what raises in us (runtime/interrupt.py)
 UNTOUCHABLE = (9, 19, 32, 33)  # SIGKILL, SIGSTOP, and the two that glibc keeps
 
 
@@ -28,9 +32,8 @@ def run_hook(hook: Hook, state: bytes) -> None:
     try:
         if hook.cwd:
             posix.chdir(hook.cwd)  # posix_spawn(3) has no word for it that Python knows
-        pid = posix.posix_spawn(
-            hook.path, hook.args, environment(hook.env), file_actions=[(posix.POSIX_SPAWN_DUP2, reader, 0)],
-            setsigmask=[], setsigdef=[number for number in SIGNALS if number not in UNTOUCHABLE],
+        pid, kept = spawn(
+            hook.path, hook.args, environment(hook.env), [(posix.POSIX_SPAWN_DUP2, reader, 0)]
         )  # fmt: skip
     except OSError as error:
         raise OSError(error.errno, error.strerror, hook.path) from error
@@ -38,7 +41,7 @@ def run_hook(hook: Hook, state: bytes) -> None:
         posix.fchdir(here)
         for fd in (here, document, reader):
             posix.close(fd)
-    status = wait(pid, hook.timeout)
+    status = wait(pid, hook.timeout, kept)
     if status is None:
         raise OSError(ETIMEDOUT, f"no end after {hook.timeout} s", hook.path)
     if status != 0:
@@ -50,7 +53,21 @@ def environment(entries: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def wait(pid: int, seconds: int) -> int | None:
+def spawn(path: str, words: list[str], env: dict[str, str], actions: list[Any]) -> tuple[int, set[Any]]:
+    """posix_spawn(3) with nothing of our signals; its pid, and the mask that ``wait`` is to bring back.
+
+    Until then a signal that ends us must wait: there would be nobody yet to end the process as well.
+    """
+    kept = pthread_sigmask(SIG_BLOCK, ENDING)
+    try:
+        defaults = [number for number in SIGNALS if number not in UNTOUCHABLE]
+        return posix.posix_spawn(path, words, env, file_actions=actions, setsigmask=[], setsigdef=defaults), kept
+    except OSError:
+        pthread_sigmask(SIG_SETMASK, kept)
+        raise
+
+
+def wait(pid: int, seconds: int, kept: set[Any]) -> int | None:
     """The exit code (128+n for a signal), or None when the time is up and the process was killed."""
     pidfd = posix.pidfd_open(pid)
     try:
@@ -58,6 +75,7 @@ def wait(pid: int, seconds: int) -> int | None:
         poller.register(pidfd, select.POLLIN)
         late = True
         try:
+            pthread_sigmask(SIG_SETMASK, kept)  # what has come meanwhile is raised here
             late = not poller.poll(min(seconds * 1000, LONGEST) if seconds else None)
         finally:  # too late, or we are being ended ourselves
             if late:

@@ -10,7 +10,7 @@ import posix
 from errno import EPERM, ETIMEDOUT
 from fcntl import F_GETFD, FD_CLOEXEC, fcntl
 
-from minirun.engine.hooks import SIGNALS, UNTOUCHABLE, wait
+from minirun.engine.hooks import spawn, wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,22 +43,20 @@ def write_map(op: WriteTask, pid: int) -> None:
     ]
     try:
         try:
-            child = posix.posix_spawn(
-                op.through, [op.through.rpartition("/")[2], str(pid), *op.value.split()], {}, file_actions=actions,
-                setsigmask=[], setsigdef=[number for number in SIGNALS if number not in UNTOUCHABLE],
-            )  # fmt: skip
+            words = [op.through.rpartition("/")[2], str(pid), *op.value.split()]
+            child, kept = spawn(op.through, words, {}, actions)
         except OSError as error:
             raise HelperFailed(op, error.errno, error.strerror, op.through) from error
         finally:
             posix.close(writer)
-        status = wait(child, SECONDS)  # its few words fit into the pipe
-        words = posix.read(reader, LONGEST).decode("utf-8", "replace") if ready(reader) else ""
+        status = wait(child, SECONDS, kept)  # its few words fit into the pipe
+        said = posix.read(reader, LONGEST).decode("utf-8", "replace") if ready(reader) else ""
     finally:
         posix.close(reader)
     if status is None:
         raise HelperFailed(op, ETIMEDOUT, f"no end after {SECONDS} s", op.through)
     if status != 0:
-        raise HelperFailed(op, EPERM, " ".join(words.split()) or f"it ended with status {status}", grant(op, words))
+        raise HelperFailed(op, EPERM, " ".join(said.split()) or f"it ended with status {status}", grant(op, said))
 
 
 def ready(fd: int) -> bool:
