@@ -145,15 +145,21 @@ def keep(place: int, key: bytes, program: bytes) -> None:
     except OSError:
         return
     try:
-        whole = posix.write(fd, data) == len(data)
-        if whole:
+        if posix.write(fd, data) == len(data):
             posix.rename(new, key.hex(), src_dir_fd=place, dst_dir_fd=place)
         else:
             posix.unlink(new, dir_fd=place)
-    except OSError:
-        posix.unlink(new, dir_fd=place)
+    except OSError:  # a full disk; the whole directory may be gone as well
+        discard(place, new)
     finally:
         posix.close(fd)
+
+
+def discard(place: int, name: str) -> None:
+    try:
+        posix.unlink(name, dir_fd=place)
+    except OSError:
+        return
 
 
 def make_room(place: int) -> None:
@@ -168,7 +174,4 @@ def make_room(place: int) -> None:
         except FileNotFoundError:
             continue
     for _, name in sorted(aged)[: len(names) - MOST + 1]:
-        try:
-            posix.unlink(name, dir_fd=place)
-        except OSError:
-            continue
+        discard(place, name)

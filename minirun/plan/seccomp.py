@@ -20,6 +20,7 @@ from __future__ import annotations
 from errno import ENOSYS, EPERM
 
 from minirun.plan.ops import HOST, SECCOMP_LISTENER, Op, Seccomp
+from minirun.spec.rules import namespace_types
 from minirun.spec.seccomp_rules import RAW, listener_of
 
 TYPE_CHECKING = False
@@ -70,14 +71,16 @@ def compile_filter(spec: Spec, problems: Problems) -> list[Op]:
 def in_sight(spec: Spec, process: Process) -> bool:
     """Must exec load the filter while nobody in the container can see it yet, because of the right that this needs?
 
-    Whoever has CAP_SYS_PTRACE may trace it, and would have CAP_SYS_ADMIN, too.  Then our own last system calls run
-    under the filter; they are none that the usual profiles forbid.  (And an agent is told the pid of before the fork.)
+    Whoever has CAP_SYS_PTRACE may trace it, and would have CAP_SYS_ADMIN, too; who is in a pid namespace that the
+    container has joined, nobody can tell.  Then our own last system calls run under the filter; they are none that the
+    usual profiles forbid.  (And an agent is told the pid of before the fork.)
     """
     if not kept_for_loading(spec, process):
         return False
     first = spec["process"].get("capabilities", {})
     held = {str(names) for sets in (first, process.get("capabilities", {})) for names in sets.values()}
-    return any("CAP_SYS_PTRACE" in names for names in held) and "CAP_SYS_ADMIN" not in first.get("bounding", ())
+    traced = bool(namespace_types(spec).get("pid")) or any("CAP_SYS_PTRACE" in names for names in held)
+    return traced and "CAP_SYS_ADMIN" not in first.get("bounding", ())
 
 
 def load_filter(spec: Spec, *, at_once: bool = False) -> list[Op]:

@@ -216,6 +216,7 @@ def test_init_dies_while_the_host_hands_over(
 ) -> None:
     more, process, name = held_up
     os.kill(more["pid"], signal.SIGKILL)
+    wait_for(lambda: gone(more["pid"]))
     link, _ = more["agent"].server.accept()
     while link.recv(1 << 16):
         pass

@@ -132,6 +132,13 @@ def test_exec_loads_before_it_comes_into_sight(names: list[str], no_new_privileg
     assert kept == (0 if early or no_new_privileges else 1 << 21)
 
 
+def test_exec_among_strangers_loads_early() -> None:
+    document = put(put(default(), "/linux/seccomp", section()), "/process/noNewPrivileges", False)
+    assert not seccomp.in_sight(checked(document), checked(document)["process"])
+    document["linux"]["namespaces"][0]["path"] = "/proc/4242/ns/pid"
+    assert seccomp.in_sight(checked(document), checked(document)["process"])
+
+
 @pytest.mark.parametrize("no_new_privileges", [True, False])
 def test_the_right_to_load(no_new_privileges: bool) -> None:
     document = put(default(), "/process/noNewPrivileges", no_new_privileges)
