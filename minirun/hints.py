@@ -113,6 +113,8 @@ HINTS = (
     Hint(name="bind-link", kind="bind", errno="ELOOP", text="{detail} in the rootfs is or has a symbolic link that leads nowhere: in a circle, or above what is not there"),
     Hint(name="bind-other-link", kind="bind", errno="EEXIST", text="with copy-symlink, {detail} in the rootfs must be missing or the same link"),
     Hint(name="target-not-directory", kind="bind", errno="ENOTDIR", text="source and target must both be directories, or both not: {detail}"),
+    Hint(name="remount-denied", kind="attr", errno="EPERM", when=lambda op, detail: bool(op.__dict__["data"]),
+         text="the file system belongs to the host, or to another user namespace: here only flags can be changed (remount,bind)"),
     Hint(name="copy-space", kind="mount", errno="ENOSPC", text="with tmpcopyup what the directory holds must fit, and {detail} did not: give the tmpfs a larger size="),
     Hint(name="mount-not-directory", kind="mount", errno="ENOTDIR", text="a file system is mounted on a directory, and {detail} in the rootfs is or has a file in its place"),
     Hint(name="rootfs-missing", kind="root", errno="ENOENT", text="/root/path is relative to the bundle; make the directory, or correct the path"),

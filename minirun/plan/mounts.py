@@ -75,9 +75,7 @@ def one(asked: Asked, mount: MountSpec, pointer: str, problems: Problems) -> lis
         path = source if source.startswith("/") else f"{asked.bundle}/{source}"
         op = bind(path, target, options, pointer)
         if options.data:
-            problems.warnings.append(
-                f"{pointer}/options: {','.join(options.data)} means nothing to a bind mount, ignored"
-            )
+            no_data(options, pointer, problems)
     elif fstype in ("cgroup", "cgroup2"):
         op = cgroup(asked, target, options, pointer, problems)
     else:
@@ -174,20 +172,31 @@ def cgroup(asked: Asked, target: str, options: MountOptions, pointer: str, probl
 
 
 def remount(target: str, options: MountOptions, pointer: str, problems: Problems) -> list[Op]:
-    if options.data and not options.bind:
-        problems.add(f"{pointer}/options", f"a remount can change flags, not {','.join(options.data)}")
+    """Flags of what is mounted there; without ``bind`` also the file system's own options, where there are any."""
+    data = [] if options.bind else options.superblock + options.data
+    if options.bind and options.data:
+        no_data(options, pointer, problems)
     ops: list[Op] = []
     if options.rec_set or options.rec_clr:
         ops.append(attribute(target, options.rec_set, options.rec_clr, ATTR_RECURSIVE, options.words, pointer))
-    if options.attr_set or options.attr_clr:
-        ops.append(attribute(target, options.attr_set, options.attr_clr, 0, options.words, pointer))
+    if options.attr_set or options.attr_clr or data:
+        ops.append(attribute(target, options.attr_set, options.attr_clr, 0, options.words, pointer, data))
     if options.propagation:
         ops.append(propagate(target, options, pointer))
     return ops
 
 
-def attribute(target: str, on: int, off: int, flags: int, words: list[str], pointer: str) -> Op:
-    return Attr(target=target, attr_set=on, attr_clr=off, propagation=0, flags=flags, words=words, pointer=pointer)
+def no_data(options: MountOptions, pointer: str, problems: Problems) -> None:
+    problems.warnings.append(f"{pointer}/options: {','.join(options.data)} means nothing to a bind mount, ignored")
+
+
+def attribute(
+    target: str, on: int, off: int, flags: int, words: list[str], pointer: str, data: list[str] | None = None
+) -> Op:
+    return Attr(
+        target=target, attr_set=on, attr_clr=off, propagation=0, flags=flags, words=words, data=data or [],
+        pointer=pointer,
+    )  # fmt: skip
 
 
 def propagate(target: str, options: MountOptions, pointer: str) -> Op:

@@ -330,7 +330,10 @@ class Bind(Op):
 
 @op
 class Attr(Op):
-    """mount_setattr(2): read-only paths, remounts and propagation; with ATTR_CLONE on a copy put over itself."""
+    """mount_setattr(2): read-only paths, remounts and propagation; with ATTR_CLONE on a copy put over itself.
+
+    ``data``: first fspick(2) and fsconfig(2) FSCONFIG_CMD_RECONFIGURE, for a remount that changes the file system.
+    """
 
     target: str
     attr_set: int
@@ -338,6 +341,7 @@ class Attr(Op):
     propagation: int
     flags: int
     words: list[str]
+    data: list[str] = []
 
     def describe(self) -> str:
         return f"make {self.target} {','.join(self.words)}"

@@ -272,11 +272,29 @@ static int attr_target(struct ctx *c, const struct op *op)
     return fd;
 }
 
+/* fspick(2), fsconfig(2): a remount that changes the file system, for whoever else has it mounted, too. */
+static int reconfigure(struct ctx *c, const struct op *op, int target)
+{
+    const char *option = S(op, ATTR_DATA);
+    int fsfd = sys_fspick(target), result = fsfd;
+    for (uint64_t i = 0; result >= 0 && i < N(op, ATTR_DATA); i++, option = list_next(option))
+        result = configure(c, fsfd, option);
+    if (result >= 0)
+        result = sys_fsconfig(fsfd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL);
+    if (result < 0 && fsfd >= 0)
+        keep_complaint(c, fsfd);
+    if (fsfd >= 0)
+        sys_close(fsfd);
+    return result;
+}
+
 int op_attr(struct ctx *c, const struct op *op)
 {
     int target = attr_target(c, op);
     if (target < 0)
         return target == -2 ? 0 : -1;
+    if (N(op, ATTR_DATA) && reconfigure(c, op, target) < 0)
+        return -1;
     unsigned flags = N(op, ATTR_FLAGS) & ATTR_RECURSIVE ? AT_RECURSIVE : 0;
     int mount = target;
     if (N(op, ATTR_FLAGS) & ATTR_CLONE) {

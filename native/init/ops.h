@@ -135,8 +135,10 @@ enum order {
 #define N_ATTR_PROPAGATION 2
 #define N_ATTR_FLAGS 3
 #define N_ATTR_WORDS 4
+#define N_ATTR_DATA 5
 #define S_ATTR_TARGET 0
 #define S_ATTR_WORDS 1
+#define S_ATTR_DATA 2
 #define S_MASK_PATH 0
 #define N_NODE_MAJOR 0
 #define N_NODE_MINOR 1

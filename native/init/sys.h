@@ -151,6 +151,7 @@ static inline int sys_move_mount(int from, int to)
     return (int)sc5(move_mount, from, P(""), to, P(""), MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 }
 static inline int sys_fsopen(const char *type) { return (int)sc2(fsopen, P(type), FSOPEN_CLOEXEC); }
+static inline int sys_fspick(int fd) { return (int)sc3(fspick, fd, P(""), FSPICK_CLOEXEC | FSPICK_EMPTY_PATH); }
 static inline int sys_fsconfig(int fd, unsigned command, const char *key, const char *value)
 {
     return (int)sc5(fsconfig, fd, command, P(key), P(value), 0);

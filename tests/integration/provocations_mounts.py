@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tests.conftest import ROOT, Bundle, Runtime
-from tests.integration.provocations import Done, as_if, provokes
+from tests.integration.provocations import Done, as_if, provokes, user_namespace
 
 
 def bind(bundle: Bundle, source: str, target: str, *options: str, **more: object) -> None:
@@ -76,4 +76,12 @@ def more_than_fits(minirun: Runtime, bundle: Bundle) -> Done:
     bundle.config["mounts"].append(
         {"destination": "/home", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "size=64k"]}
     )
+    return minirun.run(bundle)
+
+
+@provokes("remount-denied", "/mounts/8")
+def remount_of_the_hosts(minirun: Runtime, bundle: Bundle) -> Done:
+    user_namespace(bundle)
+    bind(bundle, "rootfs/etc", "/home")
+    bundle.config["mounts"].append({"destination": "/home", "options": ["remount", "commit=7"]})
     return minirun.run(bundle)

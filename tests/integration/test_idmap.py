@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, Bundle, Runtime
+from tests.conftest import ROOT, Bundle, Runtime, run
 from tests.integration.mapping import add, in_a_mount_namespace, mapping, owner, owners, rows
-from tests.integration.seen import ask, mounts
+from tests.integration.seen import ask, mounts, wait_for
+from tests.integration.test_crash import until_done
 
 pytestmark = pytest.mark.needs("root", "busybox")
 
@@ -154,6 +155,18 @@ def test_a_killed_host_leaves_nothing(minirun: Runtime, mapped: Bundle, volume: 
     done = subprocess.run([sys.executable, "-c", script, str(ROOT), *words], capture_output=True, text=True, timeout=30)
     assert done.returncode == -9, done.stderr
     assert minirun("delete", "--force", name).returncode == 0
+
+
+def test_killed_at_every_call(minirun: Runtime, mapped: Bundle, volume: Path, clean_host: None) -> None:
+    """The host, while it makes two mapped mounts and a namespace: init and the namespace's holder end with it."""
+    add(mapped, volume, "/home", "bind", "idmap")
+    add(mapped, volume, "/tmp", "bind", **mapping(0, 5, 7))
+    mapped.write()
+    name = minirun.name()
+    words = ("create", "-b", str(mapped.path), name)
+    for _ in until_done(minirun, mapped, name, *words):
+        minirun("delete", "--force", name)
+        wait_for(lambda: run("pgrep", "-f", f"killed.py .*{name}").stdout == "")
 
 
 def test_the_plan_says_both_halves(minirun: Runtime, mapped: Bundle, volume: Path) -> None:

@@ -136,6 +136,21 @@ def test_remount(minirun: Runtime, bundle: Bundle, tmp_path: Path) -> None:
     assert {"ro", "noexec"} <= found["/tmp"].options
 
 
+def test_remount_changes_the_file_system(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
+    """Its own options and flags at once; what it does not know is said in the kernel's words."""
+    tmpfs(bundle, "/home", "size=64k", "nr_inodes=99")
+    entry: Json = {"destination": "/home", "type": "tmpfs", "options": ["remount", "size=128k", "nosuid", "lazytime"]}
+    bundle.config["mounts"].append(entry)
+    found = mounts(ask(minirun, bundle, "mountinfo")[0])["/home"]
+    assert {"size=128k", "nr_inodes=99", "lazytime"} <= found.superblock and "nosuid" in found.options
+    entry["options"] = ["remount", "size=lots"]
+    done = minirun.run(bundle)
+    assert done.returncode == 125 and "tmpfs: Bad value for 'size'" in done.stderr and "/mounts/8" in done.stderr
+    entry["options"] = ["remount", "bind", "size=lots", "noexec"]
+    done = minirun.run(bundle)
+    assert done.returncode == 0 and "/mounts/8/options: size=lots means nothing to a bind mount" in done.stderr
+
+
 def test_remount_of_what_is_no_mount(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
     bundle.config["mounts"].append({"destination": "/home", "type": "none", "options": ["remount", "ro"]})
     done = minirun.run(bundle)
