@@ -7,69 +7,17 @@ scrubbed empty and without --root; podman tells by the words of an error whether
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import MINIRUN
 from tests.integration.busybox_image import NAME, write_image
+from tests.integration.podman_here import CONFIG, KEPT, OWN_IDS, Podman
 from tests.integration.seen import wait_for
-from tests.integration.stage import Stage, stage
+from tests.integration.stage import stage
 from tests.integration.terminals import Inside
 
 pytestmark = pytest.mark.needs("root", "busybox", "podman")
-
-# pids_limit and default_ulimits: without a pids controller, and as a root that may not raise limits.
-CONFIG = f"""[containers]
-default_ulimits = []
-pids_limit = 0
-[engine]
-events_logger = "file"
-cgroup_manager = "cgroupfs"
-runtime = "minirun"
-runtime_supports_json = ["minirun"]
-runtime_supports_nocgroup = ["minirun"]
-[engine.runtimes]
-minirun = ["{MINIRUN}"]
-"""
-# For --userns auto; over a layer, because a file that somebody renames another over loses what is bound on it.
-OWN_IDS = """
-mkdir -p /run/etc/upper /run/etc/work
-mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
-echo containers:100000:65536 | tee /etc/subuid > /etc/subgid
-"""
-# podman's own, made once and kept: it does the same with any runtime.
-KEPT = ("/libpod_parent", "/podman_probe", "/libpod_parent/conmon")
-
-
-class Podman:
-    """``podman("run", ...)``; ``run`` is --rm with our image."""
-
-    def __init__(self, opened: Stage) -> None:
-        self.stage = opened
-        self.place = opened.place
-        self.podman = ("podman", "--root", str(self.place / "root"), "--runroot", "/run/podman")
-
-    def __call__(self, *words: str | Path, **more: object) -> subprocess.CompletedProcess[str]:
-        return self.stage(*self.podman, *words, **more)
-
-    def ok(self, *words: str | Path, **more: object) -> str:
-        return self.stage.ok(*self.podman, *words, **more).removesuffix("\n")
-
-    def run(self, *flags: str, args: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-        return self("run", "--rm", *flags, NAME, *args)
-
-    def said(self, *flags: str, args: tuple[str, ...]) -> str:
-        return self.ok("run", "--rm", *flags, NAME, *args)
-
-    def start(self, name: str, *flags: str, args: tuple[str, ...] = ("sleep", "100")) -> str:
-        self.ok("run", "--detach", "--name", name, *flags, NAME, *args)
-        return name
-
-    def inspect(self, name: str, form: str) -> str:
-        return self.ok("inspect", "--format", form, name)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +42,9 @@ def podman(installed: Podman) -> Iterator[Podman]:
     installed.ok("rm", "--all", "--force", "--time", "0")
     left = installed.stage.left()
     left["cgroups"] = left.get("cgroups", set()) - set(KEPT)
+    left["mounts"] = left.get("mounts", set()) - {
+        f"{installed.place}/root/overlay"
+    }  # its storage, as long as it is used
     assert {kind: found for kind, found in left.items() if found} == {}
 
 
@@ -254,7 +205,7 @@ def test_build(podman: Podman) -> None:
         "build", "--network", "none", "--tag", "built", "--file", podman.place / "Dockerfile", podman.place
     )
     assert "uid=1000(guest)" in said
-    assert podman.ok("run", "--rm", "built") == "built"
+    assert podman.said(image="built", args=()) == "built"
     (podman.place / "Dockerfile").write_text(f"FROM {NAME}\nRUN exit 9\n")
     failed = podman("build", "--network", "none", "--file", podman.place / "Dockerfile", podman.place)
     assert failed.returncode != 0 and "exit status 9" in failed.stderr
@@ -268,7 +219,7 @@ def test_files_and_commits(podman: Podman) -> None:
     assert podman.ok("exec", "web", "cat", "/tmp/given") == "given"
     assert "A /tmp/given" in podman.ok("diff", "web")
     podman.ok("commit", "--quiet", "web", "committed")
-    assert podman.ok("run", "--rm", "committed", "cat", "/tmp/given") == "given"
+    assert podman.said(image="committed", args=("cat", "/tmp/given")) == "given"
 
 
 @pytest.mark.parametrize(
