@@ -28,7 +28,7 @@ mkdir -p /run/etc/upper /run/etc/work
 mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
 echo containers:100000:65536 | tee /etc/subuid > /etc/subgid
 """
-# podman's own, made once and kept: it does the same with any runtime.
+# podman's own cgroups, made once and kept: it does the same with any runtime.
 KEPT = ("/libpod_parent", "/podman_probe", "/libpod_parent/conmon")
 
 

@@ -155,12 +155,13 @@ class Stage:
         """What is there now may stay: the daemon, which is ready."""
         self.before = self.picture()
 
-    def left(self) -> dict[str, set[str]]:
-        """What has come since, by kind; a shim or a conmon that is about to go has its time."""
+    def left(self, *kept: str) -> dict[str, set[str]]:
+        """What has come since, by kind, but ``kept``; a shim or a conmon that is about to go has its time."""
         end = time.monotonic() + 5
         while True:
             now = self.picture()
-            found = {kind: now[kind] - self.before[kind] for kind in now if now[kind] - self.before[kind]}
+            come = {kind: now[kind] - self.before[kind] - {*kept} for kind in now}
+            found = {kind: rows for kind, rows in come.items() if rows}
             if not found or time.monotonic() > end:
                 return found
             time.sleep(0.02)

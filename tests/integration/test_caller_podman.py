@@ -40,12 +40,7 @@ def podman(installed: Podman) -> Iterator[Podman]:
     yield installed
     installed.ok("pod", "rm", "--all", "--force", "--time", "0")
     installed.ok("rm", "--all", "--force", "--time", "0")
-    left = installed.stage.left()
-    left["cgroups"] = left.get("cgroups", set()) - set(KEPT)
-    left["mounts"] = left.get("mounts", set()) - {
-        f"{installed.place}/root/overlay"
-    }  # its storage, as long as it is used
-    assert {kind: found for kind, found in left.items() if found} == {}
+    assert installed.stage.left(*KEPT, f"{installed.place}/root/overlay") == {}
 
 
 def test_run(podman: Podman) -> None:
