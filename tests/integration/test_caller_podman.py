@@ -143,23 +143,23 @@ def test_security(podman: Podman) -> None:
     assert int(whole.split()[1], 16) & 1 << 21 and whole.endswith("/dev/kmsg")
 
 
-def test_namespaces(podman: Podman) -> None:
-    """User namespaces, of podman's choice and ours; those of the host; no cgroup."""
-    assert podman.said("--userns", "auto:size=3000", args=("cat", "/proc/self/uid_map")).split() == [
-        "0",
-        "100000",
-        "3000",
-    ]
-    mapped = podman.said(
-        "--uidmap", "0:200000:5000", args=("sh", "-c", "id -u; touch /x; ls -ln /x; cat /proc/self/uid_map")
-    )
-    assert mapped.split()[0] == "0" and mapped.split()[-3:] == ["0", "200000", "5000"]
-    assert podman.said("--pid", "host", "--uts", "host", "--ipc", "host", args=("readlink", "/proc/self/ns/uts")) == (
-        podman.stage.ok("readlink", "/proc/self/ns/uts").strip()
-    )
-    assert podman.said("--cgroups", "disabled", "--cgroupns", "host", args=("cat", "/proc/self/cgroup")).endswith(
-        "0::/first"
-    )
+def test_user_namespaces(podman: Podman) -> None:
+    """Ids of podman's choice and of ours; a volume that is mapped along shows its files to be the container's."""
+    chosen = podman.said("--userns", "auto:size=3000", args=("cat", "/proc/self/uid_map"))
+    assert chosen.split() == ["0", "100000", "3000"]
+    (podman.place / "given").write_text("")
+    volumes = ("--volume", f"{podman.place}/given:/as-it-is:ro", "--volume", f"{podman.place}/given:/mapped:idmap")
+    asked = "id -u; cat /proc/self/uid_map; stat -c %u /as-it-is /mapped; touch /x; stat -c %u /x"
+    shown = podman.said("--uidmap", "0:200000:5000", *volumes, args=("sh", "-c", asked))
+    assert shown.split() == ["0", "0", "200000", "5000", "65534", "0", "0"]
+
+
+def test_namespaces_of_the_host(podman: Podman) -> None:
+    """And no cgroup; and podman's own init."""
+    seen = podman.said("--pid", "host", "--uts", "host", "--ipc", "host", args=("readlink", "/proc/self/ns/uts"))
+    assert seen == podman.stage.ok("readlink", "/proc/self/ns/uts").strip()
+    free = podman.said("--cgroups", "disabled", "--cgroupns", "host", args=("cat", "/proc/self/cgroup"))
+    assert free.endswith("0::/first")
     assert podman.said("--init", args=("ps", "-o", "args")).splitlines()[1].endswith("podman-init -- ps -o args")
 
 
