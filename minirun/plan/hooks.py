@@ -41,4 +41,9 @@ def before_pivot(spec: Spec, bundle: str, rootfs: str) -> list[Op]:
 
 
 def inside(spec: Spec, name: HookName) -> list[Op]:
-    return ops(spec, name, INIT)
+    """A program of the container's: without an ``env`` of its own it has that of /process, as with runc."""
+    found = ops(spec, name, INIT)
+    for hook, listed in zip(found, spec.get("hooks", {}).get(name, ()), strict=True):
+        if "env" not in listed:
+            hook.env = list(spec["process"].get("env", []))  # type: ignore[attr-defined]
+    return found

@@ -222,7 +222,9 @@ def terminal_taker(request: Request) -> Callable[[int], None] | None:
         from minirun.runtime.terminal import send_master
 
         return lambda master: send_master(request.console_socket, master)
-    return lambda master: None  # the foreground uses init.terminal
+    from minirun.runtime.terminal import keep_master
+
+    return keep_master  # the foreground uses init.terminal
 
 
 def sockets(entry: Entry, request: Request, site: Site) -> None:

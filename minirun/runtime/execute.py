@@ -106,11 +106,15 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
 
 
 def with_capabilities(process: Process, names: list[str]) -> Capabilities:
-    """--cap adds to what the container has; never to the inheritable set (CVE-2022-29162)."""
+    """--cap adds to what the container has; never to the inheritable set (CVE-2022-29162).
+
+    What config.json has in that set already may be ambient too, as with runc.
+    """
     own: dict[str, list[str]] = process.get("capabilities", {})  # type: ignore[assignment]
     sets = {name: [*own.get(name, [])] for name in ("bounding", "effective", "permitted", "inheritable", "ambient")}
     for name in ("bounding", "effective", "permitted"):
         sets[name] += [word for word in names if word not in sets[name]]
+    sets["ambient"] += [word for word in names if word in sets["inheritable"] and word not in sets["ambient"]]
     return sets  # type: ignore[return-value]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from minirun.runtime.store import Entry, State, Store
+    from minirun.spec.types import Spec
 
 SIGKILL = 9
 DEADLINE = 10.0  # seconds for a killed process to go; longer means D state
@@ -64,11 +65,14 @@ def wait_gone(state: State, seconds: float = DEADLINE) -> bool:
 
 
 def kill(store: Store, container_id: str, number: int, everyone: bool = False) -> None:
-    """Send a signal to init, or (--all) to every process of the container."""
+    """Send a signal to init, or (--all) to every process of the container.
+
+    KILL without a pid namespace of its own goes to all of them, as with runc: no kernel does it there when init ends.
+    """
     entry = store.open(container_id)
     state = entry.load()
     word = status.status(entry, state)
-    directory = own_cgroup(state) if everyone else ""
+    directory = own_cgroup(state) if everyone or (number == SIGKILL and shares_pids(entry)) else ""
     if directory:
         kill_all(directory, number)
         if word == STOPPED:
@@ -84,6 +88,17 @@ def kill(store: Store, container_id: str, number: int, everyone: bool = False) -
         signal_each([pid for pid in processes(state) if pid != state.pid], number)
     if not signal_process(state, number):
         raise MinirunError(f"cannot kill container {container_id}", reason="container not running")
+
+
+def shares_pids(entry: Entry) -> bool:
+    """No pid namespace, or another's."""
+    from minirun.spec.rules import namespace_types
+
+    try:
+        spec: Spec = entry.config()
+    except MinirunError:  # its configuration is gone or damaged: init can be killed all the same
+        return False
+    return namespace_types(spec).get("pid") != ""
 
 
 def own_cgroup(state: State) -> str:

@@ -30,6 +30,20 @@ def send_master(path: str, master: int) -> None:
         raise MinirunError("cannot hand over the terminal", reason=f"{path}: {error.strerror}") from error
 
 
+def keep_master(master: int) -> None:
+    """The foreground, before anything is written: no carriage returns for a file or a pipe, as with runc.
+
+    A terminal of the user's is in raw mode, and gets them from the container's.
+    """
+    if posix.isatty(1):
+        return
+    import termios
+
+    mode: list[Any] = list(termios.tcgetattr(master))
+    mode[1] &= ~termios.ONLCR
+    termios.tcsetattr(master, termios.TCSANOW, mode)
+
+
 def to_user(data: bytes) -> None:
     """All of it to standard output, which a caller may have made non-blocking: what finds no room waits for it."""
     while data:

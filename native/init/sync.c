@@ -161,9 +161,21 @@ static int open_gate(struct ctx *c)
  * READY, then one of: START from the host (run: the same process creates and starts), DETACH (create: wait at
  * the gate for another one), end of file (the host was killed before it could write the state: go as well).
  */
+/* What waits holds no place of the file system: all of it has been done, and /proc/PID/fd shows nothing to ask about. */
+static void let_go(struct ctx *c)
+{
+    int *held[] = {&c->root_fd, &c->dev_fd, &c->proc_fd, &c->mask_fd};
+    for (unsigned i = 0; i < sizeof held / sizeof *held; i++) {
+        if (*held[i] >= 0)
+            sys_close(*held[i]);
+        *held[i] = -1;
+    }
+}
+
 int op_wait(struct ctx *c, const struct op *op)
 {
     (void)op;
+    let_go(c);
     if (sync_simple(c, MSG_READY, 0) < 0)
         sys_exit(1);
     uint32_t order = receive_order(c, c->sync_fd);

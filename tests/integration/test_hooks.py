@@ -206,3 +206,13 @@ def test_where_a_hook_runs(minirun: Runtime, bundle: Bundle) -> None:
         assert minirun.run(bundle.args("/probe", "pid")).returncode == 0, kind
         expected = {"createContainer": str(bundle.rootfs), "startContainer": "/tmp"}.get(kind, str(bundle.path))
         assert (bundle.rootfs / "where").read_text().strip() == expected, kind
+
+
+def test_a_hook_inside_has_the_programs_environment(minirun: Runtime, bundle: Bundle) -> None:
+    """Unless it has its own, be it empty; as with runc."""
+    bundle.config["root"]["readonly"] = False
+    bundle.config["process"]["env"] = ["PATH=/bin", "ONE=two"]
+    for more, expected in (({}, "two\n"), ({"env": []}, "\n"), ({"env": ["ONE=three"]}, "three\n")):
+        bundle.config["hooks"] = script("startContainer", "echo $ONE > /one", **more)
+        assert minirun.run(bundle.args("/probe", "pid")).returncode == 0
+        assert (bundle.rootfs / "one").read_text() == expected

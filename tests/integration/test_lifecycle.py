@@ -204,3 +204,14 @@ def test_without_a_pid_namespace_everything_ends_all_the_same(
     done = minirun.run(bundle.args("/bin/sh", "-c", script))
     assert done.returncode == 0, done.stderr
     assert not os.path.exists(f"/proc/{done.stdout.strip()}/exe")
+
+
+def test_kill_without_a_pid_namespace_ends_everything(minirun: Runtime, bundle: Bundle) -> None:
+    """As with runc: no kernel ends the others when init goes; and what is left of them can be killed still."""
+    bundle.config["linux"]["namespaces"] = [n for n in bundle.config["linux"]["namespaces"] if n["type"] != "pid"]
+    name = minirun.start(bundle.args("/bin/sh", "-c", "/bin/sleep 100 & /bin/sleep 100 & wait"))
+    wait_for(lambda: len(minirun("ps", "-f", "json", name).stdout.split(",")) == 3)
+    assert minirun("kill", name, "KILL").returncode == 0
+    wait_for(lambda: minirun("ps", "-f", "json", name).stdout.strip() in ("[]", "null"))
+    wait_for(lambda: minirun.state(name)["status"] == "stopped")
+    assert minirun("kill", name, "KILL").returncode == 0

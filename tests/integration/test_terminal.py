@@ -226,3 +226,14 @@ def test_output_that_does_not_block(minirun: Runtime, shell: Bundle) -> None:
             lines = pipe.read().split()
         assert process.wait(10) == 0
     assert lines == [b"%d" % number for number in range(1, 60001)]
+
+
+def test_no_carriage_returns_for_a_pipe(minirun: Runtime, bundle: Bundle) -> None:
+    """What is captured has the program's own line ends, as with runc; from the first line on."""
+    bundle.config["process"]["terminal"] = True
+    words = ["run", "-b", str(bundle.args("/bin/echo", "a\nb").write()), minirun.name()]
+    done = subprocess.run(
+        [str(minirun.program), "--root", str(minirun.root), *words],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == b"a\nb\n"
