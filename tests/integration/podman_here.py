@@ -22,12 +22,7 @@ runtime_supports_nocgroup = ["minirun"]
 [engine.runtimes]
 minirun = ["{MINIRUN}"]
 """
-# For --userns auto; over a layer, because a file that somebody renames another over loses what is bound on it.
-OWN_IDS = """
-mkdir -p /run/etc/upper /run/etc/work
-mount -t overlay -o lowerdir=/etc,upperdir=/run/etc/upper,workdir=/run/etc/work overlay /etc
-echo containers:100000:65536 | tee /etc/subuid > /etc/subgid
-"""
+OWN_IDS = "echo containers:100000:65536 | tee /etc/subuid > /etc/subgid"  # for --userns auto
 # podman's own cgroups, made once and kept: it does the same with any runtime.
 KEPT = ("/libpod_parent", "/podman_probe", "/libpod_parent/conmon")
 

@@ -1,9 +1,9 @@
 """A stage for the programs that call a runtime: containerd, podman, docker, buildah.
 
-Namespaces of its own (mount, network, pid, ipc, uts, cgroup) with a pure cgroup v2 on /sys/fs/cgroup and an empty
-/run: such a caller finds what it expects on a host, bridges and firewall rules stay inside, and when the first
-process ends, as it does with the test run, the kernel takes all of it.  What is left *before* that, ``left`` tells: a
-runtime must not need it.
+Namespaces of its own (mount, network, pid, ipc, uts, cgroup) with a pure cgroup v2 on /sys/fs/cgroup, an empty /run, and
+layers over /etc, /opt and /var/lib: such a caller finds what it expects on a host, and what it writes, its bridges and
+its firewall rules stay inside.  When the first process ends, as it does with the test run, the kernel takes all of it.
+What is left *before* that, ``left`` tells: a runtime must not need it.
 """
 
 from __future__ import annotations
@@ -38,8 +38,12 @@ mount -t cgroup2 none /sys/fs/cgroup
 mkdir /sys/fs/cgroup/first
 echo 0 > /sys/fs/cgroup/first/cgroup.procs
 mount -t tmpfs -o mode=755 tmpfs /run
-mkdir -p /run/lock /run/user /var/lib/cni
-mount -t tmpfs tmpfs /var/lib/cni
+mkdir /run/lock /run/user /run/layer
+for folder in /etc /opt /var/lib; do
+	layer=/run/layer/${folder##*/}
+	mkdir $layer $layer/upper $layer/work
+	mount -t overlay -o lowerdir=$folder,upperdir=$layer/upper,workdir=$layer/work overlay $folder
+done
 ip link set lo up
 exec /usr/bin/python3 -ISc "$0"' "$2"
 """
