@@ -1,7 +1,7 @@
 """A stage for the programs that call a runtime: containerd, podman, docker, buildah.
 
-Namespaces of its own (mount, network, pid, ipc, uts, cgroup) with a pure cgroup v2 on /sys/fs/cgroup, an empty /run, and
-layers over /etc, /opt and /var/lib: such a caller finds what it expects on a host, and what it writes, its bridges and
+Namespaces of its own (mount, network, pid, ipc, uts, cgroup) with a pure cgroup v2 on /sys/fs/cgroup, an empty /run,
+and layers over /etc, /opt and /var/lib: such a caller finds what it expects on a host; what it writes, its bridges and
 its firewall rules stay inside.  When the first process ends, as it does with the test run, the kernel takes all of it.
 What is left *before* that, ``left`` tells: a runtime must not need it.
 """
