@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "bench"))
+
+import peers  # noqa: E402 (the path is set above)
+
 TARGET = ROOT / "docs" / "members.md"
 LEFT = ROOT / ".cache" / "lab" / "artefacts"  # what the lab had in /run/lab/artefacts
 PYTEST = ".venv/bin/python -m pytest -q -p no:cacheprovider tests/members -m 'lab or not lab'"
@@ -92,9 +96,18 @@ def page(found: dict[str, list[dict[str, Any]]], versions: str, kernel: str) -> 
     return text + "".join(f"{number}. {note}\n" for number, note in enumerate(notes, 1))
 
 
+def peer(name: str) -> Path:
+    """The newest that the distribution has, for its members' sake; or else the installed one."""
+    try:
+        return peers.newest(name)
+    except peers.Unavailable as problem:
+        print(f"members: {name}: {problem}", file=sys.stderr)
+        return Path(shutil.which(name) or name)
+
+
 def main(arguments: list[str]) -> int:
     given = dict(zip(("runc", "crun"), arguments, strict=False))
-    programs = {name: str(given.get(name) or shutil.which(name) or name) for name in ("runc", "crun")}
+    programs = {name: given.get(name) or str(peer(name)) for name in ("runc", "crun")}
     programs["minirun"] = str(ROOT / ".venv" / "bin" / "minirun")
     versions = ", ".join(version(program) for program in programs.values())
     found, kernel = results(programs)

@@ -85,6 +85,13 @@ def test_personality(world: World) -> None:
     assert world.ask("personality") == ["00000008"]
 
 
+@members("/linux/personality/flags")
+def test_personality_flags(world: World) -> None:
+    """The specification has none yet: whatever is asked for cannot be had."""
+    world.linux["personality"] = {"domain": "LINUX32", "flags": ["ADDR_NO_RANDOMIZE"]}
+    world.refused("/linux/personality/flags")
+
+
 @members("/linux/memoryPolicy/mode", "/linux/memoryPolicy/nodes", "/linux/memoryPolicy/flags")
 def test_memory_policy(world: World) -> None:
     """/proc/self/numa_maps shows each mapping's policy, here the task's."""
