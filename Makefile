@@ -87,7 +87,7 @@ conformance: test-setup ## the suites of runc and crun against all three; writes
 	@$(SUDO) $(BIN)/python -m tests.conformance.run --write docs/conformance.md $(ARGS)
 
 members: test-setup lab-setup ## every member of config.json under runc, crun and minirun, in the lab; writes docs/members.md
-	@$(SUDO) $(BIN)/python tests/members/table.py $(ARGS)
+	@$(SUDO) $(BIN)/python -m tests.members.table $(ARGS)
 
 fuzz: test-setup ## libFuzzer on the plan decoder, one minute
 	@mkdir -p .cache/fuzz && $(BIN)/python native/build.py fuzz .cache/fuzz

@@ -1,6 +1,6 @@
 """Write docs/members.md: every member of config.json, its test, and what runc, crun and minirun make of it.
 
-    .venv/bin/python tests/members/table.py [RUNC [CRUN]]
+    .venv/bin/python -m tests.members.table [RUNC [CRUN]]
 
 Runs tests/members once for each runtime, all in one boot of the lab VM: its cgroup v2 has every controller.
 """
@@ -16,11 +16,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.bench import peers
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "bench"))
-
-import peers  # noqa: E402 (the path is set above)
-
 TARGET = ROOT / "docs" / "members.md"
 LEFT = ROOT / ".cache" / "lab" / "artefacts"  # what the lab had in /run/lab/artefacts
 PYTEST = ".venv/bin/python -m pytest -q -p no:cacheprovider tests/members -m 'lab or not lab'"
