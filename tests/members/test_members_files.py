@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -78,15 +80,15 @@ def test_propagation_of_a_mount(world: World) -> None:
 @members("/mounts/uidMappings", "/mounts/gidMappings")
 def test_id_mapped_mount(world: World) -> None:
     """Files of uid 1000 outside are of uid 0 inside, by the mount alone."""
-    data = world.place / "data"
-    data.mkdir()
+    data = Path(tempfile.mkdtemp(dir=os.environ.get("MINIRUN_LAB_DISK") or world.place))  # the lab's root is an overlay
     (data / "file").write_text("x")
     for path in (data, data / "file"):
         os.chown(path, 1000, 1001)
     to_root: Json = {"uidMappings": [{"containerID": 1000, "hostID": 0, "size": 1}],
                "gidMappings": [{"containerID": 1001, "hostID": 0, "size": 1}]}  # fmt: skip
-    world.mount("/data", "data", "bind", "idmap", **to_root)
+    world.mount("/data", data, "bind", "idmap", **to_root)
     assert world.ask("stat /data/file")[0].split()[2:4] == ["0", "0"]
+    shutil.rmtree(data)
 
 
 @members("/linux/devices/type", "/linux/devices/path", "/linux/devices/major", "/linux/devices/minor",
