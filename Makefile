@@ -16,7 +16,7 @@ TEST_DEBS := apparmor checkpolicy iproute2 runc uidmap golang-github-containers-
 CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
 LAB := $(BIN)/python rootfs/lab/lab.py
 
-.PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin lint format bench conformance install uninstall clean deb-setup fuzz
+.PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin lint format bench conformance members install uninstall clean deb-setup fuzz
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ bench: test-setup ## side by side with runc and crun; writes docs/performance.md
 conformance: test-setup ## the suites of runc and crun against all three; writes docs/conformance.md
 	@$(call need_root,the suites,run it as root)
 	@$(SUDO) $(BIN)/python -m tests.conformance.run --write docs/conformance.md $(ARGS)
+
+members: test-setup lab-setup ## every member of config.json under runc, crun and minirun, in the lab; writes docs/members.md
+	@$(SUDO) $(BIN)/python -m tests.members.table $(ARGS)
 
 fuzz: test-setup ## libFuzzer on the plan decoder, one minute
 	@mkdir -p .cache/fuzz && $(BIN)/python native/build.py fuzz .cache/fuzz

@@ -53,30 +53,46 @@ def cruns(offline: bool, note: Callable[[str], None]) -> Iterator[Path]:
 
 
 def fetch_crun(suite: str) -> Path:
+    return fetch_runtime("crun", suite, CACHE / suite)
+
+
+def newest(name: str) -> Path:
+    """That runtime as the last of ``NEWER_SUITES`` has it, fetched if it is not here yet."""
+    corner = CACHE / (NEWER_SUITES[-1] if name == "crun" else f"{NEWER_SUITES[-1]}-{name}")
+    ready = [path for path in binaries(corner / "root", name) if path.exists()]
+    return ready[0] if ready else fetch_runtime(name, NEWER_SUITES[-1], corner)
+
+
+def binaries(root: Path, name: str) -> list[Path]:
+    return [root / "usr" / folder / name for folder in ("bin", "sbin")]
+
+
+def fetch_runtime(name: str, suite: str, corner: Path) -> Path:
     """Download, unpack, patch; ``root`` appears only when all of it is done."""
-    corner = CACHE / suite
     unpacked = corner / "root.part"
     shutil.rmtree(unpacked, ignore_errors=True)
     try:
-        fetch(corner, suite, ["install", "--yes", "--download-only", "crun"])
+        fetch(corner, suite, ["install", "--yes", "--download-only", name])
         for package in sorted((corner / "cache" / "archives").glob("*.deb")):
             command(["dpkg", "-x", str(package), str(unpacked)])
-        settle(patchelf(), unpacked, corner / "root")
+        found = [path for path in binaries(unpacked, name) if path.exists()]
+        if not found:
+            raise Unavailable(f"the package {name} of {suite} has no program of that name")
+        settle(patchelf(), unpacked, corner / "root", found[0])
         unpacked.rename(corner / "root")
     finally:
         drop_downloads(corner)
-    return corner / "root" / "usr" / "bin" / "crun"
+    return corner / "root" / found[0].relative_to(unpacked)
 
 
-def settle(patchelf_binary: str, unpacked: Path, final: Path) -> None:
-    """Write into crun where its loader and libraries will be: DT_RPATH, as libraries of libraries need it too."""
-    binary = unpacked / "usr" / "bin" / "crun"
+def settle(patchelf_binary: str, unpacked: Path, final: Path, binary: Path) -> None:
+    """Write into it where its loader and libraries will be: DT_RPATH, as libraries of libraries need it too."""
     asked = command([patchelf_binary, "--print-interpreter", str(binary)]).strip()
     # Merged-/usr packages hold /lib64/ld-linux… as /usr/lib64/ld-linux….
     loaders = [place for place in (asked, f"/usr{asked}") if (unpacked / place.lstrip("/")).exists()]
     libraries = {file.parent for file in unpacked.rglob("*.so.*")}
     if not loaders or not libraries:
-        raise Unavailable(f"the packages of crun bring no loader {asked}")
+        raise Unavailable(f"the packages of {binary.name} bring no loader {asked}")
     path = ":".join(str(final / folder.relative_to(unpacked)) for folder in sorted(libraries))
     loader = str(final / loaders[0].lstrip("/"))
     command([patchelf_binary, "--set-interpreter", loader, "--force-rpath", "--set-rpath", path, str(binary)])
