@@ -143,7 +143,7 @@ def create(store: Store, request: Request) -> Created:
         if not request.same_process:
             init.send(DETACH)  # init waits at the gate from now on; should it be gone, that is create's failure too
     except BaseException:
-        unwind(site)
+        give_up(request, site)
         hooks.poststop(spec, state, request.warn)
         entry.remove()
         raise
@@ -162,6 +162,15 @@ def mount_below(spec: Spec, rootfs: str) -> int:
     from minirun.runtime import in_place
 
     return in_place.look(spec, rootfs)
+
+
+def give_up(request: Request, site: Site) -> None:
+    """Undo all; what hooks have written to a terminal of our own is not lost with it."""
+    unwind(site)
+    if request.foreground and not request.console_socket:
+        from minirun.runtime.terminal import last_words
+
+        last_words(site.init)
 
 
 def cgroup_made(path: str, facts: Facts) -> str:

@@ -18,7 +18,7 @@ def run(store: Store, request: Request, *, detach: bool, keep: bool) -> tuple[Cr
     request.meanwhile = the_rest
     created = create(store, request)
     created.site.undo.clear()  # with it go the descriptors that undoing would have needed
-    from minirun.runtime import lifecycle, start
+    from minirun.runtime import start
 
     try:
         signals = -1 if detach else foreground.watch_signals()  # what came until now was ours; what comes is passed on
@@ -26,7 +26,11 @@ def run(store: Store, request: Request, *, detach: bool, keep: bool) -> tuple[Cr
         start.destroy_failed(created.entry, request.warn)
         raise
     proxy = start.listen_for_ready(created.entry, request.env)
-    start.start_here(created)
+    try:
+        start.start_here(created)
+    except BaseException:
+        show_last_words(created, detach)
+        raise
     if detach:
         created.entry.close()
         start.wait_until_ready(proxy, created.state)
@@ -35,14 +39,29 @@ def run(store: Store, request: Request, *, detach: bool, keep: bool) -> tuple[Cr
     assert init is not None
     release(created)
     code = foreground.wait(init, signals, request.container_id, proxy)
+    return created, ended(created, code, request, keep)
+
+
+def ended(created: Created, code: int, request: Request, keep: bool) -> int:
+    """The container is stopped: deleted, unless --keep."""
+    from minirun.runtime import lifecycle
+
     entry = created.entry
     if not entry.lock():
-        return created, code  # somebody deleted it while we waited
+        return code  # somebody deleted it while we waited
     if keep:
         entry.close()
     else:
         lifecycle.destroy(entry, created.state, request.warn)
-    return created, code
+    return code
+
+
+def show_last_words(created: Created, detach: bool) -> None:
+    """A startContainer hook's reason, say, in a terminal that nobody else reads."""
+    if not detach and not created.request.console_socket:
+        from minirun.runtime.terminal import last_words
+
+        last_words(created.site.init)
 
 
 def release(created: Created) -> None:

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from minirun.engine.init import Init
+
 WINSIZE = Struct("<4H")
 CHUNK = 65536
 
@@ -42,6 +44,18 @@ def keep_master(master: int) -> None:
     mode: list[Any] = list(termios.tcgetattr(master))
     mode[1] &= ~termios.ONLCR
     termios.tcsetattr(master, termios.TCSANOW, mode)
+
+
+def last_words(init: Init | None) -> None:
+    """What the terminal of a container that came to nothing has: a hook's reason, say."""
+    if init is None or init.terminal < 0:
+        return
+    posix.set_blocking(init.terminal, False)
+    try:
+        while data := posix.read(init.terminal, CHUNK):
+            to_user(data)
+    except OSError:  # all is read (EAGAIN), or the other side is closed (EIO)
+        return
 
 
 def to_user(data: bytes) -> None:

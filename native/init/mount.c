@@ -234,7 +234,12 @@ int op_mount(struct ctx *c, const struct op *op)
     bool plain = !text_equal(S(op, MOUNT_FSTYPE), "proc") && !text_equal(S(op, MOUNT_FSTYPE), "sysfs") &&
                  !(N(op, MOUNT_FLAGS) & MOUNT_IS_DEV);
     /* /proc, /sys and /dev decide what is trusted later: a link there is an attack (CVE-2019-19921, CVE-2023-28642). */
-    int target = path_make_directory(c, target_path, plain ? 0 : RESOLVE_NO_SYMLINKS);
+    uint64_t resolve = plain ? 0 : RESOLVE_NO_SYMLINKS;
+    int target = path_open(c, target_path, O_DIRECTORY, resolve);
+    bool made =
+        target < 0 && last_failure.err == ENOENT; /* by us: then its mode says nothing about a tmpfs on it */
+    if (made)
+        target = path_make_directory(c, target_path, resolve);
     if (target < 0)
         return -1;
     bool mapped = N(op, MOUNT_FLAGS) & MOUNT_MAPPED;
@@ -247,7 +252,7 @@ int op_mount(struct ctx *c, const struct op *op)
     int mount = mapped ? take_passed(c) : new_mount(c, op);
     if (mount < 0)
         return -1;
-    if ((N(op, MOUNT_FLAGS) & MOUNT_MODE_OF_TARGET) && take_mode_of(mount, target) < 0)
+    if ((N(op, MOUNT_FLAGS) & MOUNT_MODE_OF_TARGET) && !made && take_mode_of(mount, target) < 0)
         return -1;
     if ((N(op, MOUNT_FLAGS) & MOUNT_COPY_UP) && copy_up(c, target, mount) < 0)
         return -1;

@@ -216,3 +216,12 @@ def test_a_hook_inside_has_the_programs_environment(minirun: Runtime, bundle: Bu
         bundle.config["hooks"] = script("startContainer", "echo $ONE > /one", **more)
         assert minirun.run(bundle.args("/probe", "pid")).returncode == 0
         assert (bundle.rootfs / "one").read_text() == expected
+
+
+@pytest.mark.parametrize("kind", INSIDE)
+def test_a_failed_hooks_words_come_out_of_the_terminal(minirun: Runtime, bundle: Bundle, kind: str) -> None:
+    """Inside, a hook writes where the program would; with a terminal that is ours, we must show it."""
+    bundle.config["process"]["terminal"] = True
+    bundle.config["hooks"] = script(kind, "echo 'no such luck' >&2; exit 3", env=["PATH=/bin"])
+    done = minirun.run(bundle.args("/probe", "pid"))
+    assert done.returncode == 125 and "no such luck" in done.stdout, done

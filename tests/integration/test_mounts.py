@@ -51,6 +51,16 @@ def test_data_reaches_the_file_system(minirun: Runtime, bundle: Bundle) -> None:
     assert seen[1].startswith("dir 1750 7 8")
 
 
+def test_the_mode_of_a_tmpfs_without_one(minirun: Runtime, bundle: Bundle) -> None:
+    """That of the directory below it; where there was none, tmpfs(5)'s own, as with runc."""
+    (bundle.rootfs / "var").mkdir()
+    (bundle.rootfs / "var").chmod(0o710)
+    add(bundle, "/var")
+    add(bundle, "/srv/www")
+    seen = ask(minirun, bundle, "stat /var", "stat /srv", "stat /srv/www")
+    assert [int(line.split()[1], 8) for line in seen] == [0o710, 0o755, 0o1777]
+
+
 def test_wrong_data_is_said_in_the_kernels_words(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
     add(bundle, "/tmp", "tmpfs", "tmpfs", "size=lots")
     done = minirun.run(bundle)
