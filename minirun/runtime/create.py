@@ -231,9 +231,14 @@ def terminal_taker(request: Request) -> Callable[[int], None] | None:
         from minirun.runtime.terminal import send_master
 
         return lambda master: send_master(request.console_socket, master)
+    return keep_terminal
+
+
+def keep_terminal(master: int) -> None:
+    """The foreground, which uses ``init.terminal``."""
     from minirun.runtime.terminal import keep_master
 
-    return keep_master  # the foreground uses init.terminal
+    keep_master(master)
 
 
 def sockets(entry: Entry, request: Request, site: Site) -> None:
