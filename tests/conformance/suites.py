@@ -112,7 +112,8 @@ class RuncSuite:
         """The suite's own script downloads two images; ours names those that were made here.  hooks.bats has Debian."""
         lines = ["#!/bin/sh", f"echo BUSYBOX_IMAGE={fetch.busybox_image(suite)}"]
         try:
-            lines += [f"echo DEBIAN_IMAGE={fetch.debian_image(suite)}"] if debian else []
+            if debian or (fetch.CACHE / suite / "images" / "debian.tar").exists():
+                lines.append(f"echo DEBIAN_IMAGE={fetch.debian_image(suite)}")
         except Unavailable as problem:
             self.notes.append(f"hooks.bats ({problem})")
         script = self.folder() / "get-images.sh"
