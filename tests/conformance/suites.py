@@ -82,6 +82,22 @@ class CrunSuite:
             return tap.parse(world.run([PYTHON, str(script)], folder, env, self.seconds))
 
 
+# What runc's helpers.bash lacks: the terminal's receiver is started in the background, and on a busy machine a runtime
+# may be there before it.
+PATIENCE = """
+# minirun: wait until recvtty listens
+eval "$(declare -f setup_recvtty | sed '1s/setup_recvtty/start_recvtty/')"
+function setup_recvtty() {
+	start_recvtty || return
+	local i
+	for ((i = 0; i < 200; i++)); do
+		[ -S "$CONSOLE_SOCKET" ] && return 0
+		sleep 0.05
+	done
+}
+"""
+
+
 class RuncSuite:
     """runc's bats: shell functions, jq, containers made of a busybox image."""
 
@@ -106,6 +122,9 @@ class RuncSuite:
             place = self.source / "contrib" / "cmd" / name / name
             if not place.exists():
                 shutil.copy2(built / name, place)
+        helpers = self.folder() / "helpers.bash"
+        if not helpers.read_text().endswith(PATIENCE):
+            helpers.write_text(helpers.read_text() + PATIENCE)
         self.images(suite, debian)
 
     def images(self, suite: str, debian: bool) -> None:

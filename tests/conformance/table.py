@@ -18,7 +18,8 @@ HEAD = """# Conformance: the peers' suites
 What the distribution's source packages of crun and runc carry as tests, run against all three on one machine, in one
 run: `make conformance`. Each file runs as root on a terminal, in namespaces of its own, where `/sys/fs/cgroup` is
 pure cgroup v2 with the controllers {controllers}. A part of it is in `make test`
-(`tests/conformance/test_suites.py`).
+(`tests/conformance/test_suites.py`). The suites are as they are, but for runc's images, which are made here, and its
+recvtty, which is waited for.
 
 A test that minirun does not pass has its reason in the last column, of three kinds: *host*, nobody passes, for this
 machine lacks what the test needs or the test is outdated; *words*, the test reads another runtime's own texts, exit
