@@ -165,7 +165,7 @@ def test_update_by_flags(minirun: Runtime, bundle: Bundle) -> None:
     name, directory = started(minirun, bundle)
     flags = {
         "--pids-limit=7": {"pids.max": "7"}, "--memory=67108864": {"memory.max": "67108864"},
-        "--cpu-share=1024": {"cpu.weight": "100"}, "--cpuset-cpus=0": {"cpuset.cpus": "0"},
+        "--cpu-share=2": {"cpu.weight": "1"}, "--cpuset-cpus=0": {"cpuset.cpus": "0"},
         "--blkio-weight=50": {"io.bfq.weight": "default 50", "io.weight": "default 405"},  # the first that is there
     }  # fmt: skip
     for flag, files in flags.items():
