@@ -11,6 +11,7 @@ import pty
 import select
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -77,7 +78,16 @@ def scratch() -> Iterator[Path]:
     try:
         yield path
     finally:
+        free_loops(path)
         shutil.rmtree(path, ignore_errors=True)
+
+
+def free_loops(below: Path) -> None:
+    """runc's suite leaves loop devices attached to images of its bundles (losetup(8))."""
+    for file in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with suppressed():
+            if file.read_text().startswith(f"{below}/"):
+                subprocess.run(["losetup", "--detach", f"/dev/{file.parts[3]}"], check=False)
 
 
 def run(argv: list[str], cwd: Path, env: dict[str, str], seconds: float) -> str:
