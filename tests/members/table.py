@@ -29,7 +29,8 @@ HEAD = """# Members of config.json
 
 Each member of the specification's Linux part, the test in `tests/members` that shows what it does, seen from inside by
 a probe, and what came of it under three runtimes: {versions}.
-All ran on the same bundles, in one boot of the lab VM (kernel {kernel}, cgroup v2 with all controllers). `make members` writes this page.
+All ran on the same bundles, in one boot of the lab VM (kernel {kernel}, cgroup v2 with all controllers). `make members`
+writes this page.
 
 **yes**: the test passed. **no**: it failed; a note says how. Older runtimes ignore members that came later: the
 specification lets them, and then nobody is told. "Refused" tests pass where the runtime says that it cannot.
