@@ -164,7 +164,6 @@ def cgroup(asked: Asked, target: str, options: MountOptions, pointer: str, probl
     directory is bound there.
     """
     if "cgroup" in namespace_types(asked.spec):
-        options.data = []
         return filesystem("cgroup2", "cgroup", target, options, pointer)
     if not asked.facts.cgroup_root:
         problems.add(pointer, "this host has no cgroup2 mount to show")

@@ -195,7 +195,7 @@ def paths(spec: Any, problems: Problems) -> None:
 def sysctls(spec: Any, problems: Problems) -> None:
     """Only what belongs to a namespace of the container's own may be set: the rest is the host's."""
     types = namespace_types(spec)
-    for name in spec.get("linux", {}).get("sysctl", {}):
+    for name, value in spec.get("linux", {}).get("sysctl", {}).items():
         at = f"/linux/sysctl/{name.replace('~', '~0').replace('/', '~1')}"
         dotted = name.replace("/", ".")
         if ".." in dotted or dotted.startswith(".") or not dotted.isprintable() or " " in dotted:
@@ -207,7 +207,11 @@ def sysctls(spec: Any, problems: Problems) -> None:
             if "ipc" not in types:
                 problems.add(at, "needs an ipc namespace in /linux/namespaces")
         elif dotted in ("kernel.hostname", "kernel.domainname"):
-            problems.add(at, f"set /{dotted[7:]} instead")
+            member = dotted[7:]
+            if "uts" not in types:
+                problems.add(at, "needs a uts namespace in /linux/namespaces")
+            elif spec.get(member, value) != value:
+                problems.add(at, f"{value!r} is not what /{member} says")
         elif not dotted.startswith("user.") or "user" not in types:
             problems.add(at, f"{name} is not in a namespace: it would be the host's")
 

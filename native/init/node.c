@@ -84,6 +84,10 @@ static int bind_host_node(struct ctx *c, const struct op *op, int parent, const 
     if (node_matches(tree, "", op, *S(op, NODE_TYPE) == 'b' ? 0060000 : 0020000) <
         0) /* another device than asked */
         return last_failure.err == EEXIST ? fail(ENXIO, "open_tree") : -1;
+    /* A device is neither executed nor has it a user's rights to give: crun binds it so, too. */
+    struct mount_attr only_a_device = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC};
+    if (sys_mount_setattr(tree, 0, &only_a_device) < 0)
+        return -1;
     if (sys_mknodat(parent, name, 0100000 | 0644, 0) < 0 && last_failure.err != EEXIST)
         return -1;
     int target = sys_openat2(parent, name, O_PATH | O_NOFOLLOW, 0, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);

@@ -139,6 +139,8 @@ def test_pid_file_follows_no_link(minirun: Runtime, bundle: Bundle) -> None:
 
 
 def test_hooks_run_in_the_bundle(minirun: Runtime, bundle: Bundle) -> None:
+    """But for createContainer: it runs in the rootfs, as under runc."""
+
     def hook(name: str) -> list[dict[str, object]]:
         return [{"path": "/bin/sh", "args": ["sh", "-c", f"pwd > {bundle.path}/{name}"]}]
 
@@ -146,7 +148,8 @@ def test_hooks_run_in_the_bundle(minirun: Runtime, bundle: Bundle) -> None:
     bundle.config["hooks"] = {name: hook(name) for name in names}
     done = minirun.run(bundle.args("/probe", "pid"), cwd="/")
     assert done.returncode == 0, done.stderr
-    assert {name: (bundle.path / name).read_text().strip() for name in names} == dict.fromkeys(names, str(bundle.path))
+    seen = {name: (bundle.path / name).read_text().strip() for name in names}
+    assert seen == {**dict.fromkeys(names, str(bundle.path)), "createContainer": str(bundle.rootfs)}
 
 
 def test_process_document_without_capabilities_has_the_containers(minirun: Runtime, bundle: Bundle) -> None:

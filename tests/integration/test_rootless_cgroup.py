@@ -92,7 +92,7 @@ def test_a_path_and_a_limit_in_what_was_given(
     path = f"/{(delegated / 'web').relative_to(ROOT)}"
     if controller not in (ROOT / "cgroup.controllers").read_text().split():
         pytest.skip(f"no {controller} controller to hand down")
-    tree.enable(str(ROOT), controller)
+    tree.enable(str(ROOT), [controller])
     somebody.bundle.config["linux"].update(cgroupsPath=path, resources=resources)
     somebody.bundle.args("/probe", "pause")
     name = somebody.name()

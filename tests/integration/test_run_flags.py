@@ -151,7 +151,7 @@ def test_log_as_json(minirun: Runtime, bundle: Bundle) -> None:
     done = minirun("--log", log, "--log-format", "json", "run", "-b", bundle.write(), minirun.name())
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["level"] for line in lines] == ["warning", "error"]
-    assert "/no/such" in lines[-1]["msg"] and "No such file" in lines[-1]["msg"] and lines[-1]["time"]
+    assert "/no/such" in lines[-1]["msg"] and "no such file" in lines[-1]["msg"] and lines[-1]["time"]
     assert "/no/such" in done.stderr, "a person sees it as well"
     plain = minirun("--log-format=json", "state", "nobody")
     assert json.loads(plain.stderr)["msg"] == "container nobody does not exist"
