@@ -104,7 +104,7 @@ class Plan(Record):
 def plan(asked: Asked) -> Plan:
     """spec + facts -> the ordered list.  Raises MinirunError for what this host cannot do."""
     problems = Problems()
-    spec = asked.spec
+    spec = asked.spec = userns.with_mappings(asked.spec, asked.facts, problems)
     program = spec["process"]
     asked.cgroup = cgroup.path_of(asked, problems)
     asked.rlimits = process.rlimits(program)

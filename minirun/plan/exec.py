@@ -50,6 +50,7 @@ def plan(asked: ExecAsked) -> Plan:
     the fork comes when all rights are given up, and who traces it then, with CAP_SYS_PTRACE say, gains nothing.
     """
     problems = Problems()
+    asked.spec = userns.with_mappings(asked.spec, asked.facts, Problems())
     program = asked.process
     names = [name for name in CLONE if name in namespace_types(asked.spec)]
     first, settled = affinity(program, asked.facts)

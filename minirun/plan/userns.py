@@ -17,9 +17,30 @@ if TYPE_CHECKING:
     from minirun.spec.types import IdMapping, Mount, Process, Spec
 
 MEMBERS = {"uid": "uidMappings", "gid": "gidMappings"}
+EVERY_ID = 0xFFFFFFFF  # all but the last, which stands for none
 KEEP_GROUPS = "run.oci.keep_original_groups"  # crun's annotation, for podman run --group-add keep-groups
 WITH_IDS = ("tmpfs", "devpts", "proc")  # file systems of a user namespace whose uid= and gid= are ids inside
 PACKAGE = "install newuidmap and newgidmap: package uidmap (Debian), shadow-utils (Fedora), shadow (Arch, Alpine)"
+
+
+def with_mappings(spec: Spec, facts: Facts, problems: Problems) -> Spec:
+    """A new namespace whose rows are left out (config-linux.md: both are optional) has those that crun gives it.
+
+    An ordinary user is its root, alone; for root everybody is who he is outside: capabilities are confined, ids are not.
+    """
+    linux = spec["linux"]
+    if namespace_types(spec).get("user") != "" or linux.get("uidMappings") or linux.get("gidMappings"):
+        return spec
+    rows: dict[str, list[IdMapping]] = {}
+    for kind, own in (("uid", facts.uid_map), ("gid", facts.gid_map)):
+        caller = facts.euid if kind == "uid" else facts.egid
+        ids = [(inside, size) for inside, _, size in own] or [(0, EVERY_ID)]
+        rows[kind] = [{"containerID": first, "hostID": first, "size": size} for first, size in ids]
+        if facts.euid != 0:
+            rows[kind] = [{"containerID": 0, "hostID": caller, "size": 1}]
+    if facts.euid == 0:
+        problems.warnings.append("/linux/uidMappings: none are given, so root of the user namespace is the host's root")
+    return {**spec, "linux": {**linux, "uidMappings": rows["uid"], "gidMappings": rows["gid"]}}
 
 
 def written(spec: Spec, kind: str) -> list[IdMapping]:

@@ -121,15 +121,16 @@ def namespaces(spec: Any, problems: Problems) -> None:
 
 
 def mappings(spec: Any, problems: Problems) -> None:
-    """Mappings without a user namespace, or a new one without mappings (user_namespaces(7))."""
+    """Mappings without a user namespace, or only one of the two (user_namespaces(7)); none: plan/userns.py has some."""
     linux = spec.get("linux", {})
     types = namespace_types(spec)
+    one_of_two = bool(linux.get("uidMappings")) != bool(linux.get("gidMappings"))
     for member in ("uidMappings", "gidMappings"):
         rows = linux.get(member, ())
         if rows and "user" not in types:
             problems.add(f"/linux/{member}", 'needs {"type": "user"} in /linux/namespaces')
-        if not rows and types.get("user") == "":
-            problems.add(f"/linux/{member}", "is missing: a new user namespace needs it")
+        if not rows and one_of_two and types.get("user") == "":
+            problems.add(f"/linux/{member}", "is missing: a new user namespace needs both or none")
         if len(rows) > 340:
             problems.add(f"/linux/{member}", "must have at most 340 rows")
             continue

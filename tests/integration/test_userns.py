@@ -174,3 +174,13 @@ def test_a_joined_namespace_that_denies_groups(minirun: Runtime, mapped: Bundle)
             minirun("delete", "--force", name)
         finally:
             other.kill()
+
+
+def test_without_mappings(minirun: Runtime, open_bundle: Bundle, clean_host: None) -> None:
+    """Both are optional: root of the namespace is then the host's, in ids alone, and that is said."""
+    open_bundle.config["linux"]["namespaces"].append({"type": "user"})
+    done = minirun.run(open_bundle.args("/probe", "cat", "/proc/self/uid_map", "--", "id", "--", "sethostname", "x"))
+    assert done.stdout.split()[:3] == ["0", "0", "4294967295"] and "uid=0 gid=0" in done.stdout
+    assert "/linux/uidMappings: none are given" in done.stderr
+    name = minirun.start(open_bundle.args("/probe", "pause"))
+    assert minirun("exec", name, "/probe", "id").stdout.startswith("uid=0 gid=0")

@@ -71,7 +71,7 @@ CASES: list[tuple[str, Json, str, str]] = [
     ("namespaces", {"/linux/namespaces/0/path": "proc/1/ns/pid"}, "/linux/namespaces/0/path", "must be an absolute path, not 'proc/1/ns/pid'"),
     ("mappings", {"/linux/namespaces/6": USERNS, "/linux/gidMappings": [ROW], "/linux/uidMappings": [ROW, {**ROW, "hostID": 5}]}, "/linux/uidMappings/1/containerID", "overlaps with row 0: 0 is in both"),
     ("mappings", {"/linux/uidMappings": [ROW]}, "/linux/uidMappings", 'needs {"type": "user"} in /linux/namespaces'),
-    ("mappings", {"/linux/namespaces/6": USERNS, "/linux/uidMappings": [ROW]}, "/linux/gidMappings", "is missing: a new user namespace needs it"),
+    ("mappings", {"/linux/namespaces/6": USERNS, "/linux/uidMappings": [ROW]}, "/linux/gidMappings", "is missing: a new user namespace needs both or none"),
     ("mappings", {"/linux/namespaces/6": USERNS, "/linux/gidMappings": [ROW], "/linux/uidMappings": [ROW] * 341}, "/linux/uidMappings", "must have at most 340 rows"),
     ("mappings", {"/linux/namespaces/6": USERNS, "/linux/gidMappings": [ROW], "/linux/uidMappings": [{**ROW, "size": 0}]}, "/linux/uidMappings/0/size", "must not be 0"),
     ("time_offsets", {"/linux/timeOffsets": {"monotonic": {"secs": 1}}}, "/linux/timeOffsets", 'needs a new {"type": "time"} in /linux/namespaces'),
