@@ -26,7 +26,7 @@ PACKAGE = "install newuidmap and newgidmap: package uidmap (Debian), shadow-util
 def with_mappings(spec: Spec, facts: Facts, problems: Problems) -> Spec:
     """A new namespace whose rows are left out (config-linux.md: both are optional) has those that crun gives it.
 
-    An ordinary user is its root, alone; for root everybody is who he is outside: capabilities are confined, ids are not.
+    An ordinary user is its root, alone; for root everybody is who he is outside: it confines capabilities, not ids.
     """
     linux = spec["linux"]
     if namespace_types(spec).get("user") != "" or linux.get("uidMappings") or linux.get("gidMappings"):

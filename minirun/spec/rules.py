@@ -207,12 +207,13 @@ def sysctls(spec: Any, problems: Problems) -> None:
         elif dotted in IPC_SYSCTLS or dotted.startswith("fs.mqueue."):
             if "ipc" not in types:
                 problems.add(at, "needs an ipc namespace in /linux/namespaces")
-        elif dotted in ("kernel.hostname", "kernel.domainname"):
-            member = dotted[7:]
+        elif dotted == "kernel.hostname":
+            problems.add(at, "set /hostname instead")
+        elif dotted == "kernel.domainname":
             if "uts" not in types:
                 problems.add(at, "needs a uts namespace in /linux/namespaces")
-            elif spec.get(member, value) != value:
-                problems.add(at, f"{value!r} is not what /{member} says")
+            elif spec.get("domainname", value) != value:
+                problems.add(at, f"{value!r} is not what /domainname says")
         elif not dotted.startswith("user.") or "user" not in types:
             problems.add(at, f"{name} is not in a namespace: it would be the host's")
 
