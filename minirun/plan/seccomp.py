@@ -25,6 +25,8 @@ from minirun.spec.seccomp_rules import RAW, listener_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from minirun.plan.container import Problems
     from minirun.spec.types import Process, SeccompArgument, SeccompRule, SeccompSection, Spec
 
@@ -77,10 +79,16 @@ def in_sight(spec: Spec, process: Process) -> bool:
     """
     if not kept_for_loading(spec, process):
         return False
-    first = spec["process"].get("capabilities", {})
-    held = {str(names) for sets in (first, process.get("capabilities", {})) for names in sets.values()}
-    traced = bool(namespace_types(spec).get("pid")) or any("CAP_SYS_PTRACE" in names for names in held)
-    return traced and "CAP_SYS_ADMIN" not in first.get("bounding", ())
+    first: dict[str, list[str]] = spec["process"].get("capabilities", {})  # type: ignore[assignment]
+    more: dict[str, list[str]] = process.get("capabilities", {})  # type: ignore[assignment]
+    held = [*first.values(), *more.values()]
+    traced = bool(namespace_types(spec).get("pid")) or any(has(names, "SYS_PTRACE") for names in held)
+    return traced and not has(first.get("bounding", ()), "SYS_ADMIN")
+
+
+def has(names: Iterable[str], wanted: str) -> bool:
+    """However a capability is spelled (``process.capability_mask``)."""
+    return any(name.upper().removeprefix("CAP_") == wanted for name in names)
 
 
 def load_filter(spec: Spec, *, at_once: bool = False) -> list[Op]:

@@ -129,6 +129,7 @@ int op_bounding(struct ctx *c, const struct op *op);
 int op_chdir(struct ctx *c, const struct op *op);
 int op_user(struct ctx *c, const struct op *op);
 int op_capabilities(struct ctx *c, const struct op *op);
+int make_effective(void);
 int op_find_program(struct ctx *c, const struct op *op);
 int op_seccomp(struct ctx *c, const struct op *op);
 int seccomp_load(struct ctx *c);

@@ -123,6 +123,18 @@ int op_user(struct ctx *c, const struct op *op)
     return 0;
 }
 
+/* A change of user has left what was kept (PR_SET_KEEPCAPS) permitted, but not in force (capabilities(7)). */
+int make_effective(void)
+{
+    struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct sets[2] = {{0}};
+    if (sc2(capget, P(&header), P(sets)) < 0)
+        return -1;
+    for (int i = 0; i < 2; i++)
+        sets[i].effective = sets[i].permitted;
+    return (int)sc2(capset, P(&header), P(sets));
+}
+
 static int raise_ambient(struct ctx *c, uint64_t ambient)
 {
     sys_prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);

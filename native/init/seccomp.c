@@ -31,7 +31,9 @@ int op_seccomp(struct ctx *c, const struct op *op)
     if (!c->plan.header->instructions)
         return fail(EINVAL, "plan: no filter");
     c->seccomp = op;
-    return N(op, SECCOMP_AT_ONCE) ? seccomp_load(c) : 0;
+    if (!N(op, SECCOMP_AT_ONCE))
+        return 0;
+    return make_effective() < 0 ? -1 : seccomp_load(c);
 }
 
 static inline void pause_a_moment(void)
