@@ -37,6 +37,7 @@ class Facts(Record):
     systemd_root        with --systemd-cgroup: the cgroup below which systemd's manager has its units
     pinned              may we not run on every CPU (sched_setaffinity(2), a cpuset)?
     apparmor, selinux   is that security module in force?  Looked up where the configuration asks: ``look_closer``
+    most_processes      our own hard RLIMIT_NPROC; 0 where the configuration does not ask for another
     resctrl             where the processor's resource control is mounted, "" if it is not; looked up likewise
     """
 
@@ -57,6 +58,7 @@ class Facts(Record):
     pinned: bool = False
     apparmor: bool = False
     selinux: bool = False
+    most_processes: int = 0
     resctrl: str = ""
 
     @property
@@ -156,7 +158,8 @@ def probe() -> Facts:
 def look_closer(facts: Facts, process: Process, linux: Linux) -> Facts:
     """The facts that few configurations depend on."""
     labels = process.get("apparmorProfile") or process.get("selinuxLabel") or linux.get("mountLabel")
-    if not labels and "intelRdt" not in linux:
+    counted = any(limit["type"] == "RLIMIT_NPROC" for limit in process.get("rlimits", ()))
+    if not labels and not counted and "intelRdt" not in linux:
         return facts
     return Facts(
         **{
@@ -164,8 +167,18 @@ def look_closer(facts: Facts, process: Process, linux: Linux) -> Facts:
             "apparmor": read("/sys/module/apparmor/parameters/enabled").startswith("Y"),
             "selinux": posix.access("/sys/fs/selinux/enforce", posix.F_OK),
             "resctrl": find_resctrl() if "intelRdt" in linux else "",
+            "most_processes": most_processes() if counted else 0,
         }
     )
+
+
+def most_processes() -> int:
+    """Our hard RLIMIT_NPROC (proc_pid_limits(5))."""
+    for line in read("/proc/self/limits").splitlines():
+        if line.startswith("Max processes "):
+            word = line.split()[3]
+            return (1 << 64) - 1 if word == "unlimited" else int(word)
+    return 0
 
 
 def find_resctrl() -> str:

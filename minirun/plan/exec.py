@@ -62,9 +62,8 @@ def plan(asked: ExecAsked) -> Plan:
         from minirun.plan import resctrl
 
         ops += resctrl.joined(asked, problems)
-    adjustment = program.get("oomScoreAdj")
-    if adjustment is not None:
-        ops.append(WriteTask(file="oom_score_adj", value=str(adjustment), pointer="/process/oomScoreAdj"))
+    by_host, limits, late_limits = process.limits_of_exec(program, asked.spec, asked.facts)
+    ops += oom_score(program) + by_host
     labels.check(program, {}, asked.facts, problems)
     if labels.wanted(program, asked.facts):
         ops.append(labels.host_proc())
@@ -81,18 +80,25 @@ def plan(asked: ExecAsked) -> Plan:
     ops += before_fork
     early = seccomp.in_sight(asked.spec, program)
     ops += process.become_the_user(
-        program, setgroups, process.rlimits(program), problems,
+        program, setgroups, limits, problems,
         until_exec=0 if early else seccomp.kept_for_loading(asked.spec, program),
         before=seccomp.load_filter(asked.spec, at_once=True) if early else [],
     )  # fmt: skip
     if "pid" in names or program.get("terminal"):
         ops.append(Session(new_keyring=False, fork="pid" in names, pointer="/linux/namespaces"))
-    ops += after_fork
+    ops += late_limits + after_fork
     ops.append(Wait(pointer="/process"))
     ops += [] if early else seccomp.load_filter(asked.spec)
     ops += process.execute(program)
     problems.raise_any(asked.config)
     return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)
+
+
+def oom_score(program: Process) -> list[Op]:
+    adjustment = program.get("oomScoreAdj")
+    if adjustment is None:
+        return []
+    return [WriteTask(file="oom_score_adj", value=str(adjustment), pointer="/process/oomScoreAdj")]
 
 
 def enter(asked: ExecAsked, names: list[str]) -> list[Op]:

@@ -29,6 +29,8 @@ from minirun.spec.schema import RARE_OF_LINUX, RARE_OF_PROCESS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from minirun.facts import Facts
     from minirun.plan.container import Problems
     from minirun.spec.types import Process, Spec
@@ -59,6 +61,21 @@ def rlimits(process: Process) -> list[Rlimit]:
         )
         for index, limit in enumerate(process.get("rlimits", ()))
     ]
+
+
+def limits_of_exec(process: Process, spec: Spec, facts: Facts) -> tuple[list[Op], list[Op], list[Op]]:
+    """Those that the host sets after the spawn, that init sets with all its rights, and that it sets after the fork.
+
+    In a user namespace init may not raise a limit (``namespaces.from_outside``).  RLIMIT_NPROC counts whatever the user
+    runs, on the whole host, and exec's fork comes when init is that user: it would fail where all that is wanted is to
+    execute.  To lower a limit needs no right; to raise this one does, and then it is no small one.
+    """
+    limits = rlimits(process)
+    late: list[Op] = [each for each in limits if each.name == "RLIMIT_NPROC" and each.hard <= facts.most_processes]
+    rest = [each for each in limits if each not in late]
+    if "user" in namespace_types(spec) and facts.euid == 0:
+        return [Rlimit(**{**each.__dict__, "actor": HOST}) for each in rest], [], late
+    return [], [*rest], late
 
 
 def tunes(process: Process, spec: Spec, facts: Facts) -> list[Op]:
@@ -121,7 +138,7 @@ def capability_mask(names: list[str], pointer: str, problems: Problems) -> int:
 
 
 def become_the_user(
-    process: Process, setgroups: int, limits: list[Rlimit], problems: Problems, *, until_exec: int, before: list[Op]
+    process: Process, setgroups: int, limits: Sequence[Op], problems: Problems, *, until_exec: int, before: list[Op]
 ) -> list[Op]:
     """From root with everything to the user with what is left.
 
