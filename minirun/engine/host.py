@@ -116,6 +116,7 @@ def spawn(site: Site, op: Any) -> None:
         posix.close(theirs)
     site.init = init = Init(pid, pidfd, ours)
     init.deliver = site.deliver
+    init.terminal_due = any(each.KIND == "console" for each in site.ops)
     site.undo.append(init.kill)
     if site.warn is not None:
         warn = site.warn

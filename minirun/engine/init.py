@@ -47,6 +47,7 @@ class Init:
         self.pidfd = pidfd
         self.sync = sync
         self.terminal = -1
+        self.terminal_due = False  # does the plan have a terminal that init has still to send?
         self.times: dict[int, int] = {}
         self.warn: Callable[[int, str], None] = lambda step, text: None
         self.deliver: Callable[[int, int], None] | None = None  # takes a filter's listener, and our pid
@@ -70,14 +71,27 @@ class Init:
             elif kind == WARNING:
                 self.warn(step, text(detail))
             elif kind == TERMINAL:
-                self.terminal = passed
+                self.take_terminal(passed)
             elif kind == LISTENER:
                 self.listener(passed)
             else:
                 raise AssertionError(f"init said {kind} where {wanted} was expected")
 
+    def take_terminal(self, passed: int) -> None:
+        """One, and only where the plan has one: ours would be given away to whatever else is sent as one."""
+        if self.terminal_due:
+            self.terminal, self.terminal_due = passed, False
+        elif passed >= 0:
+            posix.close(passed)
+
     def forked(self, pid: int) -> None:
-        """The child that init left behind (CLONE_PARENT) is ours: it is init from now on."""
+        """The child that init left behind (CLONE_PARENT) is ours: it is init from now on.
+
+        A container that may trace can see the child, and could speak in its place: of a process of the host's, for us
+        to signal.  What is no child of ours is not listened to.
+        """
+        if not is_child(pid):
+            return
         posix.waitpid(self.pid, 0)
         posix.close(self.pidfd)
         self.pid = pid
@@ -143,6 +157,14 @@ class Init:
         except ProcessLookupError:
             pass
         self.wait()
+
+
+def is_child(pid: int) -> bool:
+    try:
+        posix.waitid(posix.P_PID, pid, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT)
+    except OSError:  # ECHILD; EINVAL for no pid at all
+        return False
+    return pid > 0
 
 
 def text(field: bytes) -> str:
