@@ -134,12 +134,15 @@ def plan(asked: Asked) -> Plan:
     ops += process.tunes(program, spec, asked.facts)
     setgroups = userns.setgroups(spec, asked.facts)
     ops += process.become_the_user(program, setgroups, own_limits, problems, until_exec=kept, before=[])
-    ops.append(Wait(pointer="/process"))
-    ops += hooks.inside(spec, "startContainer")
-    ops += seccomp.load_filter(spec)
-    ops += process.execute(program, added(asked))
+    ops += from_the_gate_on(spec, added(asked))
     problems.raise_any(asked.config)
     return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)
+
+
+def from_the_gate_on(spec: Spec, more: dict[str, str]) -> list[Op]:
+    """The end of the list.  It depends on config.json alone, so that ``start`` can name what failed in it."""
+    ops: list[Op] = [Wait(pointer="/process"), *hooks.inside(spec, "startContainer"), *seccomp.load_filter(spec)]
+    return ops + process.execute(spec["process"], more)
 
 
 def notify(asked: Asked, problems: Problems) -> list[Op]:

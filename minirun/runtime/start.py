@@ -152,38 +152,20 @@ def gone(state: State, error: OSError) -> MinirunError:
 
 
 def in_words(entry: Entry, state: State, error: InitFailed) -> MinirunError:
-    """Init names a step of the plan that create made: plan again.
+    """Init names a step of the plan that create made: one of the last, which are the same whatever the host is now."""
+    from minirun.engine.execute import kernel_words
+    from minirun.engine.report import operation_failed
+    from minirun.plan.container import from_the_gate_on
 
-    The same inputs give the same list; should the host have changed since, so that it cannot be made any more, the
-    system call and its errno are what is left to say.
-    """
-    from minirun import facts
-    from minirun.engine.execute import Site, from_init
-    from minirun.plan import container
-
-    spec = entry.config()
-    asked = container.Asked(
-        spec=spec, facts=facts.probe(), bundle=state.bundle, container_id=state.id, config="",
-        options=container.Options(cgroup_driver=state.cgroupDriver, rootless=state.rootless), rlimits=[],
-    )  # fmt: skip
-    try:
-        ops = container.plan(asked).ops
-    except MinirunError:
+    failure = error.failure
+    last = from_the_gate_on(entry.config(), {})
+    place = failure.step - 1 - (state.steps - len(last))
+    if not 0 <= place < len(last):
         from posix import strerror
 
-        failure = error.failure
-        return MinirunError(
-            f"cannot start container {state.id}",
-            reason=f"{failure.call}: {strerror(failure.errno)}",
-            config=state.config,
-        )
-    site = Site(
-        ops=ops,
-        config=state.config,
-        cgroup_root="",
-        cgroup="",
-        state_document=lambda pid: b"",
-        undo=[],
-        times={},
-    )
-    return from_init(site, error)
+        reason = f"{failure.call}: {strerror(failure.errno)}"
+        return MinirunError(f"cannot start container {state.id}", reason=reason, config=state.config)
+    return operation_failed(
+        last[place], failure.step, state.steps, number=failure.errno, call=failure.call, detail=failure.detail,
+        config=state.config, reason=kernel_words(failure.detail),
+    )  # fmt: skip

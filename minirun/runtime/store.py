@@ -52,7 +52,7 @@ class State(Record):
     resctrl: list[str] = []  # groups of the processor's resource control that go with it
     cgroupDriver: str = "cgroupfs"
     mountId: int = 0  # without a mount namespace: what lay on the rootfs before (runtime/in_place.py)
-    rootless: str = "auto"  # --rootless, for the same plan again
+    steps: int = 0  # of create's plan: init speaks of them by number
     complete: bool = False  # create got to its end
 
     def to_json(self) -> bytes:
