@@ -43,7 +43,10 @@ def owner_name(uid: int) -> str:
 
 
 def processes(state: State) -> list[int]:
-    """Every process of the container; without a cgroup, those in its init's pid namespace, if that is its own."""
+    """Every process of the container; without a cgroup, those in its init's pid namespace, if that is its own.
+
+    One that it has joined is another container's: those are not ours to signal.
+    """
     if state.cgroup:
         return tree.processes(state.cgroupRoot + state.cgroup)
     if not status.alive(state):
@@ -51,10 +54,16 @@ def processes(state: State) -> list[int]:
     import posix
 
     own = link(f"/proc/{state.pid}/ns/pid")
-    if own == link("/proc/self/ns/pid"):
+    if own == link("/proc/self/ns/pid") or not is_first(state.pid):
         return [state.pid]
     pids = [int(name) for name in posix.listdir("/proc") if name.isdigit()]
     return sorted(pid for pid in pids if own and link(f"/proc/{pid}/ns/pid") == own) or [state.pid]
+
+
+def is_first(pid: int) -> bool:
+    """Was its pid namespace made for it: is it pid 1 there (proc_pid_status(5), NSpid)?"""
+    lines = read(f"/proc/{pid}/status").splitlines()
+    return any(line.startswith("NSpid:") and line.split()[-1] == "1" for line in lines)
 
 
 def link(path: str) -> str:
