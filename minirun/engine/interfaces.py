@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 class NetworkNamespace:
     """One, held by a descriptor for as long as we may have to undo; and a socket in it."""
 
+    fd = -1
+
     def __init__(self, path: str) -> None:
         self.fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
         self.route = Route(self.fd)
 
     def __del__(self) -> None:
-        posix.close(self.fd)
+        if self.fd >= 0:
+            posix.close(self.fd)
 
 
 def move(site: Site, op: Any) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # What a process document does not say is the container's, as in runc.
 INHERITED = (
     "capabilities", "rlimits", "apparmorProfile", "selinuxLabel", "scheduler", "ioPriority", "execCPUAffinity",
+    "oomScoreAdj",
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ there before, written down before anything is mounted: a create that was killed 
 from __future__ import annotations
 
 import posix
+from errno import EINVAL
 
 from minirun.errors import MinirunError
 from minirun.linux import mount
@@ -47,4 +48,9 @@ def take_away(state: State) -> None:
     for _ in range(MOST):
         if not state.mountId or mount.mount_id(state.rootfs) in (state.mountId, 0):
             return
-        mount.detach(state.rootfs)
+        try:
+            mount.detach(state.rootfs)
+        except OSError as error:
+            if error.errno != EINVAL:
+                raise
+            return  # no mount point any more: somebody took away all that lay there, ours and what was below it

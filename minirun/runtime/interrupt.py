@@ -18,6 +18,9 @@ SIGHUP, SIGINT, SIGTERM = 1, 2, 15
 
 
 def stop(number: int, frame: FrameType | None) -> None:
+    """Once: a second signal must not interrupt the undoing."""
+    for each in (SIGHUP, SIGINT, SIGTERM):
+        signal(each, SIG_IGN)
     raise MinirunError("interrupted", reason=f"signal {number} came; what was begun is undone", exit_code=128 + number)
 
 

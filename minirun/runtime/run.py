@@ -22,10 +22,10 @@ def run(store: Store, request: Request, *, detach: bool, keep: bool) -> tuple[Cr
 
     try:
         signals = -1 if detach else foreground.watch_signals()  # what came until now was ours; what comes is passed on
+        proxy = start.listen_for_ready(created.entry, request.env)
     except BaseException:
         start.destroy_failed(created.entry, request.warn)
         raise
-    proxy = start.listen_for_ready(created.entry, request.env)
     try:
         start.start_here(created)
     except BaseException:
