@@ -52,6 +52,18 @@ def test_a_limit_on_processes_leaves_room_for_the_fork(minirun: Runtime, bundle:
     assert next(line.split()[2:4] for line in done.stdout.splitlines() if "processes" in line) == ["2", "2"]
 
 
+def test_a_limit_above_ours_in_a_user_namespace(minirun: Runtime, mapped: Bundle, clean_host: None) -> None:
+    """It takes CAP_SYS_RESOURCE of the first user namespace, which is the host's to use."""
+    ours = ("prlimit", "--nofile=512:512")
+    if run(*ours, "prlimit", "--nofile=1024:1024", "true").returncode != 0:
+        pytest.skip("root may not raise limits here: no CAP_SYS_RESOURCE")
+    mapped.config["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 600, "hard": 1024}]
+    container = minirun.start(mapped.args("/probe", "pause"))
+    done = run(*ours, minirun.program, "--root", minirun.root, "exec", container, "/bin/cat", "/proc/self/limits")
+    assert done.returncode == 0, done.stderr
+    assert next(line.split()[3:5] for line in done.stdout.splitlines() if "open files" in line) == ["600", "1024"]
+
+
 def test_exec_has_the_container_s_oom_score(minirun: Runtime, bundle: Bundle, tmp_path: Path, clean_host: None) -> None:
     """Else it would be the runtime's own, -999 under containerd."""
     bundle.config["process"]["oomScoreAdj"] = 321
