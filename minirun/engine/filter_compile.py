@@ -27,11 +27,14 @@ def compile_lines(lines: list[str]) -> bytes:
     made = Filter(action(text)[0])
     tokens = [libseccomp.architecture("")]
     rules: list[tuple[int, str, list[tuple[int, int, int, int]]]] = []
+    named: set[str] = set()
     newer, strict = 0, False
     for line in lines[1:]:
         word, _, rest = line.partition(" ")
         if word == "newer":
             newer = action(rest)[0]
+        elif word == "named":
+            named.update(rest.split())
         elif word == "unknown":
             strict = True
         elif word == "architectures":
@@ -41,7 +44,7 @@ def compile_lines(lines: list[str]) -> bytes:
     for rule in rules:
         made.add_rule(*rule, strict=strict)
     program = made.export()
-    return (stub(newer, newest(tokens, {name for _, name, _ in rules})) if newer else b"") + program
+    return (stub(newer, newest(tokens, named | {name for _, name, _ in rules})) if newer else b"") + program
 
 
 def action(text: str) -> tuple[int, str]:

@@ -51,7 +51,7 @@ PIVOT_IN_PLACE = 2  # chroot alone: the mount namespace is the runtime's, whose 
 CHDIR_TRY = 1  # with the runtime's rights first; EACCES is not final
 EXEC_SET_HOME = 1
 SECCOMP_LISTENER = 8  # SECCOMP_FILTER_FLAG_NEW_LISTENER: somebody outside answers (seccomp_unotify(2))
-SECCOMP_SETTINGS = ("default", "newer", "unknown", "architectures")  # lines that are no rules
+SECCOMP_SETTINGS = ("default", "newer", "named", "unknown", "architectures")  # lines that are no rules
 TUNES = {
     "sched_setattr": "be scheduled as",
     "ioprio_set": "do input and output as",

@@ -3,6 +3,7 @@ compiler reads.
 
     default errno 1                      what no rule speaks of
     newer errno 38                       system calls younger than all that the profile names
+    named clone3                         calls that the profile names, though only to say what the default says
     unknown names fail                   crun's annotation for it; else they are left out
     architectures x86 x32                beside the machine's own
     allow read write openat              a rule: an action, and names
@@ -125,9 +126,11 @@ def check_raw(text: str, problems: Problems) -> None:
 
 
 def lines_of(section: SeccompSection) -> list[str]:
-    """The section in lines.  What says the same as the default is left out, as runc leaves it out."""
+    """The section in lines.  What says what the default says is no rule, as under runc, but none of ``newer``."""
     default = action(section["defaultAction"], section.get("defaultErrnoRet"))
     lines = [f"default {default}"]
+    rules: list[str] = []
+    named: list[str] = []
     if default != f"errno {ENOSYS}" and default.partition(" ")[0] not in KEEPS_ITS_WORD:
         lines.append(f"newer errno {ENOSYS}")
     listed = [name.removeprefix("SCMP_ARCH_").lower() for name in section.get("architectures", ())]
@@ -135,9 +138,13 @@ def lines_of(section: SeccompSection) -> list[str]:
         lines.append("architectures " + " ".join(listed))
     for rule in section.get("syscalls", ()):
         word = action(rule["action"], rule.get("errnoRet"))
-        if word != default:
-            lines += [f"{word} {' '.join(rule['names'])}{where}" for where in wheres(rule)]
-    return lines
+        if word == default:
+            named += rule["names"]
+        else:
+            rules += [f"{word} {' '.join(rule['names'])}{where}" for where in wheres(rule)]
+    if named and lines[1:2] == [f"newer errno {ENOSYS}"]:
+        lines.append("named " + " ".join(named))
+    return lines + rules
 
 
 def word_of(name: str) -> str:

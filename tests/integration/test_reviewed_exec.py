@@ -41,6 +41,24 @@ def test_an_early_filter_for_another_user(minirun: Runtime, bundle: Bundle, clea
     assert done.stdout == "EBADFD\n"
 
 
+STATIC = (
+    "read", "write", "exit", "exit_group", "execve", "brk", "arch_prctl", "set_tid_address", "set_robust_list", "rseq",
+    "prlimit64", "readlinkat", "readlink", "getrandom", "mprotect", "mmap", "munmap", "fstat", "newfstatat", "ioctl",
+)  # fmt: skip
+
+
+@pytest.mark.needs("seccomp")
+@pytest.mark.parametrize(("names", "answer"), [(["clone3"], "EPERM\n"), ([], "ENOSYS\n")])
+def test_a_rule_that_says_what_the_default_says(
+    minirun: Runtime, bundle: Bundle, names: list[str], answer: str
+) -> None:
+    """ENOSYS is for calls that the profile cannot know; one that it names it knows."""
+    rules = [rule("ALLOW", *STATIC), *([rule("ERRNO", *names)] if names else [])]
+    bundle.config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ERRNO", "syscalls": rules}
+    bundle.config["process"]["noNewPrivileges"] = True
+    assert minirun.output(bundle, "/probe", "call", number("clone3")) == answer
+
+
 def test_a_limit_on_processes_leaves_room_for_the_fork(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
     """Two may there be: the container's, and exec's, which forks late, as the user, and without rights."""
     bundle.config["process"]["user"] = {"uid": 7123, "gid": 7123}

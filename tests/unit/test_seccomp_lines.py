@@ -79,10 +79,13 @@ def test_newer_calls(action: str, more: Json, wanted: list[str]) -> None:
     assert lines(action=f"SCMP_ACT_{action}", **more) == wanted
 
 
-def test_what_says_the_same_as_the_default_is_left_out() -> None:
+def test_what_says_the_same_as_the_default_is_no_rule() -> None:
+    """But a name that the profile knows: it is no newer call, if there is anything to say of those."""
     same = {"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}
     other = {"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 2}
-    assert lines(same, other, action="SCMP_ACT_ERRNO")[2:] == ["errno 2 read"]
+    assert lines(same, other, action="SCMP_ACT_ERRNO")[2:] == ["named read", "errno 2 read"]
+    allowed = {"names": ["read"], "action": "SCMP_ACT_ALLOW"}
+    assert lines(allowed, other) == ["default allow", "errno 2 read"]
 
 
 def test_two_conditions_on_one_argument_are_two_rules() -> None:
