@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import DEVNULL
+from subprocess import DEVNULL, Popen
 from typing import Any
 
 import pytest
@@ -182,3 +182,17 @@ def test_delete_where_the_rootfs_is_unmounted(minirun: Runtime, bundle: Bundle, 
         pass
     done = minirun("delete", container)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_second_signal_does_not_interrupt_the_undoing(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
+    marks = [bundle.path / word for word in ("begun", "undoing", "undone")]
+    shell = [f"touch {marks[0]}; sleep 20", f"touch {marks[1]}; sleep 1; touch {marks[2]}"]
+    first, last = ({"path": "/bin/sh", "args": ["sh", "-c", words]} for words in shell)
+    bundle.config["hooks"] = {"createRuntime": [first], "poststop": [last]}
+    words = [str(minirun.program), "--root", str(minirun.root), "run", "-b", str(bundle.write()), minirun.name()]
+    with Popen(words, stderr=DEVNULL) as process:
+        for mark in marks[:2]:
+            wait_for(mark.exists)
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 128 + signal.SIGINT
+    assert marks[2].exists() and os.listdir(minirun.root) == []
