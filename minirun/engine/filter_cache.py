@@ -21,7 +21,7 @@ from _struct import Struct
 
 from minirun import __version__
 
-FORMAT = f"minirun {__version__}, filter 1"
+FORMAT = f"minirun {__version__}, filter 2"  # what the same lines compile to
 KEY_SIZE = CHECK_SIZE = 32
 HEAD = Struct("<32s32sqqHI")  # checksum, key, the library's time and size, length of its name, length of the program
 LARGEST = 65536

@@ -6,9 +6,11 @@ Only what no cache has comes here: this imports the extension for libseccomp.
 from __future__ import annotations
 
 from _struct import Struct
+from errno import E2BIG
 
 from minirun.linux import libseccomp
 from minirun.linux.libseccomp import ACTIONS, OPERATORS, Filter
+from minirun.plan.seccomp import MOST
 
 # struct sock_filter (linux/filter.h): code, jump if true, jump if false, operand
 INSTRUCTION = Struct("=HBBI")
@@ -44,7 +46,16 @@ def compile_lines(lines: list[str]) -> bytes:
     for rule in rules:
         made.add_rule(*rule, strict=strict)
     program = made.export()
-    return (stub(newer, newest(tokens, named | {name for _, name, _ in rules})) if newer else b"") + program
+    before = stub(newer, newest(tokens, named | {name for _, name, _ in rules})) if newer else b""
+    return fitting(before + program)
+
+
+def fitting(program: bytes) -> bytes:
+    """The kernel takes BPF_MAXINSNS instructions (linux/bpf_common.h).  Raises OSError (E2BIG)."""
+    size = len(program) // INSTRUCTION.size
+    if size > MOST:
+        raise OSError(E2BIG, f"it has {size} instructions, and the kernel takes {MOST} at most", "")
+    return program
 
 
 def action(text: str) -> tuple[int, str]:

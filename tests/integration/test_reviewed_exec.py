@@ -59,6 +59,24 @@ def test_a_rule_that_says_what_the_default_says(
     assert minirun.output(bundle, "/probe", "call", number("clone3")) == answer
 
 
+@pytest.mark.needs("seccomp")
+def test_a_filter_that_is_too_long(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
+    args = [{"index": 0, "value": number << 20, "op": "SCMP_CMP_EQ"} for number in range(6000)]
+    bundle.config["linux"]["seccomp"] = profile(rule("ERRNO", "getppid", args=args))
+    done = minirun.run(bundle)
+    assert done.returncode == 125 and "instructions, and the kernel takes 4096 at most" in done.stderr
+    assert "config   /linux/seccomp in " in done.stderr and "host, " in done.stderr
+
+
+def test_the_place_in_a_process_document(minirun: Runtime, bundle: Bundle, tmp_path: Path, clean_host: None) -> None:
+    container = minirun.start(bundle.args("/probe", "pause"))
+    for member, value in (("cwd", "/nowhere"), ("execCPUAffinity", {"final": "8000"}), ("selinuxLabel", "a:b:c:d")):
+        document = {"args": ["/probe", "id"], "cwd": "/", member: value}
+        (tmp_path / "process.json").write_text(json.dumps(document))
+        done = minirun("exec", "--process", tmp_path / "process.json", container)
+        assert done.returncode == 125 and f"config   /{member}" in done.stderr, done.stderr
+
+
 def test_a_limit_on_processes_leaves_room_for_the_fork(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
     """Two may there be: the container's, and exec's, which forks late, as the user, and without rights."""
     bundle.config["process"]["user"] = {"uid": 7123, "gid": 7123}
