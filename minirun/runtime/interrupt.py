@@ -6,7 +6,7 @@ MinirunError wherever we are: hooks are not waited for any more, init is killed,
 
 from __future__ import annotations
 
-from _signal import SIG_IGN, getsignal, signal
+from _signal import SIG_DFL, SIG_IGN, getsignal, signal
 
 from minirun.errors import MinirunError
 
@@ -29,3 +29,10 @@ def raise_on_signals() -> None:
     for number in (SIGHUP, SIGINT, SIGTERM):
         if getsignal(number) is not SIG_IGN:
             signal(number, stop)
+
+
+def nothing_to_undo() -> None:
+    """The container's own life has begun: what ends us from now on ends us alone."""
+    for number in (SIGHUP, SIGINT, SIGTERM):
+        if getsignal(number) is stop:
+            signal(number, SIG_DFL)

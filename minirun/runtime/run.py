@@ -32,6 +32,7 @@ def run(store: Store, request: Request, *, detach: bool, keep: bool) -> tuple[Cr
         show_last_words(created, detach)
         raise
     if detach:
+        interrupt.nothing_to_undo()
         created.entry.close()
         start.wait_until_ready(proxy, created.state)
         return created, 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -214,3 +215,28 @@ def test_a_second_signal_does_not_interrupt_the_undoing(minirun: Runtime, bundle
             process.send_signal(signal.SIGINT)
     assert process.returncode == 128 + signal.SIGINT
     assert marks[2].exists() and os.listdir(minirun.root) == []
+
+
+def unlocked(path: Path) -> bool:
+    """Nobody is at work on that container any more."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def test_ended_while_it_waits_for_ready(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
+    """The container goes on, and nobody says that it was undone."""
+    name, path = minirun.name(), bundle.args("/probe", "pause").write()
+    words = [str(minirun.program), "--root", str(minirun.root), "run", "-d", "-b", str(path), name]
+    with open(path / "err", "w+") as err:
+        env = {**os.environ, "NOTIFY_SOCKET": "@nobody-listens-here"}
+        with Popen(words, stdin=DEVNULL, stdout=DEVNULL, stderr=err, env=env) as process:
+            wait_for(lambda: (minirun.root / name / "state.json").exists() and unlocked(minirun.root / name))
+            process.terminate()
+    assert process.returncode == -signal.SIGTERM and (path / "err").read_text() == ""
+    assert minirun.state(name)["status"] == "running"
