@@ -179,4 +179,4 @@ def test_cpus_that_are_not_there(minirun: Runtime, bundle: Bundle, clean_host: N
         )
         done = minirun("exec", "--process", bundle.path / "p.json", name)
         assert done.returncode == 125 and "cannot run on CPUs 8191: Invalid argument" in done.stderr
-        assert f"/process/execCPUAffinity/{member}" in done.stderr and f", {actor}, " in done.stderr
+        assert f"config   /execCPUAffinity/{member} in " in done.stderr and f", {actor}, " in done.stderr
