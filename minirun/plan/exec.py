@@ -90,14 +90,15 @@ def plan(asked: ExecAsked) -> Plan:
     ops.append(Wait(pointer="/process"))
     ops += [] if early else seccomp.load_filter(asked.spec)
     ops += process.execute(program)
-    if not asked.at:
-        in_its_own_file(ops, problems)
+    in_its_own_file(asked, ops, problems)
     problems.raise_any(asked.config)
     return Plan(ops=ops, cgroup=asked.cgroup, warnings=problems.warnings)
 
 
-def in_its_own_file(ops: list[Op], problems: Problems) -> None:
+def in_its_own_file(asked: ExecAsked, ops: list[Op], problems: Problems) -> None:
     """--process FILE is the whole document: what config.json has as /process/cwd is /cwd there."""
+    if asked.at:
+        return
     for op in ops:
         op.pointer = op.pointer.removeprefix("/process")
     problems.found = [(pointer.removeprefix("/process"), message) for pointer, message in problems.found]
