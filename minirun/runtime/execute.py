@@ -151,6 +151,8 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, Spec, str]
     spec: Spec = entry.config()
     config = request.process_file or state.config
     process = build_process(request, spec, config)
+    if state.resctrl:
+        spec["linux"].setdefault("intelRdt", {})  # update gave it a group
     linux: Linux = {"intelRdt": spec["linux"]["intelRdt"]} if "intelRdt" in spec["linux"] else {}
     facts = host_facts.look_closer(host_facts.probe(), process, linux)
     asked = plan_exec.ExecAsked(
