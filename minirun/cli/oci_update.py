@@ -51,7 +51,10 @@ def size(word: str, option: str) -> int:
     low = word.lower()
     low = low.removesuffix("ib") if low.endswith("ib") else low.removesuffix("b")
     shift = UNITS.find(low[-1:]) * 10 if low[-1:] in UNITS else 0
-    return whole(low[:-1] if shift else low, option, 0 if shift else -1) << shift
+    digits = low[:-1] if shift else low
+    if digits != "-1" and not (digits.isascii() and digits.isdigit()):
+        raise usage(f"--{option.replace('_', '-')} wants a size such as 1048576 or 64m, or -1, not {word!r}")
+    return whole(digits, option, 0 if shift else -1) << shift
 
 
 def resources_of(call: Call) -> Any:

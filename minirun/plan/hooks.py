@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from minirun.plan.ops import HOST, INIT, Hook, Op
 
+STDOUT = "run.oci.hooks.stdout"  # crun's annotations, for the hooks that the host runs
+STDERR = "run.oci.hooks.stderr"
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.spec.types import HookName, Spec
@@ -32,6 +35,13 @@ def ops(spec: Spec, name: HookName, actor: str, cwd: str = "") -> list[Op]:
         )
         for index, hook in enumerate(spec.get("hooks", {}).get(name, ()))
     ]
+
+
+def outputs(annotations: dict[str, str], bundle: str) -> tuple[str, str]:
+    """The files that take what the host's hooks print on standard output and error; "" leaves it as it is."""
+    found = [annotations.get(name, "") for name in (STDOUT, STDERR)]
+    output, errors = (f"{bundle}/{path}" if path and not path.startswith("/") else path for path in found)
+    return output, errors
 
 
 def before_pivot(spec: Spec, bundle: str, rootfs: str) -> list[Op]:

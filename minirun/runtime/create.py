@@ -10,6 +10,7 @@ from minirun.engine.execute import Site, carry_out, unwind
 from minirun.engine.protocol import DETACH
 from minirun.errors import MinirunError
 from minirun.plan import container
+from minirun.plan.hooks import outputs
 from minirun.record import Record
 from minirun.runtime import hooks, notify, status
 from minirun.runtime.root import filter_cache
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from minirun.spec.types import Spec
 
 
+PIDFD_RECEIVER = "run.oci.pidfd_receiver"  # crun's annotation: --pidfd-socket
 LARGEST = 16 << 20  # bytes of a config.json; a link to /dev/zero has no end
 
 
@@ -109,6 +111,9 @@ def create(store: Store, request: Request) -> Created:
     """Everything up to *created*; on failure nothing is left. The entry stays locked for the caller."""
     check_id(request.container_id)
     spec, data, name = load(request.bundle, request.config)
+    receiver = spec.get("annotations", {}).get(PIDFD_RECEIVER, "")
+    if receiver and not request.pidfd_socket:
+        request.pidfd_socket = container.absolute(receiver, request.bundle)
     facts, manager = look(request, spec, host_facts.probe())
     plan = make_plan(request, spec, facts, name)
     check_terminal(spec, request)
@@ -208,6 +213,7 @@ def make_site(plan: Plan, state: State, facts: Facts, name: str, request: Reques
         dumpable=facts.rootless and plan.writes_task,
         terminal=terminal_taker(request), meanwhile=request.meanwhile,
         filter_cache=filter_cache(request.env, facts.euid), undo=[], times={},
+        hook_outputs=outputs(state.annotations, state.bundle),
     )  # fmt: skip
 
 
@@ -256,10 +262,10 @@ def sockets(entry: Entry, request: Request, site: Site) -> None:
 def hand_over(request: Request, site: Site, pid: int) -> None:
     """The pid file is the last thing: whoever waits for it may go on."""
     if request.pidfd_socket:
-        from minirun.runtime.terminal import send_master
+        from minirun.runtime.terminal import send_pidfd
 
         assert site.init is not None
-        send_master(request.pidfd_socket, site.init.pidfd)
+        send_pidfd(request.pidfd_socket, site.init.pidfd)
     if request.pid_file:
         write_pid_file(request.pid_file, pid)
 

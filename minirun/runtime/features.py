@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from minirun.errors import MinirunError
+from minirun.plan.hooks import STDERR, STDOUT
 from minirun.plan.mountflags import KNOWN
 from minirun.plan.process import CAPABILITIES
 from minirun.plan.seccomp import KERNEL_FLAGS, word_of
+from minirun.plan.userns import KEEP_GROUPS
+from minirun.runtime.create import PIDFD_RECEIVER
 from minirun.runtime.store import OCI_VERSION
 from minirun.spec.rules import NAMESPACES
 from minirun.spec.schema import HOOK_NAMES, MEMORY_FLAGS, MEMORY_MODES
@@ -14,6 +17,11 @@ from minirun.spec.seccomp_rules import ACTIONS, ARCHITECTURES, FLAGS, OPERATORS,
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+# What whoever may write annotations can make minirun do: set systemd's properties, write the filter, connect to a socket
+# of the host's, append to its files, keep the caller's groups.
+UNSAFE = ["org.systemd.property.", RAW, RECEIVER, STDOUT, STDERR, PIDFD_RECEIVER, KEEP_GROUPS]
 
 
 def seccomp() -> dict[str, Any]:
@@ -31,6 +39,15 @@ def seccomp() -> dict[str, Any]:
         "knownFlags": list(FLAGS),
         "supportedFlags": [name for name, flag in KERNEL_FLAGS.items() if libseccomp.kernel_has_flag(flag)],
     }
+
+
+def libseccomp_version() -> dict[str, str]:
+    """Under the name that features.md has it in its example."""
+    try:
+        from minirun.linux import libseccomp
+    except MinirunError:
+        return {}
+    return {"io.github.seccomp.libseccomp.version": libseccomp.version()}
 
 
 def features() -> dict[str, Any]:
@@ -53,6 +70,6 @@ def features() -> dict[str, Any]:
             "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": True},
         },
-        "annotations": {"io.github.minirun.version": __version__},
-        "potentiallyUnsafeConfigAnnotations": ["org.systemd.property.", RAW, RECEIVER],
+        "annotations": {"io.github.minirun.version": __version__, **libseccomp_version()},
+        "potentiallyUnsafeConfigAnnotations": UNSAFE,
     }
