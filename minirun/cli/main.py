@@ -107,7 +107,7 @@ def open_log(glob: Values) -> Log:
         raise usage(f"--log-level must be debug, warning or error, not {level!r}")
     file = glob.text("log")
     if file.startswith(("journald:", "syslog:")):
-        raise usage(f"--log wants a file, not {file!r}", "minirun writes to no journal; without --log, standard error is it")
+        raise usage(f"--log wants a file, not {file!r}", "without --log, messages go to standard error")
     return Log(file.removeprefix("file:"), form, debug=glob.on("debug") or level == "debug", quiet=level == "error")
 
 

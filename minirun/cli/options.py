@@ -60,7 +60,12 @@ GLOBAL = (
     Option(long="root", value="DIR", help="where containers are kept (default /run/minirun, $XDG_RUNTIME_DIR/minirun)"),
     Option(long="log", value="FILE", help="write messages to this file (crun's file:FILE, too), not standard error"),
     Option(long="log-format", value="FORMAT", default="text", help="text or json"),
-    Option(long="log-level", value="LEVEL", default="", help="debug (as --debug), warning (the default), or error: no warnings"),
+    Option(
+        long="log-level",
+        value="LEVEL",
+        default="",
+        help="debug (as --debug), warning (the default), or error: no warnings",
+    ),
     Option(long="debug", help="more messages"),
     Option(long="systemd-cgroup", help="have systemd make cgroups, as scopes: --cgroup-manager=systemd"),
     Option(

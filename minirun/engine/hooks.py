@@ -49,7 +49,7 @@ def run_hook(hook: Hook, state: bytes, outputs: tuple[str, str] = ("", "")) -> N
 
 
 def open_outputs(outputs: tuple[str, str]) -> list[tuple[int, int]]:
-    """(1 or 2, the descriptor of the file that takes what is printed there, at its end).  Raises OSError with its name."""
+    """(1 or 2, the file that takes at its end what is printed there).  Raises OSError with the file's name."""
     opened: list[tuple[int, int]] = []
     flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC
     for place, path in enumerate(outputs, 1):

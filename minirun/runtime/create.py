@@ -18,6 +18,7 @@ from minirun.runtime.store import State, check_id
 from minirun.spec import check
 from minirun.spec.decode import decode
 from minirun.spec.rules import namespace_types
+from minirun.spec.schema import PIDFD_RECEIVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from minirun.spec.types import Spec
 
 
-PIDFD_RECEIVER = "run.oci.pidfd_receiver"  # crun's annotation: --pidfd-socket
 LARGEST = 16 << 20  # bytes of a config.json; a link to /dev/zero has no end
 
 
@@ -111,13 +111,10 @@ def create(store: Store, request: Request) -> Created:
     """Everything up to *created*; on failure nothing is left. The entry stays locked for the caller."""
     check_id(request.container_id)
     spec, data, name = load(request.bundle, request.config)
-    receiver = spec.get("annotations", {}).get(PIDFD_RECEIVER, "")
-    if receiver and not request.pidfd_socket:
-        request.pidfd_socket = container.absolute(receiver, request.bundle)
     facts, manager = look(request, spec, host_facts.probe())
     plan = make_plan(request, spec, facts, name)
     check_terminal(spec, request)
-    notify.find_agent(spec)
+    notify.find_agent(spec, name)
     for warning in plan.warnings:
         request.warn(warning)
     rootfs = container.absolute(spec["root"]["path"], request.bundle)
@@ -144,7 +141,7 @@ def create(store: Store, request: Request) -> Created:
         state.pid, state.startTime = init.pid, status.start_time(init.pid)
         state.complete = True
         entry.save(state)
-        hand_over(request, site, init.pid)
+        hand_over(request, site, init.pid, state.annotations)
         if not request.same_process:
             init.send(DETACH)  # init waits at the gate from now on; should it be gone, that is create's failure too
     except BaseException:
@@ -259,13 +256,16 @@ def sockets(entry: Entry, request: Request, site: Site) -> None:
         site.gate_fd = listen(entry.gate())
 
 
-def hand_over(request: Request, site: Site, pid: int) -> None:
+def hand_over(request: Request, site: Site, pid: int, annotations: dict[str, str]) -> None:
     """The pid file is the last thing: whoever waits for it may go on."""
-    if request.pidfd_socket:
+    receiver = request.pidfd_socket
+    if not receiver and PIDFD_RECEIVER in annotations:
+        receiver = container.absolute(annotations[PIDFD_RECEIVER], request.bundle)
+    if receiver:
         from minirun.runtime.terminal import send_pidfd
 
         assert site.init is not None
-        send_pidfd(request.pidfd_socket, site.init.pidfd)
+        send_pidfd(receiver, site.init.pidfd)
     if request.pid_file:
         write_pid_file(request.pid_file, pid)
 

@@ -11,6 +11,7 @@ from minirun.engine.init import InitFailed
 from minirun.engine.protocol import START
 from minirun.errors import MinirunError
 from minirun.plan import exec as plan_exec
+from minirun.plan.process import CAPABILITIES
 from minirun.record import Record
 from minirun.runtime import foreground, interrupt, lifecycle, notify, status
 from minirun.runtime.create import hand_over, terminal_taker
@@ -102,7 +103,7 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
         process["apparmorProfile"] = request.apparmor
     if request.process_label:
         process["selinuxLabel"] = request.process_label
-    return check.process(process, config, "/process")
+    return check.process(process, "the command line", "/process")  # the rest was checked by create
 
 
 def with_capabilities(process: Process, names: list[str]) -> Capabilities:
@@ -112,10 +113,19 @@ def with_capabilities(process: Process, names: list[str]) -> Capabilities:
     """
     own: dict[str, list[str]] = process.get("capabilities", {})  # type: ignore[assignment]
     sets = {name: [*own.get(name, [])] for name in ("bounding", "effective", "permitted", "inheritable", "ambient")}
+    names = [capability(word) for word in names]
     for name in ("bounding", "effective", "permitted"):
         sets[name] += [word for word in names if word not in sets[name]]
     sets["ambient"] += [word for word in names if word in sets["inheritable"] and word not in sets["ambient"]]
     return sets  # type: ignore[return-value]
+
+
+def capability(word: str) -> str:
+    """CAP_NET_RAW; NET_RAW and small letters will do, as with crun."""
+    name = word.upper().removeprefix("CAP_")
+    if name not in CAPABILITIES:
+        raise MinirunError(f"{word!r} is not a capability of Linux", exit_code=2, hint="capabilities(7) lists them")
+    return f"CAP_{name}"
 
 
 def target_cgroup(state: State, below: str) -> str:
@@ -199,7 +209,7 @@ def execute(store: Store, request: ExecRequest) -> int:
     posix.close(target)
     signals = -1 if request.detach else foreground.watch_signals()
     try:
-        hand_over(base, site, init.pid)
+        hand_over(base, site, init.pid, {})
         init.send(START)
         init.started()
     except InitFailed as error:

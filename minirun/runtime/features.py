@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.plan.hooks import STDERR, STDOUT
 from minirun.plan.mountflags import KNOWN
 from minirun.plan.process import CAPABILITIES
 from minirun.plan.seccomp import KERNEL_FLAGS, word_of
 from minirun.plan.userns import KEEP_GROUPS
-from minirun.runtime.create import PIDFD_RECEIVER
 from minirun.runtime.store import OCI_VERSION
 from minirun.spec.rules import NAMESPACES
-from minirun.spec.schema import HOOK_NAMES, MEMORY_FLAGS, MEMORY_MODES
+from minirun.spec.schema import HOOK_NAMES, HOOK_STDERR, HOOK_STDOUT, MEMORY_FLAGS, MEMORY_MODES, PIDFD_RECEIVER
 from minirun.spec.seccomp_rules import ACTIONS, ARCHITECTURES, FLAGS, OPERATORS, RAW, RECEIVER
 
 TYPE_CHECKING = False
@@ -19,9 +17,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-# What whoever may write annotations can make minirun do: set systemd's properties, write the filter, connect to a socket
-# of the host's, append to its files, keep the caller's groups.
-UNSAFE = ["org.systemd.property.", RAW, RECEIVER, STDOUT, STDERR, PIDFD_RECEIVER, KEEP_GROUPS]
+# Whoever may write these sets systemd's properties, writes the filter, connects to a socket of the host's, appends to
+# its files, or keeps the caller's groups.
+UNSAFE = ["org.systemd.property.", RAW, RECEIVER, HOOK_STDOUT, HOOK_STDERR, PIDFD_RECEIVER, KEEP_GROUPS]
 
 
 def seccomp() -> dict[str, Any]:

@@ -239,7 +239,8 @@ def handler(spec: Any, problems: Problems) -> None:
     """crun's annotation for another kind of isolation (krun: a VM; wasm): the host's kernel is not what it asks for."""
     name = spec.get("annotations", {}).get("run.oci.handler")
     if name:
-        problems.add("/annotations/run.oci.handler", f"there is no handler {name!r}, only containers on this host's kernel")
+        message = f"there is no handler {name!r}, only containers on this host's kernel"
+        problems.add("/annotations/run.oci.handler", message)
 
 
 PROCESS = (process, rlimits)

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from minirun import facts
+from minirun.cgroups import tree
 from minirun.engine import resctrl
 from minirun.errors import MinirunError
 from minirun.runtime import schemata
@@ -49,7 +51,7 @@ def mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(schemata, "posix", Kernel)
     monkeypatch.setattr(resctrl, "posix", Kernel)
-    monkeypatch.setattr(schemata.facts, "find_resctrl", lambda: str(tmp_path))
+    monkeypatch.setattr(facts, "find_resctrl", lambda: str(tmp_path))
     return tmp_path
 
 
@@ -116,14 +118,14 @@ def test_somebody_else_s_group_is_left_alone(mount: Path, state: State) -> None:
 def test_what_the_kernel_refuses_leaves_nothing(mount: Path, state: State, monkeypatch: pytest.MonkeyPatch) -> None:
     (mount / "info").mkdir()
     (mount / "info/last_cmd_status").write_text("mask f0f has non-consecutive 1-bits\n")
-    real = schemata.tree.write
+    real = tree.write
 
     def write(path: str, value: str) -> None:
         if path.endswith("/schemata"):
             raise OSError(22, "Invalid argument", path)
         real(path, value)
 
-    monkeypatch.setattr(schemata.tree, "write", write)
+    monkeypatch.setattr(tree, "write", write)
     with pytest.raises(MinirunError, match="mask f0f has non-consecutive 1-bits"):
         change(None, state, {"l3CacheSchema": "L3:0=f0f"})
     assert not (mount / "web").exists() and state.resctrl == []
