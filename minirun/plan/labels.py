@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # File systems that label their files themselves: a context for all of them is refused by the kernel.
 OWN_LABELS = ("proc", "sysfs", "cgroup", "cgroup2", "mqueue")
 UNCONFINED = "unconfined"
-HINT = "boot a kernel that has it with lsm=... naming it, or leave the member out: without it nothing confines so"
+HINT = "leave the member out to run without it, or boot a kernel that has the module, with lsm=... that names it"
 
 
 def check(process: Process, linux: Linux, facts: Facts, problems: Problems) -> None:
