@@ -34,7 +34,7 @@ CRIU = [
     "--shell-job --lazy-pages --status-fd /s --page-server a:1 --file-locks --pre-dump --manage-cgroups-mode soft "
     "--empty-ns network --auto-dedup --tcp-skip-in-flight --link-remap ID",
     "restore --image-path /i --work-path /w --bundle /b --detach --pid-file /p --console-socket /c --no-pivot "
-    "--no-subreaper --tcp-established --file-locks --lsm-profile apparmor:x --lsm-mount-context y --empty-ns network ID",
+    "--no-subreaper --tcp-established --file-locks --lsm-profile selinux:x --lsm-mount-context y --empty-ns x ID",
     "restore -b /b -d --image-path /i ID",
 ]
 
