@@ -143,6 +143,10 @@ HINTS = (
         text="the range must be yours in /etc/subuid or /etc/subgid. As root: {detail}",
     ),
     Hint(
+        name="maps-accounts", kind="write_task", errno="EPERM", when=lambda op, detail: detail == "accounts",
+        text="ids below 65536 are the host's own users and groups: map yourself, and else a range of /etc/subuid or /etc/subgid (docs/rootless.md)",
+    ),
+    Hint(
         name="maps-helper", kind="write_task", errno="EPERM", when=lambda op, detail: bool(op.__dict__.get("through")),
         text="newuidmap(1) and newgidmap(1) serve a user of /etc/passwd who runs with his own group, and need their setuid bit or capabilities: no nosuid mount, no no_new_privs",
     ),
