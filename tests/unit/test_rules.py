@@ -52,6 +52,7 @@ CASES: list[tuple[str, Json, str, str]] = [
     ("mounts", {"/mounts/0": {"destination": "/d", "type": "bind"}}, "/mounts/0/source", "is missing: a bind mount needs one"),
     ("mounts", {"/mounts/0": {"destination": "/d", "source": "/s"}}, "/mounts/0/type", "is missing, and no option says bind"),
     ("mounts", {"/mounts/0": {"destination": "/d", "source": "/s", "type": "none", "options": ["ro"]}}, "/mounts/0/type", "is missing, and no option says bind"),
+    ("mounts", {"/mounts/0/options": ["ro", "tmpcopyup"]}, "/mounts/0/options/1", "tmpcopyup is for a tmpfs: there is nothing to copy to"),
     ("mounts", {"/mounts/1/options": ["ro", "idmap"]}, "/mounts/1/options/1", "idmap needs uidMappings and gidMappings, or a user namespace to take them from"),
     ("mounts", {"/mounts/1/uidMappings": [ROW]}, "/mounts/1/gidMappings", "is missing: it must be given along with uidMappings"),
     ("mounts", {"/mounts/1/options": ["ridmap"], "/mounts/1/gidMappings": [ROW]}, "/mounts/1/uidMappings", "is missing: it must be given along with gidMappings"),
