@@ -21,6 +21,8 @@ from minirun.spec.decode import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minirun.cgroups.systemd import Manager
     from minirun.plan.container import Plan
     from minirun.runtime.create import Request
@@ -96,7 +98,7 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
         user["additionalGids"] = [number(word, "group") for word in request.additional_gids]
         process["user"] = user
     if request.capabilities:
-        process["capabilities"] = with_capabilities(process, request.capabilities)
+        process["capabilities"] = with_capabilities(process, known(request.capabilities, request.base.warn))
     if request.no_new_privs is not None:
         process["noNewPrivileges"] = request.no_new_privs
     if request.apparmor:
@@ -113,19 +115,19 @@ def with_capabilities(process: Process, names: list[str]) -> Capabilities:
     """
     own: dict[str, list[str]] = process.get("capabilities", {})  # type: ignore[assignment]
     sets = {name: [*own.get(name, [])] for name in ("bounding", "effective", "permitted", "inheritable", "ambient")}
-    names = [capability(word) for word in names]
     for name in ("bounding", "effective", "permitted"):
         sets[name] += [word for word in names if word not in sets[name]]
     sets["ambient"] += [word for word in names if word in sets["inheritable"] and word not in sets["ambient"]]
     return sets  # type: ignore[return-value]
 
 
-def capability(word: str) -> str:
-    """CAP_NET_RAW; NET_RAW and small letters will do, as with crun."""
-    name = word.upper().removeprefix("CAP_")
-    if name not in CAPABILITIES:
-        raise MinirunError(f"{word!r} is not a capability of Linux", exit_code=2, hint="capabilities(7) lists them")
-    return f"CAP_{name}"
+def known(words: list[str], warn: Callable[[str], None]) -> list[str]:
+    """CAP_NET_RAW, NET_RAW or net_raw; what Linux does not have is a warning, as with runc and crun."""
+    names = [word.upper().removeprefix("CAP_") for word in words]
+    for word, name in zip(words, names, strict=True):
+        if name not in CAPABILITIES:
+            warn(f"--cap {word}: it is not a capability of Linux, ignored")
+    return [f"CAP_{name}" for name in names if name in CAPABILITIES]
 
 
 def target_cgroup(state: State, below: str) -> str:

@@ -85,7 +85,7 @@ def test_where_a_log_goes(minirun: Runtime, bundle: Bundle, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("flags", "code", "message"),
     [
-        (["--cap", "FLY"], 2, "minirun: 'FLY' is not a capability of Linux"),
+        (["--cap", "FLY"], 0, "minirun: warning: --cap FLY: it is not a capability of Linux, ignored"),
         (["-e", "B"], 125, "/process/env/2 in the command line"),
         (["--cwd", "here"], 125, "/process/cwd in the command line"),
         (["--pidfd-socket", "/nowhere"], 125, "minirun: cannot hand over the pidfd: /nowhere: No such file"),
