@@ -13,6 +13,7 @@ from minirun.cli import trials
 from minirun.facts import Facts
 from minirun.plan.namespaces import CLONE
 from minirun.record import Record
+from minirun.runtime.trace import terminal_width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids")
 KERNEL = "a kernel of at least 5.14, without a filter that hides the call (are we in a container?)"
 
 
+MARGIN = 29  # columns before what was found
+
+
 class Finding(Record):
     """``status`` is ok, limited (containers run, something is refused) or missing (none will run)."""
 
@@ -33,8 +37,16 @@ class Finding(Record):
     hint: str = ""
 
 
+def folded(text: str, width: int) -> list[str]:
+    """In lines that fit behind the name."""
+    from textwrap import wrap
+
+    room = width - MARGIN
+    return wrap(text, room, break_long_words=False, break_on_hyphens=False) if room > 20 and text else [text]
+
+
 def run(form: str) -> int:
-    """Print everything; 1 if something is missing that no container can do without."""
+    """Print everything, as wide as the terminal; 1 if something is missing that no container can do without."""
     findings = list(examine())
     bad = any(finding.status == MISSING for finding in findings)
     if form == "json":
@@ -43,7 +55,8 @@ def run(form: str) -> int:
         rows = [{name: getattr(row, name) for name in Finding.FIELDS} for row in findings]
         print(encode({"version": __version__, "ok": not bad, "findings": rows}, "  "))
     else:
-        print(table(findings, coloured=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        print(table(findings, coloured=coloured, width=terminal_width(1, os.environ.get("COLUMNS", ""))))
     return 1 if bad else 0
 
 
@@ -210,14 +223,14 @@ def systemd(facts: Facts) -> Finding:
     return Finding(name="systemd", status=OK, found=found)
 
 
-def table(findings: list[Finding], *, coloured: bool) -> str:
-    """A word, a name, what was found; below it how to get what is missing."""
+def table(findings: list[Finding], *, coloured: bool, width: int = 0) -> str:
+    """A word, a name, what was found; below it how to get what is missing.  ``width``: columns, 0 for any number."""
     lines = []
     for row in findings:
         word = f"{row.status:<8}"
         if coloured:
             word = f"\033[{COLOURS[row.status]}m{word}\033[0m"
-        lines.append(f"{word} {row.name:<19} {row.found}")
-        if row.hint:
-            lines.append(f"{'':<28} get it: {row.hint}")
+        found = folded(row.found, width) + (folded(f"get it: {row.hint}", width) if row.hint else [])
+        lines.append(f"{word} {row.name:<19} {found[0]}".rstrip())
+        lines += [f"{'':<{MARGIN}}{line}" for line in found[1:]]
     return "\n".join(lines)

@@ -15,9 +15,10 @@ from minirun.errors import MinirunError, printable
 class Log:
     """Where messages go."""
 
-    def __init__(self, path: str = "", form: str = "text", debug: bool = False) -> None:
+    def __init__(self, path: str = "", form: str = "text", *, debug: bool = False, quiet: bool = False) -> None:
         self.form = form
         self.debugging = debug
+        self.quiet = quiet
         self.fd = 2
         if path:
             try:
@@ -46,6 +47,8 @@ class Log:
             self.entry("debug", printable(message))
 
     def warn(self, message: str) -> None:
+        if self.quiet:
+            return
         self.entry("warning", printable(message))
 
     def error(self, error: MinirunError) -> None:

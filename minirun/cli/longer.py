@@ -78,7 +78,8 @@ LONGER = {
     "resume": Longer(text="Undoes `minirun pause`.", examples=("minirun resume web1",)),
     "update": Longer(
         text="Writes to the files of the container's cgroup. Options win over the document of --resources. "
-        "A limit whose controller is not there is an error that names it.",
+        "A limit whose controller is not there is an error that names it.\n\n"
+        "Schemata go to the container's group in resctrl; it gets one if it has none, and delete takes that away.",
         examples=("minirun update --memory 67108864 --pids-limit 100 web1", "minirun update -r limits.json web1"),
     ),
     "events": Longer(

@@ -103,7 +103,12 @@ def open_log(glob: Values) -> Log:
     if form not in ("text", "json"):
         raise usage(f"--log-format must be text or json, not {form!r}")
     level = glob.text("log_level")
-    return Log(glob.text("log"), form, glob.on("debug") or level == "debug")
+    if level not in ("", "debug", "warning", "error"):
+        raise usage(f"--log-level must be debug, warning or error, not {level!r}")
+    file = glob.text("log")
+    if file.startswith(("journald:", "syslog:")):
+        raise usage(f"--log wants a file, not {file!r}", "without --log, messages go to standard error")
+    return Log(file.removeprefix("file:"), form, debug=glob.on("debug") or level == "debug", quiet=level == "error")
 
 
 def check_global(glob: Values) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 def request_of(call: Call) -> Request:
     """Paths become absolute here: nothing later depends on the working directory."""
     values = call.values
+    if values.text("explain") not in ("", "table", "json"):
+        raise usage(f"--explain must be table or json, not {values.text('explain')!r}")
     listen = call.env.get("LISTEN_FDS", "")
     activated = int(listen) if listen.isascii() and listen.isdigit() and len(listen) < 4 else 0
     paths = {
@@ -126,8 +128,6 @@ def print_plan(call: Call, ops: object) -> int:
     from minirun.spec.decode import encode
 
     form = call.values.text("explain")
-    if form not in ("table", "json"):
-        raise usage(f"--explain must be table or json, not {form!r}")
     columns = terminal_width(1, call.env.get("COLUMNS", ""))
     text = encode(rows(ops), "  ") if form == "json" else table(ops, width=columns)  # type: ignore[arg-type]
     posix.write(1, text.encode("utf-8", "replace") + b"\n")

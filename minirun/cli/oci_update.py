@@ -25,6 +25,10 @@ NUMBERS = {
     "cpu_burst": ("cpu", "burst", 0),
     "cpu_share": ("cpu", "shares", 0),
     "cpu_idle": ("cpu", "idle", 0),
+    "cpu_rt_period": ("cpu", "realtimePeriod", 0),
+    "cpu_rt_runtime": ("cpu", "realtimeRuntime", -1),
+    "kernel_memory": ("memory", "kernel", -1),
+    "kernel_memory_tcp": ("memory", "kernelTCP", -1),
     "memory": ("memory", "limit", -1),
     "memory_reservation": ("memory", "reservation", -1),
     "memory_swap": ("memory", "swap", -1),
@@ -32,6 +36,7 @@ NUMBERS = {
 }
 UNITS = "\0kmgtp"  # the place in here times ten bits
 WORDS = {"cpuset_cpus": ("cpu", "cpus"), "cpuset_mems": ("cpu", "mems")}
+SCHEMATA = {"l3_cache_schema": ("l3CacheSchema", "L3"), "mem_bw_schema": ("memBwSchema", "MB:")}
 
 
 def whole(word: str, option: str, least: int) -> int:
@@ -46,7 +51,10 @@ def size(word: str, option: str) -> int:
     low = word.lower()
     low = low.removesuffix("ib") if low.endswith("ib") else low.removesuffix("b")
     shift = UNITS.find(low[-1:]) * 10 if low[-1:] in UNITS else 0
-    return whole(low[:-1] if shift else low, option, 0 if shift else -1) << shift
+    digits = low[:-1] if shift else low
+    if digits != "-1" and not (digits.isascii() and digits.isdigit()):
+        raise usage(f"--{option.replace('_', '-')} wants a size such as 1048576 or 64m, or -1, not {word!r}")
+    return whole(digits, option, 0 if shift else -1) << shift
 
 
 def resources_of(call: Call) -> Any:
@@ -75,8 +83,20 @@ def resources_of(call: Call) -> Any:
     return check.resources(document, source or "the command line")
 
 
+def schemata_of(call: Call) -> dict[str, str]:
+    """resctrl's lines, by their member of /linux/intelRdt."""
+    found = {}
+    for option, (member, start) in SCHEMATA.items():
+        line = call.values.text(option)
+        if option in call.values and (not line.startswith(start) or "\n" in line):
+            raise usage(f"--{option.replace('_', '-')} wants a line that begins with {start}, not {line!r}")
+        if line:
+            found[member] = line
+    return found
+
+
 def update(call: Call) -> int:
-    update_container(
-        store_of(call), call.words[0], resources_of(call), call.values.text("resources") or "the command line"
-    )
+    source = call.values.text("resources") or "the command line"
+    resources, schemata = resources_of(call), schemata_of(call)
+    update_container(store_of(call), call.words[0], resources, source, schemata)
     return 0

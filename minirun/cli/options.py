@@ -58,9 +58,14 @@ HELP = Option(long="help", short="h", help="print this")
 
 GLOBAL = (
     Option(long="root", value="DIR", help="where containers are kept (default /run/minirun, $XDG_RUNTIME_DIR/minirun)"),
-    Option(long="log", value="FILE", help="write messages to this file instead of standard error"),
+    Option(long="log", value="FILE", help="write messages to this file (crun's file:FILE, too), not standard error"),
     Option(long="log-format", value="FORMAT", default="text", help="text or json"),
-    Option(long="log-level", value="LEVEL", default="", help="debug, warning or error"),
+    Option(
+        long="log-level",
+        value="LEVEL",
+        default="",
+        help="debug (as --debug), warning (the default), or error: no warnings",
+    ),
     Option(long="debug", help="more messages"),
     Option(long="systemd-cgroup", help="have systemd make cgroups, as scopes: --cgroup-manager=systemd"),
     Option(
@@ -87,10 +92,12 @@ CRIU = tuple(
     for name in (
         "image-path=DIR", "work-path=DIR", "parent-path=DIR", "leave-running", "tcp-established", "ext-unix-sk",
         "shell-job", "lazy-pages", "status-fd=FD", "page-server=ADDRESS:PORT", "file-locks", "pre-dump",
-        "manage-cgroups-mode=MODE", "empty-ns=NAMESPACE", "auto-dedup", "bundle=DIR", "detach", "pid-file=FILE",
-        "console-socket=PATH", "no-pivot", "no-subreaper",
+        "manage-cgroups-mode=MODE", "empty-ns=NAMESPACE", "auto-dedup", "pid-file=FILE", "console-socket=PATH",
+        "no-pivot", "no-subreaper", "no-new-keyring", "preserve-fds=N", "pidfd-socket=PATH", "keep", "link-remap",
+        "tcp-skip-in-flight", "tcp-close", "lsm-profile=TYPE:NAME", "lsm-mount-context=LABEL", "criu=PATH",
     )
 )  # fmt: skip
+CRIU = (*CRIU, BUNDLE, CONFIG, DETACH)
 LIMITS = (
     ("blkio-weight", "weight of block IO, 10 to 1000"),
     ("cpu-period", "CPU period in microseconds"),
@@ -98,20 +105,16 @@ LIMITS = (
     ("cpu-burst", "unused quota that may be saved up, in microseconds"),
     ("cpu-share", "relative weight of the CPU, 2 to 262144"),
     ("cpu-idle", "1: run only when nobody else wants the CPU"),
-    ("cpuset-cpus", "CPUs, as 0-3,7"),
-    ("cpuset-mems", "memory nodes, as 0,1"),
-    ("memory", "memory limit in bytes"),
-    ("memory-reservation", "memory protected from reclaim, in bytes"),
-    ("memory-swap", "memory plus swap, in bytes; -1 for unlimited"),
+    ("cpuset-cpus=LIST", "CPUs, as 0-3,7"),
+    ("cpuset-mems=LIST", "memory nodes, as 0,1"),
+    ("memory=SIZE", "memory limit in bytes, or as 64m; -1 for unlimited"),
+    ("memory-reservation=SIZE", "memory protected from reclaim"),
+    ("memory-swap=SIZE", "memory plus swap; -1 for unlimited"),
     ("pids-limit", "number of processes; -1 for unlimited"),
-)
-LATER_LIMITS = (
-    "cpu-rt-period",
-    "cpu-rt-runtime",
-    "kernel-memory",
-    "kernel-memory-tcp",
-    "l3-cache-schema",
-    "mem-bw-schema",
+    ("l3-cache-schema=SCHEMA", "shares of the L3 cache, as L3:0=f;1=f0 (resctrl)"),
+    ("mem-bw-schema=SCHEMA", "shares of the memory's bandwidth, as MB:0=20;1=70 (resctrl)"),
+    *((name, "of cgroup v1: only 0 is taken, for no limit") for name in ("cpu-rt-period", "cpu-rt-runtime")),
+    *((name, "of cgroup v1: only 0 and -1 are taken, for no limit") for name in ("kernel-memory", "kernel-memory-tcp")),
 )
 
 # A verb is made when it is asked for: a cold start needs one of them.
@@ -165,8 +168,7 @@ TABLE: dict[str, Callable[[], Verb]] = {
         name="update", help="change a running container's limits",
         options=(
             Option(long="resources", short="r", value="FILE|-", help="a resources document (config.json, /linux/resources)"),
-            *[Option(long=name, value="N", help=text) for name, text in LIMITS],
-            *[Option(long=name, value="N", help="as in runc", later="not on cgroup v2, or not yet") for name in LATER_LIMITS],
+            *[Option(long=name.partition("=")[0], value=name.partition("=")[2] or "N", help=text) for name, text in LIMITS],
         ),
     ),
     "events": lambda: Verb(

@@ -35,6 +35,7 @@ class Site(Record):
     cgroup_root: str
     cgroup: str
     state_document: Callable[[int], bytes]  # pid -> what hooks read
+    hook_outputs: tuple[str, str] = ("", "")  # files that take what the host's hooks print
     gate_fd: int = -1
     target_fd: int = -1
     preserve: int = 0

@@ -21,31 +21,47 @@ ENDING = (1, 2, 15)  # what raises in us (runtime/interrupt.py)
 UNTOUCHABLE = (9, 19, 32, 33)  # SIGKILL, SIGSTOP, and the two that glibc keeps
 
 
-def run_hook(hook: Hook, state: bytes) -> None:
+def run_hook(hook: Hook, state: bytes, outputs: tuple[str, str] = ("", "")) -> None:
     """Run and wait.  Raises OSError: what execve(2) says, ECANCELED for a status other than 0, ETIMEDOUT.
 
     The state comes as a memfd at offset 0: a hook that does not read it is no trouble.
     """
+    opened = open_outputs(outputs)
     document = seal_bytes("minirun-state", state)
     reader = posix.open(f"/proc/self/fd/{document}", posix.O_RDONLY | posix.O_CLOEXEC)
+    actions = [(posix.POSIX_SPAWN_DUP2, reader, 0), *((posix.POSIX_SPAWN_DUP2, fd, place) for place, fd in opened)]
     here = posix.open(".", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
         if hook.cwd:
             posix.chdir(hook.cwd)  # posix_spawn(3) has no word for it that Python knows
-        pid, kept = spawn(
-            hook.path, hook.args, environment(hook.env), [(posix.POSIX_SPAWN_DUP2, reader, 0)]
-        )  # fmt: skip
+        pid, kept = spawn(hook.path, hook.args, environment(hook.env), actions)
     except OSError as error:
         raise OSError(error.errno, error.strerror, hook.path) from error
     finally:
         posix.fchdir(here)
-        for fd in (here, document, reader):
+        for fd in (here, document, reader, *(fd for _, fd in opened)):
             posix.close(fd)
     status = wait(pid, hook.timeout, kept)
     if status is None:
         raise OSError(ETIMEDOUT, f"no end after {hook.timeout} s", hook.path)
     if status != 0:
         raise OSError(ECANCELED, "the hook failed", str(status))
+
+
+def open_outputs(outputs: tuple[str, str]) -> list[tuple[int, int]]:
+    """(1 or 2, the file that takes at its end what is printed there).  Raises OSError with the file's name."""
+    opened: list[tuple[int, int]] = []
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC
+    for place, path in enumerate(outputs, 1):
+        if not path:
+            continue
+        try:
+            opened.append((place, posix.open(path, flags, 0o600)))
+        except OSError:
+            for _, fd in opened:
+                posix.close(fd)
+            raise
+    return opened
 
 
 def environment(entries: list[str]) -> dict[str, str]:

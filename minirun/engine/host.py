@@ -203,7 +203,7 @@ def hook(site: Site, op: Any) -> None:
     from minirun.engine.hooks import run_hook
 
     assert site.init is not None
-    run_hook(op, site.state_document(site.init.pid))
+    run_hook(op, site.state_document(site.init.pid), site.hook_outputs)
 
 
 HANDLERS: dict[str, Callable[[Site, Any], None]] = {

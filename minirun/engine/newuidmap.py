@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.plan.ops import WriteTask
 
+ACCOUNTS = 65536  # below, ids may be a person's or a service's on the host; ranges to give away are above
 SECONDS = 60  # the name service may be a network away
 LONGEST = 4096  # bytes of their words
 
@@ -82,6 +83,7 @@ def inheritable() -> list[int]:
 def grant(op: WriteTask, words: str) -> str:
     """The command that gives the caller the first range that the helper refused; "" if it refused something else.
 
+    Whom the host's accounts belong to, root's above all, is not to be had by a command: then the detail is "accounts".
     It says "newuidmap: uid range [0-65536) -> [100000-165536) not allowed".
     """
     if "not allowed" not in words:
@@ -90,6 +92,8 @@ def grant(op: WriteTask, words: str) -> str:
     numbers = [int(word) for word in op.value.split()]
     for first, size in zip(numbers[1::3], numbers[2::3], strict=True):
         if f"[{first}-{first + size})" in words:
+            if first < ACCOUNTS:
+                return "accounts"
             return f"usermod --add-sub{kind}s {first}-{first + size - 1} {login()}"
     return ""
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from minirun.plan.ops import Op
 
 
+SECTIONS = {"seccomp_rule_add": 3, "rtnetlink": 7}  # of the manual, where it is not 2
+
+
 def errno_name(number: int) -> str:
     from errno import errorcode
 
@@ -23,7 +26,7 @@ def operation_failed(
 ) -> MinirunError:
     """``call`` is the system call or the check that failed, ``detail`` a path or word of its own."""
     name = errno_name(number)
-    what = f"{call}(2)" if call.replace("_", "").isalnum() else call
+    what = f"{call}({SECTIONS.get(call, 2)})" if call.replace("_", "").isalnum() else call
     why = reason or strerror(number)
     hint = hints.find(op, name, detail)
     path = detail if detail.startswith("/") and detail not in op.describe() and detail not in hint else ""

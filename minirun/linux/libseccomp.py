@@ -104,7 +104,7 @@ class Filter:
         number = lib.seccomp_syscall_resolve_name(name.encode())
         if number == UNKNOWN:
             if strict:
-                raise OSError(ENOSYS, "libseccomp knows no such system call", name)
+                raise OSError(ENOSYS, f"libseccomp knows no system call {name}", name)
             return
         array = ffi.new("struct scmp_arg_cmp[]", conditions) if conditions else ffi.NULL
         result = lib.seccomp_rule_add_array(self.context, action, number, len(conditions), array)

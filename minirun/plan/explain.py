@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minirun.plan.ops import HOST, Op
 
+NARROW = 10  # init's column begins here where there is no room: an indent still tells the two apart
 USUAL = 26  # columns that nearly every pointer fits in
 
 
@@ -17,7 +18,7 @@ def table(ops: list[Op], notes: dict[int, str] | None = None, width: int = 0) ->
     rows = [(step, op.actor == HOST, words[step - 1], op.pointer) for step, op in enumerate(ops, 1)]
     # A row has one actor: a long line of the host's may run into init's column, which begins early.
     longest = {who: max([len(text) for _, host, text, _ in rows if host == who], default=4) for who in (True, False)}
-    host_width = min(longest[True], 30)
+    host_width = min(longest[True], NARROW if 0 < width < 100 else 30)
     pointers = min(max([len(pointer) for _, _, _, pointer in rows] + [4]), USUAL)
     lead = 5 + (10 if notes is not None else 0)
     natural = lead + max(longest[True], host_width + 2 + longest[False]) + 2

@@ -11,6 +11,7 @@ Which, by whom, when:
 from __future__ import annotations
 
 from minirun.plan.ops import HOST, INIT, Hook, Op
+from minirun.spec.schema import HOOK_STDERR, HOOK_STDOUT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,13 @@ def ops(spec: Spec, name: HookName, actor: str, cwd: str = "") -> list[Op]:
         )
         for index, hook in enumerate(spec.get("hooks", {}).get(name, ()))
     ]
+
+
+def outputs(annotations: dict[str, str], bundle: str) -> tuple[str, str]:
+    """The files that take what the host's hooks print on standard output and error; "" leaves it as it is."""
+    found = [annotations.get(name, "") for name in (HOOK_STDOUT, HOOK_STDERR)]
+    output, errors = (f"{bundle}/{path}" if path and not path.startswith("/") else path for path in found)
+    return output, errors
 
 
 def before_pivot(spec: Spec, bundle: str, rootfs: str) -> list[Op]:

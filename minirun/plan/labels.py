@@ -18,19 +18,20 @@ if TYPE_CHECKING:
 # File systems that label their files themselves: a context for all of them is refused by the kernel.
 OWN_LABELS = ("proc", "sysfs", "cgroup", "cgroup2", "mqueue")
 UNCONFINED = "unconfined"
+HINT = "leave the member out to run without it, or boot a kernel that has the module, with lsm=... that names it"
 
 
 def check(process: Process, linux: Linux, facts: Facts, problems: Problems) -> None:
     """Without AppArmor a process is unconfined: asking for that is fine."""
     profile = process.get("apparmorProfile", "")
     if profile not in ("", UNCONFINED) and not facts.apparmor:
-        problems.add("/process/apparmorProfile", "AppArmor is not in force on this host")
+        problems.add("/process/apparmorProfile", "AppArmor is not in force on this host", HINT)
     for pointer, label in (
         ("/process/selinuxLabel", process.get("selinuxLabel")),
         ("/linux/mountLabel", linux.get("mountLabel")),
     ):
         if label and not facts.selinux:
-            problems.add(pointer, "SELinux is not in force on this host")
+            problems.add(pointer, "SELinux is not in force on this host", HINT)
 
 
 def wanted(process: Process, facts: Facts) -> bool:

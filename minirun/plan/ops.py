@@ -584,7 +584,7 @@ class Seccomp(Op):
             if not default.startswith("default "):
                 return "take the system call filter as it is given"
             rules = [line for line in self.lines if line.partition(" ")[0] not in SECCOMP_SETTINGS]
-            return f"compile the system call filter ({len(rules)} rules, {default})"
+            return f"compile the system call filter ({len(rules)} rule{'s' * (len(rules) != 1)}, {default})"
         return "load the system call filter" + (f", its listener goes to {self.listener}" if self.listener else "")
 
 

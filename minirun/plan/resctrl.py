@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from minirun.plan.exec import ExecAsked
 
 POINTER = "/linux/intelRdt"
+NOT_MOUNTED = "no resctrl file system is mounted on this host"
+MOUNT_HINT = "where the processor can do it: mount -t resctrl resctrl /sys/fs/resctrl"
 
 
 def groups(asked: Asked | ExecAsked, problems: Problems) -> list[Op]:
@@ -21,14 +23,13 @@ def groups(asked: Asked | ExecAsked, problems: Problems) -> list[Op]:
     given = asked.spec["linux"]["intelRdt"]
     mount = asked.facts.resctrl
     if not mount:
-        problems.add(POINTER, "no resctrl file system is mounted on this host",
-                     "where the processor can do it: mount -t resctrl resctrl /sys/fs/resctrl")  # fmt: skip
+        problems.add(POINTER, NOT_MOUNTED, MOUNT_HINT)
         return []
     group = given.get("closID") or asked.container_id
     path = "" if group == "/" else f"/{group}"
     lines = [given.get("l3CacheSchema", ""), given.get("memBwSchema", ""), *given.get("schemata", [])]
     lines = [line for line in lines if line]
-    existing = not path or (bool(given.get("closID")) and not lines)
+    existing = bool(given.get("closID")) and not lines
     ops = [MakeCgroup(path=path or "/", controllers=[], properties=lines, existing=existing, pointer=POINTER)]
     if given.get("enableMonitoring") or given.get("enableCMT") or given.get("enableMBM"):
         counted = f"{path}/mon_groups/{asked.container_id}"

@@ -10,6 +10,7 @@ from minirun.engine.execute import Site, carry_out, unwind
 from minirun.engine.protocol import DETACH
 from minirun.errors import MinirunError
 from minirun.plan import container
+from minirun.plan.hooks import outputs
 from minirun.record import Record
 from minirun.runtime import hooks, notify, status
 from minirun.runtime.root import filter_cache
@@ -17,6 +18,7 @@ from minirun.runtime.store import State, check_id
 from minirun.spec import check
 from minirun.spec.decode import decode
 from minirun.spec.rules import namespace_types
+from minirun.spec.schema import PIDFD_RECEIVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ def create(store: Store, request: Request) -> Created:
     facts, manager = look(request, spec, host_facts.probe())
     plan = make_plan(request, spec, facts, name)
     check_terminal(spec, request)
-    notify.find_agent(spec)
+    notify.find_agent(spec, name)
     for warning in plan.warnings:
         request.warn(warning)
     rootfs = container.absolute(spec["root"]["path"], request.bundle)
@@ -139,7 +141,7 @@ def create(store: Store, request: Request) -> Created:
         state.pid, state.startTime = init.pid, status.start_time(init.pid)
         state.complete = True
         entry.save(state)
-        hand_over(request, site, init.pid)
+        hand_over(request, site, init.pid, state.annotations)
         if not request.same_process:
             init.send(DETACH)  # init waits at the gate from now on; should it be gone, that is create's failure too
     except BaseException:
@@ -208,6 +210,7 @@ def make_site(plan: Plan, state: State, facts: Facts, name: str, request: Reques
         dumpable=facts.rootless and plan.writes_task,
         terminal=terminal_taker(request), meanwhile=request.meanwhile,
         filter_cache=filter_cache(request.env, facts.euid), undo=[], times={},
+        hook_outputs=outputs(state.annotations, state.bundle),
     )  # fmt: skip
 
 
@@ -253,13 +256,16 @@ def sockets(entry: Entry, request: Request, site: Site) -> None:
         site.gate_fd = listen(entry.gate())
 
 
-def hand_over(request: Request, site: Site, pid: int) -> None:
+def hand_over(request: Request, site: Site, pid: int, annotations: dict[str, str]) -> None:
     """The pid file is the last thing: whoever waits for it may go on."""
-    if request.pidfd_socket:
-        from minirun.runtime.terminal import send_master
+    receiver = request.pidfd_socket
+    if not receiver and PIDFD_RECEIVER in annotations:
+        receiver = container.absolute(annotations[PIDFD_RECEIVER], request.bundle)
+    if receiver:
+        from minirun.runtime.terminal import send_pidfd
 
         assert site.init is not None
-        send_master(request.pidfd_socket, site.init.pidfd)
+        send_pidfd(receiver, site.init.pidfd)
     if request.pid_file:
         write_pid_file(request.pid_file, pid)
 

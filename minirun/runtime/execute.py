@@ -11,6 +11,7 @@ from minirun.engine.init import InitFailed
 from minirun.engine.protocol import START
 from minirun.errors import MinirunError
 from minirun.plan import exec as plan_exec
+from minirun.plan.process import CAPABILITIES
 from minirun.record import Record
 from minirun.runtime import foreground, interrupt, lifecycle, notify, status
 from minirun.runtime.create import hand_over, terminal_taker
@@ -20,6 +21,8 @@ from minirun.spec.decode import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minirun.cgroups.systemd import Manager
     from minirun.plan.container import Plan
     from minirun.runtime.create import Request
@@ -96,14 +99,14 @@ def build_process(request: ExecRequest, spec: Spec, config: str) -> Process:
         user["additionalGids"] = [number(word, "group") for word in request.additional_gids]
         process["user"] = user
     if request.capabilities:
-        process["capabilities"] = with_capabilities(process, request.capabilities)
+        process["capabilities"] = with_capabilities(process, known(request.capabilities, request.base.warn))
     if request.no_new_privs is not None:
         process["noNewPrivileges"] = request.no_new_privs
     if request.apparmor:
         process["apparmorProfile"] = request.apparmor
     if request.process_label:
         process["selinuxLabel"] = request.process_label
-    return check.process(process, config, "/process")
+    return check.process(process, "the command line", "/process")  # the rest was checked by create
 
 
 def with_capabilities(process: Process, names: list[str]) -> Capabilities:
@@ -117,6 +120,15 @@ def with_capabilities(process: Process, names: list[str]) -> Capabilities:
         sets[name] += [word for word in names if word not in sets[name]]
     sets["ambient"] += [word for word in names if word in sets["inheritable"] and word not in sets["ambient"]]
     return sets  # type: ignore[return-value]
+
+
+def known(words: list[str], warn: Callable[[str], None]) -> list[str]:
+    """CAP_NET_RAW, NET_RAW or net_raw; what Linux does not have is a warning, as with runc and crun."""
+    names = [word.upper().removeprefix("CAP_") for word in words]
+    for word, name in zip(words, names, strict=True):
+        if name not in CAPABILITIES:
+            warn(f"--cap {word}: it is not a capability of Linux, ignored")
+    return [f"CAP_{name}" for name in names if name in CAPABILITIES]
 
 
 def target_cgroup(state: State, below: str) -> str:
@@ -152,6 +164,8 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, Spec, str]
     spec: Spec = entry.config()
     config = request.process_file or state.config
     process = build_process(request, spec, config)
+    if state.resctrl:
+        spec["linux"].setdefault("intelRdt", {})  # update gave it a group
     linux: Linux = {"intelRdt": spec["linux"]["intelRdt"]} if "intelRdt" in spec["linux"] else {}
     facts = host_facts.look_closer(host_facts.probe(), process, linux)
     asked = plan_exec.ExecAsked(
@@ -198,7 +212,7 @@ def execute(store: Store, request: ExecRequest) -> int:
     posix.close(target)
     signals = -1 if request.detach else foreground.watch_signals()
     try:
-        hand_over(base, site, init.pid)
+        hand_over(base, site, init.pid, {})
         init.send(START)
         init.started()
     except InitFailed as error:

@@ -6,14 +6,20 @@ from minirun.errors import MinirunError
 from minirun.plan.mountflags import KNOWN
 from minirun.plan.process import CAPABILITIES
 from minirun.plan.seccomp import KERNEL_FLAGS, word_of
+from minirun.plan.userns import KEEP_GROUPS
 from minirun.runtime.store import OCI_VERSION
 from minirun.spec.rules import NAMESPACES
-from minirun.spec.schema import HOOK_NAMES, MEMORY_FLAGS, MEMORY_MODES
+from minirun.spec.schema import HOOK_NAMES, HOOK_STDERR, HOOK_STDOUT, MEMORY_FLAGS, MEMORY_MODES, PIDFD_RECEIVER
 from minirun.spec.seccomp_rules import ACTIONS, ARCHITECTURES, FLAGS, OPERATORS, RAW, RECEIVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+
+# Whoever may write these sets systemd's properties, writes the filter, connects to a socket of the host's, appends to
+# its files, or keeps the caller's groups.
+UNSAFE = ["org.systemd.property.", RAW, RECEIVER, HOOK_STDOUT, HOOK_STDERR, PIDFD_RECEIVER, KEEP_GROUPS]
 
 
 def seccomp() -> dict[str, Any]:
@@ -31,6 +37,15 @@ def seccomp() -> dict[str, Any]:
         "knownFlags": list(FLAGS),
         "supportedFlags": [name for name, flag in KERNEL_FLAGS.items() if libseccomp.kernel_has_flag(flag)],
     }
+
+
+def libseccomp_version() -> dict[str, str]:
+    """Under the name that features.md has it in its example."""
+    try:
+        from minirun.linux import libseccomp
+    except MinirunError:
+        return {}
+    return {"io.github.seccomp.libseccomp.version": libseccomp.version()}
 
 
 def features() -> dict[str, Any]:
@@ -53,6 +68,6 @@ def features() -> dict[str, Any]:
             "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": True},
         },
-        "annotations": {"io.github.minirun.version": __version__},
-        "potentiallyUnsafeConfigAnnotations": ["org.systemd.property.", RAW, RECEIVER],
+        "annotations": {"io.github.minirun.version": __version__, **libseccomp_version()},
+        "potentiallyUnsafeConfigAnnotations": UNSAFE,
     }

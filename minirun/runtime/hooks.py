@@ -36,14 +36,14 @@ def poststart(spec: Spec, state: State) -> None:
         return
     from minirun.engine.hooks import run_hook
     from minirun.engine.report import operation_failed
-    from minirun.plan.hooks import ops
+    from minirun.plan.hooks import ops, outputs
     from minirun.plan.ops import HOST
 
     document = state_document(state, status.RUNNING)
     hooks = ops(spec, "poststart", HOST, state.bundle)
     for step, hook in enumerate(hooks, 1):
         try:
-            run_hook(hook, document)  # type: ignore[arg-type]
+            run_hook(hook, document, outputs(state.annotations, state.bundle))  # type: ignore[arg-type]
         except OSError as error:
             raise operation_failed(
                 hook, step, len(hooks), number=error.errno or 0, call="execve", detail=str(error.filename),
@@ -56,12 +56,12 @@ def poststop(spec: Spec, state: State, warn: Callable[[str], None]) -> None:
     if not spec.get("hooks", {}).get("poststop"):
         return
     from minirun.engine.hooks import run_hook
-    from minirun.plan.hooks import ops
+    from minirun.plan.hooks import ops, outputs
     from minirun.plan.ops import HOST
 
     document = state_document(state, status.STOPPED)
     for hook in ops(spec, "poststop", HOST, state.bundle):
         try:
-            run_hook(hook, document)  # type: ignore[arg-type]
+            run_hook(hook, document, outputs(state.annotations, state.bundle))  # type: ignore[arg-type]
         except OSError as error:
             warn(f"{hook.pointer}: {hook.describe()} failed: {error.strerror}")

@@ -29,13 +29,14 @@ HINT = (
 )
 
 
-def refused(path: str, why: str) -> MinirunError:
+def refused(path: str, why: str, config: str = "") -> MinirunError:
     return MinirunError(
-        "cannot hand over the filter's listener", reason=f"{path}: {why}", pointer=f"{AT}/listenerPath", hint=HINT
-    )
+        "cannot hand over the filter's listener", reason=f"{path}: {why}", pointer=f"{AT}/listenerPath", config=config,
+        hint=HINT,
+    )  # fmt: skip
 
 
-def find_agent(spec: Spec) -> None:
+def find_agent(spec: Spec, config: str) -> None:
     """A filter that asks somebody needs him: that he is missing is create's error."""
     path = listener_of(spec)
     if not path:
@@ -43,9 +44,9 @@ def find_agent(spec: Spec) -> None:
     try:
         kind = posix.stat(path).st_mode & KIND
     except OSError as error:
-        raise refused(path, str(error.strerror)) from error
+        raise refused(path, str(error.strerror), config) from error
     if kind != SOCKET:
-        raise refused(path, "it is no socket")
+        raise refused(path, "it is no socket", config)
 
 
 def agent_of(spec: Spec) -> Agent | None:

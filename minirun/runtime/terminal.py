@@ -20,16 +20,25 @@ CHUNK = 65536
 
 def send_master(path: str, master: int) -> None:
     """The descriptor as SCM_RIGHTS over an AF_UNIX stream, its name as the data (runc's docs/terminals.md)."""
+    send(path, master, b"/dev/ptmx", "terminal")
+
+
+def send_pidfd(path: str, pidfd: int) -> None:
+    """--pidfd-socket: the process's pidfd, in the same way."""
+    send(path, pidfd, b"pidfd", "pidfd")
+
+
+def send(path: str, fd: int, name: bytes, what: str) -> None:
     from minirun.linux import unix
 
     try:
         link = unix.connect(path, stream=True)
         try:
-            unix.send(link, b"/dev/ptmx", master)
+            unix.send(link, name, fd)
         finally:
             posix.close(link)
     except OSError as error:
-        raise MinirunError("cannot hand over the terminal", reason=f"{path}: {error.strerror}") from error
+        raise MinirunError(f"cannot hand over the {what}", reason=f"{path}: {error.strerror}") from error
 
 
 def keep_master(master: int) -> None:

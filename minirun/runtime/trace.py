@@ -16,7 +16,7 @@ def terminal_width(fd: int, columns: str = "") -> int:
     if columns.isascii() and columns.isdigit() and len(columns) < 5:
         return max(int(columns), 80)
     try:
-        return max(posix.get_terminal_size(fd).columns, 100)
+        return max(posix.get_terminal_size(fd).columns, 80)
     except OSError:
         return 0
 

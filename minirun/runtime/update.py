@@ -22,19 +22,40 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.plan.limits import Limit
     from minirun.plan.ops import Op
-    from minirun.runtime.store import State, Store
+    from minirun.runtime.store import Entry, State, Store
     from minirun.spec.types import Cpu, Memory, Resources
 
     Undo = list[tuple[str, str]]
 
 
-def update(store: Store, container_id: str, resources: Resources, source: str) -> None:
-    """Write every limit that is given; what is not given stays.  Raises MinirunError, with the old values back."""
+def update(
+    store: Store, container_id: str, resources: Resources, source: str, schemata: dict[str, str] | None = None
+) -> None:
+    """Write every limit that is given; what is not given stays.  Raises MinirunError, with the old values back.
+
+    ``schemata`` are lines for resctrl, by their member of /linux/intelRdt.
+    """
     entry = store.open(container_id, lock=True)
     state = entry.load()
     word = status.status(entry, state, locked=True)
     if word == status.STOPPED:
         raise MinirunError(f"cannot update container {container_id}", reason="container not running")
+    if not schemata:
+        change_limits(entry, state, resources, source)
+    else:
+        from minirun.runtime.schemata import change
+
+        put_back = change(entry, state, schemata, source)
+        try:
+            change_limits(entry, state, resources, source)
+        except BaseException:
+            put_back()
+            raise
+    entry.close()
+
+
+def change_limits(entry: Entry, state: State, resources: Resources, source: str) -> None:
+    """The cgroup's files, and its device filter."""
     directory = state.cgroupRoot + state.cgroup
     found = facts.probe()
     resources = complete(as_meant(resources, entry.config()), directory)
@@ -50,8 +71,8 @@ def update(store: Store, container_id: str, resources: Resources, source: str) -
     check_controllers(writes, found, problems)
     problems.raise_any(source)
     if not state.cgroup:
-        raise MinirunError(f"cannot update container {container_id}", reason="it has no cgroup of its own")
-    check_usage(resources, directory, container_id)
+        raise MinirunError(f"cannot update container {state.id}", reason="it has no cgroup of its own")
+    check_usage(resources, directory, state.id)
     enable(state.cgroupRoot, state.cgroup, {write.controller for write in writes} - {"cgroup"}, source)
     undo: Undo = []
     carry_out(ops, directory, source, undo)
@@ -61,7 +82,6 @@ def update(store: Store, container_id: str, resources: Resources, source: str) -
         except MinirunError:
             put_all_back(directory, undo)
             raise
-    entry.close()
 
 
 def carry_out(ops: list[Op], directory: str, source: str, undo: Undo) -> None:

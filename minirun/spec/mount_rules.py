@@ -72,6 +72,10 @@ def mounts(spec: Any, problems: Problems) -> None:
         typeless = not bound(mount) and "remount" not in options and mount.get("type") in (None, "", "none")
         if typeless and not propagation_only(options):
             problems.add(f"{at}/type", "is missing, and no option says bind")
+        if "tmpcopyup" in options and (bound(mount) or mount.get("type") != "tmpfs"):
+            problems.add(
+                f"{at}/options/{options.index('tmpcopyup')}", "tmpcopyup is for a tmpfs: there is nothing to copy to"
+            )
         id_mapping(spec, mount, at, problems)
 
 

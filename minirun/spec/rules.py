@@ -235,8 +235,16 @@ def hooks(spec: Any, problems: Problems) -> None:
                 problems.add(f"{at}/timeout", "must be greater than 0")
 
 
+def handler(spec: Any, problems: Problems) -> None:
+    """crun's annotation for another kind of isolation (krun: a VM; wasm): the host's kernel is not what it asks for."""
+    name = spec.get("annotations", {}).get("run.oci.handler")
+    if name:
+        message = f"there is no handler {name!r}, only containers on this host's kernel"
+        problems.add("/annotations/run.oci.handler", message)
+
+
 PROCESS = (process, rlimits)
 ALL = (
     version, root, process, rlimits, names, namespaces, mappings, time_offsets, devices, cgroup, paths, sysctls,
-    hooks,
+    hooks, handler,
 )  # fmt: skip

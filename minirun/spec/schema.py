@@ -208,6 +208,10 @@ RARE_OF_LINUX = ("personality", "memoryPolicy", "netDevices", "intelRdt")
 # machine.
 UNSUPPORTED = ("/vm",)
 
+# crun's annotations: files that take what the host's hooks print, and a socket that takes init's pidfd.
+HOOK_STDOUT, HOOK_STDERR = "run.oci.hooks.stdout", "run.oci.hooks.stderr"
+PIDFD_RECEIVER = "run.oci.pidfd_receiver"
+
 # Limits of cgroup v1 that v2 does not have at all: refused while they ask for something.
 V1_ONLY = (
     "/linux/resources/memory/kernel",

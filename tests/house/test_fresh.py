@@ -6,7 +6,7 @@ import re
 
 from minirun.cli.human_options import ALL, HEADINGS
 from minirun.cli.longer import LONGER
-from minirun.spec.schema import UNSUPPORTED
+from minirun.spec.schema import CONFIG, UNSUPPORTED
 from native import docs
 from tests.conftest import ROOT
 
@@ -37,3 +37,21 @@ def test_security_names_tests_that_exist():
     there = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert len(named) > 15
     assert [name for name in sorted(named) if f"def {name}(" not in there] == []
+
+
+def test_config_document_names_every_member():
+    """Each member that the decoder knows, by its name; common ones of several objects once."""
+    text = (ROOT / "docs/config.md").read_text()
+    words = set(re.findall(r"\w+", text))
+    missing = {pointer for pointer, name in members(CONFIG, "") if name and name not in words}
+    assert not missing
+
+
+def members(shape, pointer):
+    if isinstance(shape, dict):
+        for name, below in shape.items():
+            yield f"{pointer}/{name}", name
+            yield from members(below, f"{pointer}/{name}")
+    elif isinstance(shape, (list, tuple)):
+        for below in shape:
+            yield from members(below, pointer)

@@ -80,6 +80,13 @@ def a_mapping_of_the_last_id(minirun: Runtime, bundle: Bundle) -> Done:
     return minirun.run(bundle)
 
 
+@provokes("clock-range", "/linux/timeOffsets/boottime")
+def a_clock_before_its_beginning(minirun: Runtime, bundle: Bundle) -> Done:
+    bundle.config["linux"]["namespaces"].append({"type": "time"})
+    bundle.config["linux"]["timeOffsets"] = {"boottime": {"secs": -999999999}}
+    return minirun.run(bundle)
+
+
 @provokes("oom-lower", "/process/oomScoreAdj")
 def lower_oom_score_without_the_right(minirun: Runtime, bundle: Bundle) -> Done:
     bundle.config["process"]["oomScoreAdj"] = -999

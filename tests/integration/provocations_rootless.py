@@ -35,6 +35,15 @@ def ids_of_somebody_else(minirun: Runtime, bundle: Bundle) -> Done:
         return done
 
 
+@provokes("maps-accounts", "/linux/uidMappings")
+def the_hosts_root(minirun: Runtime, bundle: Bundle) -> Done:
+    require("uidmap", "userns")
+    with account() as who:
+        done = by_an_ordinary_user(minirun, bundle, who, who.gid, (0, 0, 1))
+        assert "[0-1) not allowed" in done.stderr and "usermod" not in done.stderr
+        return done
+
+
 @provokes("maps-helper", "/linux/uidMappings")
 def a_group_that_is_not_his_own(minirun: Runtime, bundle: Bundle) -> Done:
     require("uidmap", "userns")

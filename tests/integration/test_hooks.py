@@ -225,3 +225,24 @@ def test_a_failed_hooks_words_come_out_of_the_terminal(minirun: Runtime, bundle:
     bundle.config["hooks"] = script(kind, "echo 'no such luck' >&2; exit 3", env=["PATH=/bin"])
     done = minirun.run(bundle.args("/probe", "pid"))
     assert done.returncode == 125 and "no such luck" in done.stdout, done
+
+
+def test_what_the_hosts_hooks_print(minirun: Runtime, bundle: Bundle, tmp_path: Path, clean_host: None) -> None:
+    """crun's run.oci.hooks.stdout and .stderr: a file, appended to; a relative one is the bundle's."""
+    printing = [{"path": "/bin/sh", "args": ["sh", "-c", f"echo {word}; echo {word}! >&2"]} for word in ("one", "two")]
+    bundle.config["hooks"] = {"createRuntime": printing, "poststart": printing[:1], "poststop": printing[1:]}
+    bundle.config["annotations"] = {"run.oci.hooks.stdout": "out", "run.oci.hooks.stderr": str(tmp_path / "err")}
+    (bundle.path / "out").write_text("before\n")
+    done = minirun.run(bundle.args("/bin/true"))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (bundle.path / "out").read_text().split() == ["before", "one", "two", "one", "two"]
+    assert (tmp_path / "err").read_text().split() == ["one!", "two!", "one!", "two!"]
+    assert (tmp_path / "err").stat().st_mode & 0o777 == 0o600
+
+
+def test_no_place_for_what_hooks_print(minirun: Runtime, bundle: Bundle, clean_host: None) -> None:
+    bundle.config["hooks"] = script("createRuntime", "true")
+    bundle.config["annotations"] = {"run.oci.hooks.stdout": "/nowhere/out"}
+    done = minirun.run(bundle.args("/bin/true"))
+    assert done.returncode == 125
+    assert "cannot run createRuntime hook /bin/sh: /nowhere/out: No such file or directory" in done.stderr

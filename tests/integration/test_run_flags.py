@@ -127,12 +127,17 @@ def test_listen_fds(minirun: Runtime, bundle: Bundle) -> None:
     assert done.stdout.splitlines()[3:] == ["3 /dev/null", "1", "1"], done.stderr
 
 
-def test_pidfd_socket(minirun: Runtime, bundle: Bundle) -> None:
+@pytest.mark.parametrize("how", ["the option", "crun's annotation"])
+def test_pidfd_socket(minirun: Runtime, bundle: Bundle, how: str) -> None:
     path = bundle.path / "pidfd.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        name = minirun.create(bundle, "--pidfd-socket", str(path))
+        if how == "the option":
+            name = minirun.create(bundle, "--pidfd-socket", str(path))
+        else:
+            bundle.config["annotations"] = {"run.oci.pidfd_receiver": path.name}
+            name = minirun.create(bundle.args("/bin/true"))
         link, _ = listener.accept()
         with link:
             _, fds, _, _ = socket.recv_fds(link, 64, 1)

@@ -54,3 +54,11 @@ def test_the_same_as_json(name: str) -> None:
         assert (row["actor"], row["op"], row["does"], row["from"]) == (op.actor, op.KIND, op.describe(), op.pointer)
         assert row["fields"] == {name: getattr(op, name) for name in op.FIELDS[2:]}
     assert {row["actor"] for row in read} == {HOST, "init"}
+
+
+def test_a_narrow_terminal_cuts_no_short_step() -> None:
+    """init's column moves to the left, so that what fits in 80 columns is said in full."""
+    lines = table(EXAMPLES["plain"]().ops, width=80).splitlines()
+    assert max(map(len, lines)) <= 80
+    (line,) = (line for line in lines if "/linux/maskedPaths/7" in line)
+    assert line.split()[1:] == ["mask", "/proc/sched_debug", "/linux/maskedPaths/7"]

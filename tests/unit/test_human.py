@@ -13,8 +13,8 @@ from minirun.cli.options import GLOBAL
 from tests.conftest import MINIRUN, run
 
 
-def minirun(*argv: str) -> subprocess.CompletedProcess[str]:
-    return run(MINIRUN, *argv, env={"PATH": "/usr/bin:/bin", "COLUMNS": "100"})
+def minirun(*argv: str, columns: int = 100) -> subprocess.CompletedProcess[str]:
+    return run(MINIRUN, *argv, env={"PATH": "/usr/bin:/bin", "COLUMNS": str(columns)})
 
 
 def test_help_lists_every_verb_and_global_option():
@@ -123,3 +123,10 @@ def test_man_prints_roff_and_writes_all_pages(tmp_path):
 def test_doctor_leaves_nothing(clean_host: None) -> None:
     """It tries what a container needs; what it made for that is gone afterwards."""
     assert run(MINIRUN, "doctor").stdout
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_doctor_fits_into_a_terminal(columns: int) -> None:
+    """Where a line has no room the rest goes below, behind the names; only a word is never broken."""
+    done = minirun("doctor", columns=columns)
+    assert max(map(len, done.stdout.splitlines())) <= columns, done.stdout

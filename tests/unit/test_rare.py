@@ -114,6 +114,7 @@ def test_interfaces_are_root_s_to_give() -> None:
         ({"closID": "gold"}, [("/gold", [], True)]),
         ({"closID": "gold", "schemata": ["L3:0=f"]}, [("/gold", ["L3:0=f"], False)]),
         ({"closID": "/", "enableMonitoring": True}, [("/", [], True), ("/mon_groups/web", [], False)]),
+        ({"closID": "/", "schemata": ["L3:0=f"]}, [("/", ["L3:0=f"], False)]),
         ({"closID": "gold", "enableCMT": True}, [("/gold", [], True), ("/gold/mon_groups/web", [], False)]),
     ],
 )  # fmt: skip

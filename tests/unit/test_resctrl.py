@@ -80,6 +80,10 @@ def test_one_that_must_be_there(tree: Path) -> None:
     (tree / "tasks").write_text("")
     resctrl.make(site, group(tree, "/", existing=True))
     assert (tree / "tasks").read_text() == "4242" and not (tree / "gold").exists()
+    (tree / "schemata").write_text("L3:0=ff\n")
+    with pytest.raises(FileExistsError, match="it exists, with other schemata"):
+        resctrl.make(site, group(tree, "/", "L3:0=f"))
+    assert not site.undo and (tree / "schemata").read_text() == "L3:0=ff\n"
 
 
 def test_the_kernel_says_why(tree: Path) -> None:
