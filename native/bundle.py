@@ -29,14 +29,15 @@ ROOT_OF_PACKAGE = Path(hot.PACKAGE).parent
 # without what is there already because another train went before it.
 MAIN = ("minirun.cli.main",)
 PLANNED = (
-    "minirun.plan.wire", "minirun.engine.filter_cache", "minirun.cgroups.device_program",
-    "minirun.cgroups.device_filter", "minirun.linux.bpf",
+    "minirun.plan.wire", "minirun.cgroups.device_program", "minirun.cgroups.device_filter", "minirun.linux.bpf",
 )  # fmt: skip
+FILTERED = ("minirun.plan.seccomp", "minirun.engine.filter_cache", "minirun.runtime.notify")
 FIRST = "minirun.cli.main"
 TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     FIRST: ("", ()),
     "minirun.cli.oci_run": (FIRST, ("minirun.cli.oci_run", "minirun.runtime.run", *PLANNED)),
     "minirun.runtime.start": ("minirun.cli.oci_run", ("minirun.runtime.start", "minirun.runtime.lifecycle")),
+    "minirun.plan.seccomp": ("minirun.cli.oci_run", FILTERED),
     "minirun.cli.oci_start": (FIRST, ("minirun.cli.oci_start",)),
     "minirun.cli.oci_exec": (FIRST, ("minirun.cli.oci_exec", "minirun.plan.wire", "minirun.engine.filter_cache")),
     "minirun.cli.oci_state": (FIRST, ("minirun.cli.oci_state",)),

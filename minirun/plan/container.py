@@ -8,7 +8,7 @@ them, rights dropped last.
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.plan import cgroup, devices, hooks, labels, mounts, namespaces, process, seccomp, userns
+from minirun.plan import cgroup, devices, hooks, mounts, namespaces, process
 from minirun.plan.mountflags import MS_PRIVATE, MS_REC, PROPAGATION, RDONLY
 from minirun.plan.ops import (
     ATTR_CLONE,
@@ -27,7 +27,7 @@ from minirun.plan.ops import (
     WriteProc,
 )
 from minirun.record import Record
-from minirun.spec.rules import in_place
+from minirun.spec.rules import has_filter, has_labels, in_place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,11 +104,11 @@ class Plan(Record):
 def plan(asked: Asked) -> Plan:
     """spec + facts -> the ordered list.  Raises MinirunError for what this host cannot do."""
     problems = Problems()
-    spec = asked.spec = userns.with_mappings(asked.spec, asked.facts, problems)
-    program = spec["process"]
+    asked.spec = namespaces.with_mappings(asked, problems)
+    spec, program = asked.spec, asked.spec["process"]
     asked.cgroup = cgroup.path_of(asked, problems)
     asked.rlimits = process.rlimits(program)
-    ops = seccomp.compile_filter(spec, problems)
+    ops, kept = compiled(spec, problems)
     ops += join_up(cgroup.make(asked, problems), namespaces.enter(asked, problems), asked)
     if "intelRdt" in spec["linux"]:
         from minirun.plan import resctrl
@@ -124,15 +124,13 @@ def plan(asked: Asked) -> Plan:
     ops += sysctls(spec)
     ops += names(spec)
     ops += hooks.before_pivot(spec, asked.bundle, absolute(spec["root"]["path"], asked.bundle))
-    labels.check(program, spec["linux"], asked.facts, problems)
-    ops += labels.of_program(program, asked.facts)
+    ops += labels_of_program(asked, problems)
     ops += mounts.read_only_at_last(spec)
     ops += protected_paths(spec)
     ops += leave_old_root(asked)
     own_limits = [] if any(op.KIND == "rlimit" for op in ops) else asked.rlimits
-    kept = seccomp.kept_for_loading(spec, program)
     ops += process.tunes(program, spec, asked.facts)
-    setgroups = userns.setgroups(spec, asked.facts)
+    setgroups = namespaces.setgroups(spec, asked.facts)
     ops += process.become_the_user(program, setgroups, own_limits, problems, until_exec=kept, before=[])
     ops += from_the_gate_on(spec, added(asked))
     problems.raise_any(asked.config)
@@ -141,8 +139,31 @@ def plan(asked: Asked) -> Plan:
 
 def from_the_gate_on(spec: Spec, more: dict[str, str]) -> list[Op]:
     """The end of the list.  It depends on config.json alone, so that ``start`` can name what failed in it."""
-    ops: list[Op] = [Wait(pointer="/process"), *hooks.inside(spec, "startContainer"), *seccomp.load_filter(spec)]
+    ops: list[Op] = [Wait(pointer="/process"), *hooks.inside(spec, "startContainer")]
+    if has_filter(spec):
+        from minirun.plan import seccomp
+
+        ops += seccomp.load_filter(spec)
     return ops + process.execute(spec["process"], more)
+
+
+def compiled(spec: Spec, problems: Problems) -> tuple[list[Op], int]:
+    """The filter's half on the host, and the capability that init keeps for its own half."""
+    if not has_filter(spec):
+        return [], 0
+    from minirun.plan import seccomp
+
+    return seccomp.compile_filter(spec, problems), seccomp.kept_for_loading(spec, spec["process"])
+
+
+def labels_of_program(asked: Asked, problems: Problems) -> list[Op]:
+    program, linux = asked.spec["process"], asked.spec["linux"]
+    if not has_labels(program, linux):
+        return []
+    from minirun.plan import labels
+
+    labels.check(program, linux, asked.facts, problems)
+    return labels.of_program(program, asked.facts)
 
 
 def notify(asked: Asked, problems: Problems) -> list[Op]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minirun.plan import idmap, labels, mountflags
+from minirun.plan import mountflags
 from minirun.plan.ops import (
     ATTR_RECURSIVE,
     BIND_COPY_LINK,
@@ -66,7 +66,12 @@ def one(asked: Asked, mount: MountSpec, pointer: str, problems: Problems) -> lis
     options = mountflags.parse(mount.get("options", ()))
     target = clean(mount["destination"])
     fstype = mount.get("type", "")
-    maps = idmap.of(asked, mount, options, pointer, problems)
+    by_host = options.idmap or "uidMappings" in mount or "gidMappings" in mount
+    maps: list[str] = []
+    if by_host:
+        from minirun.plan import idmap
+
+        maps = idmap.of(asked, mount, options, pointer, problems)
     if options.remount or (not options.bind and fstype in ("", "none")):
         return remount(target, options, pointer, problems)
     op: Bind | Mount
@@ -79,12 +84,18 @@ def one(asked: Asked, mount: MountSpec, pointer: str, problems: Problems) -> lis
     elif fstype in ("cgroup", "cgroup2"):
         op = cgroup(asked, target, options, pointer, problems)
     else:
-        context = labels.of_mount(fstype, asked.spec["linux"])
-        options.data, options.words = options.data + context, options.words + context
+        if asked.spec["linux"].get("mountLabel"):
+            from minirun.plan import labels
+
+            context = labels.of_mount(fstype, asked.spec["linux"])
+            options.data, options.words = options.data + context, options.words + context
         op = filesystem(fstype, mount.get("source", ""), target, options, pointer)
     ops: list[Op] = [op]
-    if idmap.needs_the_host(asked, op, options):
-        ops = idmap.by_the_host(asked, op, maps)
+    if by_host or "user" in namespace_types(asked.spec):
+        from minirun.plan import idmap
+
+        if idmap.needs_the_host(asked, op, options):
+            ops = idmap.by_the_host(asked, op, maps)
     if options.propagation:
         ops.append(propagate(target, options, pointer))
     return ops

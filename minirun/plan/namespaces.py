@@ -8,9 +8,9 @@ clone3 it would be the runtime's; kernel/cgroup/namespace.c, copy_cgroup_ns).
 
 from __future__ import annotations
 
-from minirun.plan import labels, userns
 from minirun.plan.ops import (
     HOST,
+    USER_SETGROUPS,
     Interface,
     Join,
     Op,
@@ -20,11 +20,13 @@ from minirun.plan.ops import (
     Unshare,
     WriteTask,
 )
-from minirun.spec.rules import in_place, namespace_types
+from minirun.spec.rules import KEEP_GROUPS, has_labels, in_place, namespace_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from minirun.facts import Facts
     from minirun.plan.container import Asked, Problems
+    from minirun.spec.types import Spec
 
 # linux/sched.h
 CLONE = {
@@ -72,9 +74,9 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
         Spawn(namespaces=at_once, flags=flags_of(at_once), into_cgroup=born_inside(asked), pointer=POINTER),
     ]
     clocks = [name for name in new if name == "time"]
-    outside = unshare(asked, clocks) + userns.write(asked.spec, asked.facts) + from_outside(asked)
+    id_maps, become_root = ids(asked, problems)
+    outside = unshare(asked, clocks) + id_maps + from_outside(asked)
     joins = join_all(asked, joined)
-    become_root = userns.become_root(asked.spec, asked.facts)
     if first:
         later = [name for name in new if name not in unshared]
         ops += joins
@@ -89,11 +91,47 @@ def enter(asked: Asked, problems: Problems) -> list[Op]:
         from minirun.plan.tune import every_cpu
 
         ops += every_cpu()
-    ops += labels.of_keyring(asked.spec["process"], not asked.options.no_new_keyring)
+    if has_labels(asked.spec["process"], {}):
+        from minirun.plan import labels
+
+        ops += labels.of_keyring(asked.spec["process"], not asked.options.no_new_keyring)
     ops.append(Session(new_keyring=not asked.options.no_new_keyring, fork=fork, pointer=place))
     if "network" in new:
         ops.append(Interface(name="lo", pointer=pointers(asked)["network"]))
     return ops + interfaces(asked, problems)
+
+
+def ids_differ(spec: Spec, facts: Facts) -> bool:
+    """Is there more to say of ids than that root may have all of them?  If not, the module is not imported."""
+    return (
+        "user" in namespace_types(spec) or facts.euid != 0 or facts.userns or KEEP_GROUPS in spec.get("annotations", {})
+    )
+
+
+def with_mappings(asked: Asked, problems: Problems) -> Spec:
+    if "user" not in namespace_types(asked.spec):
+        return asked.spec
+    from minirun.plan import userns
+
+    return userns.with_mappings(asked.spec, asked.facts, problems)
+
+
+def ids(asked: Asked, problems: Problems) -> tuple[list[Op], list[Op]]:
+    """What is written from outside, and who init becomes first."""
+    if not ids_differ(asked.spec, asked.facts):
+        return [], []
+    from minirun.plan import userns
+
+    userns.check(asked.spec, asked.facts, problems)
+    return userns.write(asked.spec, asked.facts), userns.become_root(asked.spec, asked.facts)
+
+
+def setgroups(spec: Spec, facts: Facts) -> int:
+    if not ids_differ(spec, facts):
+        return USER_SETGROUPS
+    from minirun.plan import userns
+
+    return userns.setgroups(spec, facts)
 
 
 def interfaces(asked: Asked, problems: Problems) -> list[Op]:
@@ -129,7 +167,6 @@ def rights(asked: Asked, problems: Problems) -> None:
             "an ordinary user needs a user namespace",
             'add {"type": "user"} with mappings (`minirun spec --rootless` makes such a file), or use sudo',
         )
-    userns.check(asked.spec, asked.facts, problems)
 
 
 def join_all(asked: Asked, joined: list[str]) -> list[Op]:

@@ -21,8 +21,8 @@ from __future__ import annotations
 from errno import ENOSYS, EPERM
 
 from minirun.plan.ops import HOST, SECCOMP_LISTENER, Op, Seccomp
-from minirun.spec.rules import namespace_types
-from minirun.spec.seccomp_rules import RAW, listener_of
+from minirun.spec.rules import RAW_FILTER, has_filter, namespace_types
+from minirun.spec.seccomp_rules import listener_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,18 +53,16 @@ KEEPS_ITS_WORD = ("allow", "log", "trace", "notify")
 SYS_ADMIN = 1 << 21
 
 
-def has_filter(spec: Spec) -> bool:
-    return bool(spec["linux"].get("seccomp")) or bool(spec.get("annotations", {}).get(RAW))
-
-
 def compile_filter(spec: Spec, problems: Problems) -> list[Op]:
     """The host's half, first of all: what cannot be compiled has begun nothing."""
     if not has_filter(spec):
         return []
-    raw = spec.get("annotations", {}).get(RAW)
+    raw = spec.get("annotations", {}).get(RAW_FILTER)
     if raw:
         check_raw(raw, problems)
-        return [Seccomp(actor=HOST, lines=[f"program {raw}"], flags=0, listener="", pointer=f"/annotations/{RAW}")]
+        return [
+            Seccomp(actor=HOST, lines=[f"program {raw}"], flags=0, listener="", pointer=f"/annotations/{RAW_FILTER}")
+        ]
     lines = lines_of(spec["linux"]["seccomp"])
     if STRICT in spec.get("annotations", {}):
         lines.insert(1, "unknown names fail")
@@ -97,14 +95,14 @@ def load_filter(spec: Spec, *, at_once: bool = False) -> list[Op]:
     if not has_filter(spec):
         return []
     section: SeccompSection = spec["linux"].get("seccomp", {})
-    raw = bool(spec.get("annotations", {}).get(RAW))
+    raw = bool(spec.get("annotations", {}).get(RAW_FILTER))
     listener = listener_of(spec)
     flags = SECCOMP_LISTENER if listener else 0
     for name in section.get("flags", ()):
         flags |= KERNEL_FLAGS[name] & ~LEFT_OUT
     if not listener:
         flags &= ~KERNEL_FLAGS["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]
-    pointer = f"/annotations/{RAW}" if raw else POINTER
+    pointer = f"/annotations/{RAW_FILTER}" if raw else POINTER
     return [Seccomp(lines=[], flags=flags, listener=listener, at_once=at_once, pointer=pointer)]
 
 
@@ -119,10 +117,10 @@ def check_raw(text: str, problems: Problems) -> None:
     try:
         size = len(a2b_base64(text, strict_mode=True))
     except (Error, ValueError) as error:
-        problems.add(f"/annotations/{RAW}", f"must be base64: {error}".lower())
+        problems.add(f"/annotations/{RAW_FILTER}", f"must be base64: {error}".lower())
         return
     if not size or size % 8 or size > MOST * 8:
-        problems.add(f"/annotations/{RAW}", f"must be 1 to {MOST} instructions of 8 bytes, not {size} bytes")
+        problems.add(f"/annotations/{RAW_FILTER}", f"must be 1 to {MOST} instructions of 8 bytes, not {size} bytes")
 
 
 def lines_of(section: SeccompSection) -> list[str]:

@@ -8,7 +8,7 @@ setgroups stays allowed then.  The two maps are decided one by one.
 from __future__ import annotations
 
 from minirun.plan.ops import USER_GROUPS_TRY, USER_SETGROUPS, Op, User, WriteTask
-from minirun.spec.rules import namespace_types
+from minirun.spec.rules import KEEP_GROUPS, namespace_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 MEMBERS = {"uid": "uidMappings", "gid": "gidMappings"}
 EVERY_ID = 0xFFFFFFFF  # all but the last, which stands for none
-KEEP_GROUPS = "run.oci.keep_original_groups"  # crun's annotation, for podman run --group-add keep-groups
 WITH_IDS = ("tmpfs", "devpts", "proc")  # file systems of a user namespace whose uid= and gid= are ids inside
 PACKAGE = "install newuidmap and newgidmap: package uidmap (Debian), shadow-utils (Fedora), shadow (Arch, Alpine)"
 

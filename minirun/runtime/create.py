@@ -5,19 +5,19 @@ from __future__ import annotations
 import posix
 import time
 
-from minirun import facts as host_facts
+from minirun import facts as host_facts, hot
 from minirun.engine.execute import Site, carry_out, unwind
 from minirun.engine.protocol import DETACH
 from minirun.errors import MinirunError
 from minirun.plan import container
 from minirun.plan.hooks import outputs
 from minirun.record import Record
-from minirun.runtime import hooks, notify, status
+from minirun.runtime import hooks, status
 from minirun.runtime.root import filter_cache
 from minirun.runtime.store import State, check_id
 from minirun.spec import check
 from minirun.spec.decode import decode
-from minirun.spec.rules import namespace_types
+from minirun.spec.rules import has_filter, namespace_types
 from minirun.spec.schema import PIDFD_RECEIVER
 
 TYPE_CHECKING = False
@@ -82,7 +82,10 @@ def load(bundle: str, config: str = "") -> tuple[Spec, bytes, str]:
         raise MinirunError("cannot read the configuration", reason=f"{path}: {error.strerror}") from error
     finally:
         posix.close(fd)
-    return check.config(decode(data, path), path), data, path
+    value = decode(data, path)
+    if b"seccomp" in data:
+        hot.board("minirun.plan.seccomp")
+    return check.config(value, path), data, path
 
 
 def make_plan(request: Request, spec: Spec, facts: Facts, config: str) -> Plan:
@@ -114,7 +117,7 @@ def create(store: Store, request: Request) -> Created:
     facts, manager = look(request, spec, host_facts.probe())
     plan = make_plan(request, spec, facts, name)
     check_terminal(spec, request)
-    notify.find_agent(spec, name)
+    find_agent(spec, name)
     for warning in plan.warnings:
         request.warn(warning)
     rootfs = container.absolute(spec["root"]["path"], request.bundle)
@@ -155,6 +158,13 @@ def create(store: Store, request: Request) -> Created:
         if manager is not None:
             manager.close()
     return Created(entry=entry, state=state, spec=spec, plan=plan, site=site, request=request)
+
+
+def find_agent(spec: Spec, name: str) -> None:
+    if has_filter(spec):
+        from minirun.runtime import notify
+
+        notify.find_agent(spec, name)
 
 
 def mount_below(spec: Spec, rootfs: str) -> int:
@@ -267,26 +277,9 @@ def hand_over(request: Request, site: Site, pid: int, annotations: dict[str, str
         assert site.init is not None
         send_pidfd(receiver, site.init.pidfd)
     if request.pid_file:
+        from minirun.runtime.pid_file import write_pid_file
+
         write_pid_file(request.pid_file, pid)
-
-
-def write_pid_file(path: str, pid: int) -> None:
-    """Atomically: conmon and containerd read it as soon as it is there."""
-    folder, _, name = path.rpartition("/")
-    new = f"{folder}/.{name}.{pid}" if folder or path.startswith("/") else f".{name}.{pid}"
-    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
-    try:
-        fd = posix.open(new, flags, 0o644)
-        try:
-            posix.write(fd, str(pid).encode())
-            posix.rename(new, path)
-        except OSError:
-            posix.unlink(new)
-            raise
-        finally:
-            posix.close(fd)
-    except OSError as error:
-        raise MinirunError("cannot write the pid file", reason=f"{path}: {error.strerror}") from error
 
 
 def detach(created: Created) -> None:

@@ -6,11 +6,10 @@ from minirun.errors import MinirunError
 from minirun.plan.mountflags import KNOWN
 from minirun.plan.process import CAPABILITIES
 from minirun.plan.seccomp import KERNEL_FLAGS, word_of
-from minirun.plan.userns import KEEP_GROUPS
 from minirun.runtime.store import OCI_VERSION
-from minirun.spec.rules import NAMESPACES
+from minirun.spec.rules import KEEP_GROUPS, NAMESPACES, RAW_FILTER
 from minirun.spec.schema import HOOK_NAMES, HOOK_STDERR, HOOK_STDOUT, MEMORY_FLAGS, MEMORY_MODES, PIDFD_RECEIVER
-from minirun.spec.seccomp_rules import ACTIONS, ARCHITECTURES, FLAGS, OPERATORS, RAW, RECEIVER
+from minirun.spec.seccomp_rules import ACTIONS, ARCHITECTURES, FLAGS, OPERATORS, RECEIVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 # Whoever may write these sets systemd's properties, writes the filter, connects to a socket of the host's, appends to
 # its files, or keeps the caller's groups.
-UNSAFE = ["org.systemd.property.", RAW, RECEIVER, HOOK_STDOUT, HOOK_STDERR, PIDFD_RECEIVER, KEEP_GROUPS]
+UNSAFE = ["org.systemd.property.", RAW_FILTER, RECEIVER, HOOK_STDOUT, HOOK_STDERR, PIDFD_RECEIVER, KEEP_GROUPS]
 
 
 def seccomp() -> dict[str, Any]:

@@ -7,7 +7,8 @@ import posix
 from minirun.engine.init import Failure, InitFailed, text
 from minirun.engine.protocol import FAILED, LISTENER, MESSAGE, START
 from minirun.errors import MinirunError
-from minirun.runtime import hooks, lifecycle, notify, status
+from minirun.runtime import hooks, lifecycle, status
+from minirun.spec.rules import has_filter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def start_here(created: Created) -> None:
     init = created.site.init
     assert init is not None
     try:
-        agent = notify.agent_of(created.spec)
+        agent = agent_of(created.spec)
         if agent is not None:
             init.deliver = agent.taker(created.state, status.CREATED)
         init.send(START, hooks.state_fd(created.spec, created.state))
@@ -39,6 +40,15 @@ def start_here(created: Created) -> None:
     except BaseException:
         destroy_failed(created.entry, created.request.warn)
         raise
+
+
+def agent_of(spec: Spec) -> Agent | None:
+    """Whom SCMP_ACT_NOTIFY asks; None without such a filter."""
+    if not has_filter(spec):
+        return None
+    from minirun.runtime import notify
+
+    return notify.agent_of(spec)
 
 
 def destroy_failed(entry: Entry, warn: Callable[[str], None]) -> None:
@@ -69,7 +79,7 @@ def start(store: Store, container_id: str, env: dict[str, str], warn: Callable[[
     if word != status.CREATED:
         raise MinirunError(f"cannot start container {container_id}", reason=f"it is {word}, not created")
     spec: Spec = entry.config()
-    agent = notify.agent_of(spec)
+    agent = agent_of(spec)
     proxy = listen_for_ready(entry, env)
     gate = connect(entry, state)
     try:

@@ -7,7 +7,7 @@ the specification that no schema can say.
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.spec import mount_rules, resource_rules, rules, seccomp_rules
+from minirun.spec import mount_rules, resource_rules, rules
 from minirun.spec.schema import CONFIG, PROCESS, RARE_OF_LINUX, RARE_OF_PROCESS, RESOURCES, UNSUPPORTED, V1_ONLY
 
 TYPE_CHECKING = False
@@ -54,7 +54,7 @@ def config(value: Any, name: str) -> Spec:
     walk(value, CONFIG, "", problems)
     refuse_all(value, "/", problems)
     problems.raise_any(name)
-    for rule in (*rules.ALL, mount_rules.mounts, *resource_rules.CREATE, *seccomp_rules.ALL, *rare_rules(value)):
+    for rule in (*rules.ALL, mount_rules.mounts, *resource_rules.CREATE, *rare_rules(value)):
         rule(value, problems)
     problems.raise_any(name)
     spec: Spec = value
@@ -79,13 +79,16 @@ def process(value: Any, name: str, at: str = "") -> Process:
 def rare_rules(value: Any) -> tuple[Rule, ...]:
     """The rules of members that few configurations have; their module is not imported without them."""
     process, linux = value.get("process", {}), value.get("linux", {})
-    if not any(member in process for member in RARE_OF_PROCESS) and not any(
-        member in linux for member in RARE_OF_LINUX
-    ):
-        return ()
-    from minirun.spec import rare
+    found: tuple[Rule, ...] = ()
+    if rules.has_filter(value):
+        from minirun.spec import seccomp_rules
 
-    return rare.ALL
+        found += seccomp_rules.ALL
+    if any(member in process for member in RARE_OF_PROCESS) or any(member in linux for member in RARE_OF_LINUX):
+        from minirun.spec import rare
+
+        found += rare.ALL
+    return found
 
 
 def resources(value: Any, name: str) -> Resources:

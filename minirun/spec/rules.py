@@ -30,6 +30,21 @@ def namespace_types(spec: Any) -> dict[str, str]:
     return {entry["type"]: entry.get("path", "") for entry in listed}
 
 
+KEEP_GROUPS = "run.oci.keep_original_groups"  # crun's annotation, for podman run --group-add keep-groups
+RAW_FILTER = "run.oci.seccomp_bpf_data"  # crun's annotation: a compiled filter in the section's place
+
+
+# Members that few configurations have: the modules that carry them out are not imported without them.
+
+
+def has_filter(spec: Any) -> bool:
+    return bool(spec.get("linux", {}).get("seccomp")) or bool(spec.get("annotations", {}).get(RAW_FILTER))
+
+
+def has_labels(process: Any, linux: Any) -> bool:
+    return bool(process.get("apparmorProfile") or process.get("selinuxLabel") or linux.get("mountLabel"))
+
+
 def in_place(spec: Any) -> bool:
     """No mount namespace: the mounts are made in the runtime's own, below the rootfs, and go when it is deleted."""
     return "mount" not in namespace_types(spec)

@@ -7,6 +7,8 @@ confined as was meant.
 
 from __future__ import annotations
 
+from minirun.spec.rules import RAW_FILTER
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -33,7 +35,6 @@ FLAGS = (
     "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
 )  # fmt: skip
-RAW = "run.oci.seccomp_bpf_data"  # crun's annotation: the program itself, in base64, in place of a profile
 RECEIVER = "run.oci.seccomp.receiver"  # crun's annotation: a listenerPath from outside of the section
 LAST_ARGUMENT = 5  # struct seccomp_data, args[6]
 LONGEST_ADDRESS = 107  # bytes of an AF_UNIX path (unix(7))
@@ -60,7 +61,7 @@ def listener_of(spec: Any) -> str:
     """
     annotations = spec.get("annotations", {})
     section = spec.get("linux", {}).get("seccomp", {})
-    asks = RECEIVER in annotations if annotations.get(RAW) else asks_somebody(section)
+    asks = RECEIVER in annotations if annotations.get(RAW_FILTER) else asks_somebody(section)
     return listener_path(spec) if asks else ""
 
 

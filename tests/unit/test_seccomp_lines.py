@@ -12,7 +12,7 @@ from minirun.plan import seccomp
 from minirun.plan.exec import ExecAsked, plan as plan_exec
 from minirun.plan.ops import HOST, INIT, Capabilities, Seccomp
 from minirun.spec import seccomp_rules
-from minirun.spec.seccomp_rules import RAW
+from minirun.spec.rules import RAW_FILTER
 from tests.unit.documents import ROOT, checked, default, planned, put
 
 Json = dict[str, Any]
@@ -152,17 +152,17 @@ def test_the_right_to_load(no_new_privileges: bool) -> None:
 
 def test_a_program_instead_of_a_profile() -> None:
     raw = base64.b64encode(bytes(16)).decode()
-    document = put(default(), "/annotations", {RAW: raw})
+    document = put(default(), "/annotations", {RAW_FILTER: raw})
     first, last = ops(document)
-    assert first.lines == [f"program {raw}"] and first.pointer == last.pointer == f"/annotations/{RAW}"
+    assert first.lines == [f"program {raw}"] and first.pointer == last.pointer == f"/annotations/{RAW_FILTER}"
     assert first.describe() == "take the system call filter as it is given"
 
 
 @pytest.mark.parametrize("raw", ["!", "AAAA", base64.b64encode(bytes(8 * 4097)).decode(), "AAAAAAAAAAA"])
 def test_what_is_no_program(raw: str) -> None:
     with pytest.raises(MinirunError) as caught:
-        planned(put(default(), "/annotations", {RAW: raw}))
-    assert caught.value.pointer == f"/annotations/{RAW}"
+        planned(put(default(), "/annotations", {RAW_FILTER: raw}))
+    assert caught.value.pointer == f"/annotations/{RAW_FILTER}"
 
 
 def test_unknown_names_may_be_an_error() -> None:
