@@ -71,6 +71,8 @@ def of_mountinfo(text: str) -> dict[str, object]:
         if target in MASKED:  # see DIFFERENT
             assert "ro" in options or target in MASKED_FILES, target
             options, superblock, source = set(), set(), ""
+        if target in BOUND:
+            options -= {"nosuid", "noexec"}
         root = mount.root if mount.fstype == "cgroup2" or target != "/" else "ROOTFS"
         found[target] = (mount.fstype, source, sorted(options), sorted(superblock), mount.propagation, root)
     return found
@@ -99,6 +101,7 @@ def of_cgroup_files(text: str) -> list[str]:
 # What is left out of a comparison, and why it may differ.
 DIFFERENT = {
     "masked mounts": "minirun's are also nosuid, nodev, noexec, files read-only as well; the one tmpfs for all",
+    "devices bound in a user namespace": "minirun's are nosuid and noexec, as crun's",
     "name and rights of the keyring": "runc lets the owner search it, so that exec joins it by name; so may any other"
     " root that knows the name: minirun's has none, and exec gets its own",
     "files of controllers": "runc enables every controller there is, minirun those that a limit asks for",
@@ -110,6 +113,7 @@ CONTROLLERS = ("hugetlb", "memory", "pids", "cpu", "io", "cpuset", "rdma", "misc
 MASKED_FILES = set(
     split("/proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats /proc/sched_debug")
 )
+BOUND = {f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom", "tty")}
 MASKED = MASKED_FILES | {"/proc/acpi", "/proc/asound", "/sys/firmware", "/proc/scsi"}
 READ: dict[str, Callable[[str], object]] = {
     "status": of_status, "mountinfo": of_mountinfo, "ns": of_namespaces, "fds": of_descriptors, "keyring": of_keyring,

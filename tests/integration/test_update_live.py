@@ -107,8 +107,8 @@ def test_all_or_nothing(minirun: Runtime, running: str, tmp_path: Path) -> None:
     ("flag", "words"),
     [
         ("--memory=64m", "memory.max needs the memory controller"),
-        ("--memory=1mm", "wants a number"),
-        ("--memory-swap=-2", "wants a number"),
+        ("--memory=1mm", "wants a size"),
+        ("--memory-swap=-2", "wants a size"),
         ("--memory=99999999p", "must be from"),
     ],
 )
