@@ -109,6 +109,7 @@ def ids_differ(spec: Spec, facts: Facts) -> bool:
 
 
 def with_mappings(asked: Asked, problems: Problems) -> Spec:
+    """The configuration with the rows that it leaves out."""
     if "user" not in namespace_types(asked.spec):
         return asked.spec
     from minirun.plan import userns
@@ -127,6 +128,7 @@ def ids(asked: Asked, problems: Problems) -> tuple[list[Op], list[Op]]:
 
 
 def setgroups(spec: Spec, facts: Facts) -> int:
+    """May init call setgroups(2)?  As flags of ``User``."""
     if not ids_differ(spec, facts):
         return USER_SETGROUPS
     from minirun.plan import userns

@@ -34,14 +34,13 @@ KEEP_GROUPS = "run.oci.keep_original_groups"  # crun's annotation, for podman ru
 RAW_FILTER = "run.oci.seccomp_bpf_data"  # crun's annotation: a compiled filter in the section's place
 
 
-# Members that few configurations have: the modules that carry them out are not imported without them.
-
-
 def has_filter(spec: Any) -> bool:
+    """Few configurations have one, or labels: the modules that carry these out are not imported without them."""
     return bool(spec.get("linux", {}).get("seccomp")) or bool(spec.get("annotations", {}).get(RAW_FILTER))
 
 
 def has_labels(process: Any, linux: Any) -> bool:
+    """Of a security module (AppArmor, SELinux), for the program or for its mounts."""
     return bool(process.get("apparmorProfile") or process.get("selinuxLabel") or linux.get("mountLabel"))
 
 
