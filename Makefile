@@ -77,7 +77,7 @@ lint: test-setup ## ruff, mypy, clang-format, compiler warnings
 
 format: setup ## let the formatters write
 	@$(BIN)/ruff format minirun native tests rootfs
-	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/seccomp/*.c native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
+	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/seccomp/*.c native/vm/*.[ch] native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
 
 bench: test-setup ## side by side with runc and crun; writes docs/performance.md
 	@$(SUDO) $(PYTHON) tests/bench/run.py --write docs/performance.md $(ARGS)

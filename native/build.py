@@ -1,4 +1,4 @@
-"""Build what is native: ``minirun/minirun-init`` (static, no libc), ``_native`` and ``_seccomp`` (cffi, API mode).
+"""Build what is native: ``minirun/minirun-init`` (static, no libc); ``_native``, ``_seccomp``, ``_kvm`` (cffi, API mode).
 
 ``_seccomp`` is libseccomp's: an extension of its own, because only a filter that is not in the cache needs it.
 
@@ -152,6 +152,13 @@ int minirun_seccomp_has_action(uint32_t action);
 """
 
 
+# What the VMM does in C; the declarations lie beside each file, as FILE.cdef.
+KVM_CONSTANTS = ""
+KVM_PREAMBLE = """
+#include "vm.h"
+"""
+
+
 def cc() -> str:
     return os.environ.get("CC", "cc")
 
@@ -215,6 +222,12 @@ def build_seccomp() -> None:
         )
 
 
+def build_kvm() -> None:
+    """The VMM's native half."""
+    cdef = "".join(path.read_text() for path in sorted((NATIVE / "vm").glob("*.cdef")))
+    compile_module("_kvm", NATIVE / "vm", cdef, KVM_CONSTANTS, KVM_PREAMBLE)
+
+
 def compile_module(
     name: str, folder: Path, cdef: str, constants: str, preamble: str, libraries: list[str] | None = None
 ) -> None:
@@ -253,6 +266,9 @@ def main(arguments: list[str]) -> int:
     filters = [*(NATIVE / "seccomp").iterdir(), NATIVE / "build.py"]
     if force or stale(extension_path("_seccomp"), filters):
         build_seccomp()
+    machine = [*(NATIVE / "vm").iterdir(), NATIVE / "build.py"]
+    if force or stale(extension_path("_kvm"), machine):
+        build_kvm()
     return 0
 
 

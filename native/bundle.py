@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from minirun import hot  # noqa: E402 (the path is set above)
 
 PART = 48 * 1024
-LIBRARIES = ("_json", "_cffi_backend", "minirun._native", "minirun._seccomp")
+LIBRARIES = ("_json", "_cffi_backend", "minirun._native", "minirun._seccomp", "minirun._kvm")
 ROOT_OF_PACKAGE = Path(hot.PACKAGE).parent
 
 # A train for each verb's module: what it imports, and what it is known to import on its way when all goes well;

@@ -32,7 +32,11 @@ FREE = {"record", "errors", "hints", "hot"}  # for everybody; they import each o
 PURE = {"spec", "plan", "record", "errors", "hints"}
 PURE_FILES = {"cgroups/device_program.py", "cli/options.py", "cli/parse.py", "engine/protocol.py"}
 IMPURE = {"os", "posix", "minirun.linux", "minirun.facts", "subprocess", "socket", "_socket", "fcntl", "ctypes"}
-EXTENSIONS = {"minirun._native": "linux/__init__.py", "minirun._seccomp": "linux/libseccomp.py"}
+EXTENSIONS = {
+    "minirun._native": "linux/__init__.py",
+    "minirun._seccomp": "linux/libseccomp.py",
+    "minirun._kvm": "linux/kvm.py",
+}
 # What one module may import although its rank says no: with the reason.
 EXCEPTIONS: dict[tuple[str, str], str] = {}
 
