@@ -1,4 +1,4 @@
-"""What cffi compiles from native/seccomp: libseccomp, by the names of seccomp(3)."""
+"""What cffi compiles from native/vm: kvm(4), queues, devices."""
 
 from typing import Any
 

@@ -1,5 +1,6 @@
-"""Build what is native: ``minirun/minirun-init`` (static, no libc); ``_native``, ``_seccomp``, ``_kvm`` (cffi, API mode).
+"""Build what is native: ``minirun/minirun-init`` (static, no libc), and the extensions (cffi, API mode).
 
+``_native`` is what Python calls of the kernel; ``_kvm`` the native half of the VMM.
 ``_seccomp`` is libseccomp's: an extension of its own, because only a filter that is not in the cache needs it.
 
     python native/build.py            build all, if a source is newer
