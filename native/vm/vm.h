@@ -2,6 +2,7 @@
  * The native half of the VMM: what may not cross into Python at every exit or every request.
  *
  *   memory.c   guest memory: the only place where a guest's address becomes a pointer
+ *   virtq*.c   virtqueues (virtq.h)
  *
  * Beside each file lies its .cdef: the declarations that Python sees (native/build.py joins them).
  */
