@@ -6,7 +6,7 @@
     python native/build.py            build all, if a source is newer
     python native/build.py --force    build all
     python native/build.py asan DIR   init as an ordinary program with ASan and UBSan, into DIR
-    python native/build.py fuzz DIR   the plan decoder as a libFuzzer target, into DIR
+    python native/build.py fuzz DIR   the plan decoder and the queues as libFuzzer targets, into DIR
 
 The package's own build (``build_backend``) calls ``main``.  Constants and structs come from the compiler:
 ``...`` in the cdef below is filled in by it.
@@ -204,6 +204,19 @@ def build_fuzz(folder: Path, *, alone: bool = False) -> Path:
     return target
 
 
+def build_fuzz_queues(folder: Path, *, alone: bool = False) -> Path:
+    """Virtqueues and the devices in C behind them, likewise."""
+    target = folder / ("queues" if alone else "fuzz-queues")
+    devices = ("memory", "virtq", "virtq_data", "worker", "blk", "net", "balloon")
+    sources = [NATIVE / "fuzz" / "virtq.c", *(NATIVE / "vm" / f"{name}.c" for name in devices)]
+    flags = [*WARNINGS, *SANITIZED, "-std=gnu11"]
+    if alone:
+        run(cc(), *flags, "-DALONE", "-o", target, *sources)
+    else:
+        run("clang", *flags, "-fsanitize=fuzzer", "-o", target, *sources)
+    return target
+
+
 def extension_path(name: str = "_native") -> Path:
     return PACKAGE / f"{name}.abi3.so"
 
@@ -259,7 +272,7 @@ def main(arguments: list[str]) -> int:
         print(build_asan(Path(arguments[1])))
         return 0
     if arguments[:1] == ["fuzz"]:
-        print(build_fuzz(Path(arguments[1])))
+        print(build_fuzz(Path(arguments[1])), build_fuzz_queues(Path(arguments[1])), sep="\n")
         return 0
     force = "--force" in arguments
     headers = list((NATIVE / "init").glob("*.h")) + [NATIVE / "build.py"]
