@@ -1,4 +1,4 @@
-"""Build what is native: ``minirun/minirun-init`` (static, no libc), and the extensions (cffi, API mode).
+"""Build what is native: ``minirun/minirun-init`` (static, no libc), the extensions (cffi, API mode), the ladder.
 
 ``_native`` is what Python calls of the kernel; ``_kvm`` the native half of the VMM.
 ``_seccomp`` is libseccomp's: an extension of its own, because only a filter that is not in the cache needs it.
@@ -15,6 +15,7 @@ The package's own build (``build_backend``) calls ``main``.  Constants and struc
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ from pathlib import Path
 NATIVE = Path(__file__).resolve().parent
 PACKAGE = NATIVE.parent / "minirun"
 INIT = PACKAGE / "minirun-init"
+LADDER = PACKAGE / "ladder"
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Wshadow"]
 FREESTANDING = [
@@ -229,6 +231,19 @@ def build_kvm() -> None:
     compile_module("_kvm", NATIVE / "vm", cdef, KVM_CONSTANTS, KVM_PREAMBLE)
 
 
+def build_ladder() -> None:
+    """Guests without a kernel: flat bytes that begin at 0x1000, and beside them the source, which people are shown."""
+    LADDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as work:
+        for source in sorted((NATIVE / "ladder").glob("*.S")):
+            part = Path(work) / "rung.o"
+            run(cc(), "-nostdlib", "-c", "-o", part, source)
+            target = LADDER / source.with_suffix(".bin").name
+            run("ld", "-Ttext=0x1000", "-e0x1000", "--oformat=binary", "-o", target, part)
+    for source in (NATIVE / "ladder").iterdir():
+        shutil.copyfile(source, LADDER / source.name)
+
+
 def compile_module(
     name: str, folder: Path, cdef: str, constants: str, preamble: str, libraries: list[str] | None = None
 ) -> None:
@@ -270,6 +285,9 @@ def main(arguments: list[str]) -> int:
     machine = [*(NATIVE / "vm").iterdir(), NATIVE / "build.py"]
     if force or stale(extension_path("_kvm"), machine):
         build_kvm()
+    rungs = [*(NATIVE / "ladder").iterdir(), NATIVE / "build.py"]
+    if force or stale(LADDER / "hlt.bin", rungs):
+        build_ladder()
     return 0
 
 
