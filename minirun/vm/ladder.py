@@ -76,7 +76,9 @@ class Result(Record):
             return ""
         if not isinstance(self.end, exits.Stopped | exits.Hlt) or self.value is None:
             return self.end.describe()
-        return f"it says {self.value}, not {GOOD}; printed {self.output!r}, not {self.rung.output!r}"
+        if self.value != GOOD:
+            return f"it says {self.value}, not {GOOD}"
+        return f"it printed {self.output!r}, not {self.rung.output!r}"
 
 
 class Front:
@@ -169,32 +171,56 @@ def watch(machine: Machine, seconds: float) -> Any:
     return lock
 
 
+class Climb:
+    """One rung on its way: built at once, to be started, looked at when its machine has ended, closed."""
+
+    def __init__(self, rung: Rung, loop: Loop, code: bytes | None = None) -> None:
+        began = perf_counter()
+        self.rung = rung
+        self.memory = Memory(MEMORY)
+        self.machine = Machine(self.memory, rung.vcpus, loop, irqchip=rung.irqchip)
+        self.front = Front(self.machine)
+        self.doorbell = Doorbell(self.machine) if rung.name == "doorbell" else None
+        begin(self.machine, read(f"{rung.name}.bin") if code is None else code)
+        self.machine.on_end(self.note)
+        self.started = self.ended = perf_counter()
+        self.build_us = int((self.started - began) * 1e6)
+
+    def start(self) -> None:
+        self.started = perf_counter()
+        self.machine.start()
+
+    def note(self, _reason: exits.Exit) -> None:
+        self.ended = perf_counter()
+
+    def result(self) -> Result:
+        end = self.machine.end
+        assert end is not None, "it has not ended yet"
+        registers = exits.state(self.machine.vcpus[0])
+        return Result(
+            rung=self.rung, value=registers["rax"] if isinstance(end, exits.Hlt) else self.front.value,
+            output=self.front.output, end=end, exits=self.machine.exits(), registers=registers,
+            build_us=self.build_us, run_us=int((self.ended - self.started) * 1e6),
+        )  # fmt: skip
+
+    def close(self) -> None:
+        if self.doorbell:
+            self.doorbell.close()
+        self.machine.close()
+        self.memory.close()
+
+
 def climb(rung: Rung, seconds: float = 10.0, code: bytes | None = None) -> Result:
     """Run one.  Raises OSError where KVM cannot be had.  ``code``: something else instead of the rung's own bytes."""
-    began = perf_counter()
     loop = Loop()
-    memory = Memory(MEMORY)
-    machine = Machine(memory, rung.vcpus, loop, irqchip=rung.irqchip)
-    front = Front(machine)
-    doorbell = Doorbell(machine) if rung.name == "doorbell" else None
-    begin(machine, read(f"{rung.name}.bin") if code is None else code)
-    machine.on_end(lambda _reason: loop.stop())
-    built = perf_counter()
-    lock = watch(machine, seconds)
-    machine.start()
-    loop.run()
-    lock.release()
-    done = perf_counter()
-    assert machine.end is not None
-    registers = exits.state(machine.vcpus[0])
-    value = registers["rax"] if isinstance(machine.end, exits.Hlt) else front.value
-    result = Result(
-        rung=rung, value=value, output=front.output, end=machine.end, exits=machine.exits(), registers=registers,
-        build_us=int((built - began) * 1e6), run_us=int((done - built) * 1e6),
-    )  # fmt: skip
-    if doorbell:
-        doorbell.close()
-    machine.close()
-    loop.close()
-    memory.close()
-    return result
+    it = Climb(rung, loop, code)
+    it.machine.on_end(lambda _reason: loop.stop())
+    lock = watch(it.machine, seconds)
+    try:
+        it.start()
+        loop.run()
+        return it.result()
+    finally:
+        lock.release()
+        it.close()
+        loop.close()
