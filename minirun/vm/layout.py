@@ -1,18 +1,18 @@
 """PURE: where everything lies in the guest's physical memory, in its ports and among its interrupts, and why there.
 
-    0x000472         one word that Linux leaves behind when it restarts (``RESET_WORD``)
-    0x000500         GDT of the entry
-    0x006000         PVH: hvm_start_info, its module and its memory map
-    0x007000         boot_params, the "zero page" of the Linux boot protocol
-    0x009000         page tables of the entry: PML4, PDPT, four page directories
-    0x020000         the command line
-    0x09fc00         end of the memory below 640 KiB
-    0x0e0000         ACPI tables, where a BIOS has them
-    0x100000         the kernel
-    ... top of low   the initramfs
-    0xd0000000       virtio-mmio windows, a page each
-    0xfec00000       I/O APIC, 0xfee00000 local APICs (KVM's)
-    0x100000000      the rest of the memory
+0x000472         one word that Linux leaves behind when it restarts (``RESET_WORD``)
+0x000500         GDT of the entry
+0x006000         PVH: hvm_start_info, its module and its memory map
+0x007000         boot_params, the "zero page" of the Linux boot protocol
+0x009000         page tables of the entry: PML4, PDPT, four page directories
+0x020000         the command line
+0x09fc00         end of the memory below 640 KiB
+0x0e0000         ACPI tables, where a BIOS has them
+0x100000         the kernel
+... top of low   the initramfs
+0xd0000000       virtio-mmio windows, a page each
+0xfec00000       I/O APIC, 0xfee00000 local APICs (KVM's)
+0x100000000      the rest of the memory
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ WBINVD, PROC_C1, SLP_BUTTON, RESET_REG_SUP = 1 << 0, 1 << 2, 1 << 5, 1 << 10
 FLAGS = WBINVD | PROC_C1 | SLP_BUTTON | RESET_REG_SUP
 
 
-def checksum(table: bytes) -> int:
+def checksum(table: bytes | bytearray) -> int:
     """The byte that makes the sum of all of them zero."""
     return -sum(table) & 0xFF
 
@@ -100,7 +100,7 @@ def madt(vcpus: int) -> bytes:
 
 
 def dsdt(virtio: Sequence[tuple[int, int]]) -> bytes:
-    """The devices.  A virtio-mmio window is "LNRO0005", the id that Linaro gave it (Linux, drivers/virtio/virtio_mmio.c)."""
+    """The devices.  A virtio-mmio window is "LNRO0005": Linaro's id for it (Linux, drivers/virtio/virtio_mmio.c)."""
     serial = aml.device(
         "COM1",
         aml.name("_HID", aml.eisa_id("PNP0501")),
@@ -123,19 +123,17 @@ def dsdt(virtio: Sequence[tuple[int, int]]) -> bytes:
 
 def tables(vcpus: int, virtio: Sequence[tuple[int, int]]) -> bytes:
     """All of them, to be put at ``layout.ACPI``, the RSDP first."""
-    place = layout.ACPI + 64  # the RSDP takes 36 bytes; the FACS must be aligned to 64
+    whole = bytearray(64)  # the RSDP takes 36 bytes; every table is aligned to 64, as the FACS must be
 
     def put(one: bytes) -> int:
-        nonlocal place, whole
-        whole = whole.ljust(place - layout.ACPI, b"\0") + one
-        address, place = place, (place + len(one) + 63) & -64
+        address = layout.ACPI + len(whole)
+        whole.extend(one + bytes(-len(one) % 64))
         return address
 
-    whole = b""
     facs_at = put(facs())
     dsdt_at = put(dsdt(virtio))
     described = [put(fadt(facs_at, dsdt_at)), put(madt(vcpus))]
     xsdt = put(table(b"XSDT", 1, b"".join(pack("<Q", address) for address in described)))
-    if place > layout.ACPI_END:
+    if layout.ACPI + len(whole) > layout.ACPI_END:
         raise ValueError("the ACPI tables do not fit below 1 MiB")
-    return rsdp(xsdt) + whole[36:]
+    return rsdp(xsdt) + bytes(whole[36:])

@@ -54,7 +54,7 @@ def string(text: str) -> bytes:
 
 
 def eisa_id(text: str) -> bytes:
-    """"PNP0501" as a number: three letters of five bits, four hexadecimal digits, big end first (19.3.4)."""
+    """ "PNP0501" as a number: three letters of five bits, four hexadecimal digits, big end first (19.3.4)."""
     first, second, third = (ord(letter) - 0x40 for letter in text[:3])
     return b"\x0c" + pack(">I", first << 26 | second << 21 | third << 16 | int(text[3:], 16))
 

@@ -16,7 +16,7 @@ from minirun.vm.boot.entry import LONG, PROTECTED, BadKernel, Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Buffer
+    from typing_extensions import Buffer
 
 HEADER = 0x1F1  # where struct setup_header begins, in the file as in boot_params
 MAGIC = b"HdrS"

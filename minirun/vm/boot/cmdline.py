@@ -16,13 +16,19 @@ DEFAULT: tuple[tuple[str, str], ...] = (
     ("console=ttyS0", "the kernel's messages go to COM1: a panic must be seen"),
     ("quiet", "errors and worse only: every character is an exit from the guest"),
     ("panic=-1", "restart at once after a panic, do not wait for somebody to read the screen"),
-    ("reboot=panic_warm", "a restart after a panic leaves 0x1234 at 0x472, any other 0: so the VMM can tell them apart"),
+    (
+        "reboot=panic_warm",
+        "a restart after a panic leaves 0x1234 at 0x472, any other 0: so the VMM can tell them apart",
+    ),
     ("tsc=reliable", "no watchdog over the time stamp counter: KVM keeps it"),
     ("cryptomgr.notests", "ciphers do not test themselves at every boot"),
     ("rcupdate.rcu_expedited=1", "who waits for readers to pass does so by interrupt, not by the timer's tick"),
     ("8250.nr_uarts=1", "one serial port: the other three of a PC are not looked for"),
     ("pci=off", "there is no PCI: no scan of 256 buses that nobody answers on"),
-    ("random.trust_cpu=on", "random numbers from RDRAND at once: a machine without disk or keyboard has no other noise"),
+    (
+        "random.trust_cpu=on",
+        "random numbers from RDRAND at once: a machine without disk or keyboard has no other noise",
+    ),
 )
 
 

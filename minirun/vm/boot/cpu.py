@@ -1,7 +1,7 @@
 """PURE: the state in which a processor enters a kernel: GDT, page tables, registers.
 
-64-bit entry (x86/boot.rst, "64-bit boot protocol"): paging on, kernel, boot_params and command line mapped one to one, CS
-0x10 and DS, ES, SS 0x18, interrupts off, RSI = boot_params.  32-bit entry, PVH's too (xen/docs/misc/pvh.pandoc):
+64-bit entry (x86/boot.rst, "64-bit boot protocol"): paging on, kernel, boot_params and command line mapped one to one,
+CS 0x10 and DS, ES, SS 0x18, interrupts off, RSI = boot_params.  32-bit entry, PVH's too (xen/docs/misc/pvh.pandoc):
 protected mode, paging off, flat segments, interrupts off; ESI = boot_params, or EBX = hvm_start_info.
 
 Only the first processor is set up; the others wait for INIT and SIPI from the guest, as on any PC.

@@ -1,8 +1,8 @@
 """PURE: what a guest's processor says of itself (CPUID; Intel SDM 2A and AMD APM 3E describe the leaves).
 
 KVM_GET_SUPPORTED_CPUID answers with what the host's processor and KVM can do together.  Three things are ours: the
-topology (one package, a core for each vCPU, one thread each; the APIC id is the vCPU's number), what KVM serves although it does
-not say so (the TSC deadline timer), and what is taken away because there is nobody behind it.
+topology (one package, a core for each vCPU, one thread each; the APIC id is the vCPU's number), what KVM serves and
+does not say so (the TSC deadline timer), and what is taken away because there is nobody behind it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def bits(count: int) -> int:
     return (count - 1).bit_length()
 
 
-def leaves(supported: Iterable[Leaf], number: int, vcpus: int) -> list[Leaf]:
+def leaves(supported: Iterable[Leaf], number: int, vcpus: int) -> list[tuple[int, ...]]:
     """The table for vCPU ``number`` of ``vcpus``."""
-    found: list[Leaf] = []
+    found: list[tuple[int, ...]] = []
     for leaf in supported:
         function = leaf[0]
         if function in DROPPED:
@@ -79,7 +79,7 @@ def amd_features(leaf: Leaf, number: int, vcpus: int) -> Leaf:
 
 def amd_sizes(leaf: Leaf, number: int, vcpus: int) -> Leaf:
     """Leaf 0x80000008.  ECX 15-12: bits of the core's id; 7-0: cores of the package less one (reserved on Intel: 0)."""
-    function, index, flags, eax, ebx, ecx, edx = leaf
+    function, index, flags, eax, ebx, _, edx = leaf
     return function, index, flags, eax, ebx, bits(vcpus) << 12 | vcpus - 1, edx
 
 

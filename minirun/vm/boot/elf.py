@@ -14,7 +14,9 @@ from minirun.vm.boot.entry import LONG, PROTECTED, BadKernel, Entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Buffer, Iterator
+    from collections.abc import Iterator
+
+    from typing_extensions import Buffer
 
 MAGIC = b"\x7fELF"
 CLASS64, LITTLE, EXECUTABLE, X86_64 = 2, 1, 2, 62

@@ -6,7 +6,7 @@ from minirun.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Buffer
+    from typing_extensions import Buffer
 
 LONG, PROTECTED = "long", "protected"  # 64-bit with paging; 32-bit without
 

@@ -1,7 +1,8 @@
 """A bzImage unpacked on the host: the vmlinux in it, without the zeros at the ends of its segments.
 
-A guest needs a third of a second and more to unpack itself, at every boot; the host does it once, and the caller keeps the file
-(``Documentation/arch/x86/boot.rst``, payload_offset).  xz, lzma, gzip and bzip2 are Python's own, LZ4 (Debian's cloud
+A guest needs a third of a second and more to unpack itself, at every boot; the host does it once, and the caller keeps
+the file (Documentation/arch/x86/boot.rst, payload_offset).
+xz, lzma, gzip and bzip2 are Python's own, LZ4 (Debian's cloud
 kernel) is ``native/vm/lz4.c``; zstd and lzo are left to the guest, which can do it all by itself.
 """
 
@@ -14,7 +15,7 @@ from minirun.vm.boot.entry import BadKernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Buffer
+    from typing_extensions import Buffer
 
 UNPACKED_MOST = 1 << 30  # a kernel is some 60 MB: what claims more is broken
 BLOCK_MOST = 8 << 20  # of the legacy LZ4 frame, unpacked
@@ -35,7 +36,7 @@ def decompressed(payload: memoryview) -> bytes | None:
     """By its first bytes.  Linux puts the unpacked size behind what is packed: no decoder may stumble over it."""
     start = bytes(payload[:6])
     try:
-        if start.startswith(b"\xfd7zXZ") or start.startswith(b"\x5d\0\0"):
+        if start.startswith((b"\xfd7zXZ", b"\x5d\0\0")):
             import _lzma
 
             return _lzma.LZMADecompressor().decompress(payload)

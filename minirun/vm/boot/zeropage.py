@@ -1,6 +1,7 @@
 """PURE: what a kernel is told: boot_params of the Linux boot protocol, and hvm_start_info of PVH.
 
-Offsets are those of struct boot_params (Documentation/arch/x86/zero-page.rst) and of xen/include/public/arch-x86/hvm/start_info.h.
+Offsets are those of struct boot_params (Documentation/arch/x86/zero-page.rst) and of struct hvm_start_info
+(xen/include/public/arch-x86/hvm/start_info.h).
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from _struct import pack, pack_into
 
 from minirun.record import Record
-from minirun.vm import layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Told(Record):
 
 
 def boot_params(told: Told, header: bytes) -> bytes:
-    """The zero page.  ``header`` is the bzImage's setup header (from 0x1f1); a vmlinux has none, and gets a minimal one."""
+    """The zero page.  ``header`` is the bzImage's setup header (from 0x1f1); a vmlinux has none, and gets the least."""
     page = bytearray(4096)
     page[0x1F1 : 0x1F1 + len(header)] = header
     if not header:

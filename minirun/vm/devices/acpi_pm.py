@@ -1,7 +1,7 @@
 """ACPI's fixed hardware (ACPI 6.4, 4.8.3): switching off, restarting, and the power button.
 
-    +0  PM1 status, 16 bits: a one that is written clears it      +4  PM1 control, 16 bits: SLP_TYP, SLP_EN
-    +2  PM1 enable, 16 bits                                       +8  reset register, a byte
++0  PM1 status, 16 bits: a one that is written clears it      +4  PM1 control, 16 bits: SLP_TYP, SLP_EN
++2  PM1 enable, 16 bits                                       +8  reset register, a byte
 """
 
 from __future__ import annotations

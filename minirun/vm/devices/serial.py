@@ -1,4 +1,4 @@
-"""A 16550A serial port (National Semiconductor's PC16550D data sheet): the console that every kernel has from the start.
+"""A 16550A serial port (National Semiconductor's PC16550D data sheet): the console that every kernel has at once.
 
     0  receive and transmit; with DLAB the divisor's low byte      4  modem control
     1  interrupt enable; with DLAB the divisor's high byte         5  line status
@@ -79,7 +79,7 @@ class Serial:
         return THR_EMPTY | ALL_SENT | (DATA_READY if self.waiting else 0)
 
     def modem_status(self) -> int:
-        """In loop-back the four outputs of modem control come back: RTS as CTS, DTR as DSR, OUT1 as RI, OUT2 as carrier."""
+        """In loop-back modem control's outputs come back: RTS as CTS, DTR as DSR, OUT1 as RI, OUT2 as carrier."""
         if not self.modem & LOOP:
             return CONNECTED
         return (self.modem & 2) << 3 | (self.modem & 1) << 5 | (self.modem & 4) << 4 | (self.modem & 8) << 4
