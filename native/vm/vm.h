@@ -2,6 +2,7 @@
  * The native half of the VMM: what may not cross into Python at every exit or every request.
  *
  *   memory.c   guest memory: the only place where a guest's address becomes a pointer
+ *   lz4.c      a kernel's packing that Python does not know
  *   vcpu.c     KVM_RUN in a loop; what leaves it is for Python
  *   virtq*.c   virtqueues (virtq.h)
  *
@@ -27,6 +28,7 @@ struct guest_memory {
 /* NULL unless all of [address, address + length) is memory, in one region. */
 void *guest_range(const struct guest_memory *memory, uint64_t address, uint64_t length);
 
+long lz4_block(const uint8_t *source, size_t length, uint8_t *target, size_t room);
 #define VCPU_PORTS 65536
 #define VCPU_WINDOWS 64
 #define VCPU_REASONS 40
