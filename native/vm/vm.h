@@ -2,6 +2,7 @@
  * The native half of the VMM: what may not cross into Python at every exit or every request.
  *
  *   memory.c   guest memory: the only place where a guest's address becomes a pointer
+ *   confine.c  what the VMM gives up before its guest runs
  *
  * Beside each file lies its .cdef: the declarations that Python sees (native/build.py joins them).
  */
@@ -23,5 +24,12 @@ struct guest_memory {
 
 /* NULL unless all of [address, address + length) is memory, in one region. */
 void *guest_range(const struct guest_memory *memory, uint64_t address, uint64_t length);
+
+/* confine.c: minirun/vm/confine.py says in which order. */
+int confine_unshare(uint64_t flags);
+int confine_empty_root(void);
+int confine_rights(uint64_t kept);
+int confine_filter(const void *program, unsigned count);
+int confine_name(const char *name);
 
 #endif
