@@ -21,6 +21,11 @@ def unshare(flags: int) -> None:
     checked(lib.confine_unshare(flags), "unshare")
 
 
+def private_proc() -> None:
+    """In a mount namespace of one's own: /proc shows processes, and nothing else (proc(5), subset=pid)."""
+    checked(lib.confine_proc(), "mount")
+
+
 def empty_root() -> None:
     """In a mount namespace of one's own: an empty, read-only root; open descriptors stay what they are."""
     checked(lib.confine_empty_root(), "pivot_root")

@@ -56,7 +56,7 @@ class Hardware(Record):
     nets: list[str]  # TAP, or TAP,mac=..,address=..,gateway=..
     vsock: str = ""  # the unix socket through which the host reaches ports of the guest's, as Firecracker has it
     balloon: bool = False
-    rng: bool = True
+    rng: bool = False
     console: str = ""  # a file that takes what the guest's kernel says
     emulated: bool = False  # run even where /dev/kvm emulates the guest's kernel, a thousand times slower
     shares: list[Share]
@@ -107,17 +107,17 @@ class Answers:
         path = self.given.get(name, otherwise)
         return path if not path or path.startswith("/") else f"{self.bundle}/{path}"
 
-    def on(self, name: str, *, otherwise: bool = False, yes: str = "true") -> bool:
+    def on(self, name: str, yes: str = "true") -> bool:
         word = self.given.get(name)
         if word not in (None, yes, "false"):
             self.wrong(name, f"must be {yes} or false, not {word!r}")
-        return otherwise if word is None else word == yes
+        return word == yes
 
     def listed(self, name: str, most: int) -> list[str]:
         found = self.given.get(name, "").split()
         if len(found) > most:
             self.wrong(name, f"names {len(found)}: a machine has at most {most}")
-        return found
+        return found[:most]
 
     def number(self, name: str) -> int:
         """0 if it is not given."""
@@ -150,7 +150,7 @@ def hardware_of(spec: Spec, bundle: str, problems: Problems) -> Hardware:
         cmdline=" ".join(text for text in (parameters, answers.given.get("cmdline", "")) if text),
         disks=[answers_path(word, bundle) for word in answers.listed("disk", MOST_DISKS)],
         nets=answers.listed("net", MOST_NETS), vsock=answers.path("vsock"), balloon=answers.on("balloon"),
-        rng=answers.on("rng", otherwise=True), console=answers.path("console"),
+        rng=answers.on("rng"), console=answers.path("console"),
         emulated=answers.on("emulated", yes="allow"), shares=[],
     )  # fmt: skip
     if "\n" in found.cmdline or len(found.cmdline) > 1024:

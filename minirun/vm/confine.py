@@ -9,12 +9,14 @@ A guest that breaks out of its machine is in this process.  There it finds
     system calls  the list below; no execve(2), no new memory that can be executed, no socket but AF_UNIX
     limits        no core dumps (guest memory is nobody's file), no more descriptors than the machine can need
 
-The order is the kernel's: namespaces need CAP_SYS_ADMIN, the filter needs no_new_privs or that, and after the filter
-nothing of this could be done.  Every module that the VMM will need must have been imported by then: there is no file
-left to import from.
+The order is the kernel's: namespaces and capabilities belong to a thread, so they come before the devices start theirs
+(``begin``, ``enter``); the filter is given to all threads at once, last (``close``).  Every module that the VMM will
+need must have been imported by then: there is no file left to import from.
 """
 
 from __future__ import annotations
+
+import resource
 
 from minirun.engine.filter_cache import filter_of
 from minirun.linux import confine
@@ -67,15 +69,26 @@ def prepare(requests: list[int], cache: str) -> bytes:
     return filter_of(LINES + ioctls(requests), cache)
 
 
-def enter(program: bytes, *, network: bool, root: bool) -> None:
-    """Give it all up.  ``network``: stay in the host's, where taps are; ``root``: are we the host's root?"""
-    import resource
+def begin(*, network: bool, root: bool) -> None:
+    """While there is one thread.  ``network``: stay in the host's, where taps are; ``root``: are we the host's root?
 
+    What the share needs of /proc it finds in one without /proc/sys.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(MOST_FILES, hard), min(MOST_FILES, hard)))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    most = MOST_FILES if most < 0 else min(MOST_FILES, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     flags = confine.NEWNS | confine.NEWIPC | confine.NEWUTS | (0 if network else confine.NEWNET)
     confine.unshare(flags if root else flags | confine.NEWUSER)
+    confine.private_proc()
+
+
+def enter(*, root: bool) -> None:
+    """Still one thread: those to come inherit all of it."""
     confine.empty_root()
     confine.keep_capabilities(sum(1 << NUMBER[name] for name in OF_THE_SHARE) if root else 0)
+
+
+def close(program: bytes) -> None:
+    """The filter, for every thread."""
     confine.load_filter(program)

@@ -7,8 +7,8 @@
                                             runs the guest; from here on init's words come from inside of it
     SYNC, GO, READY ...            <->      passed on
 
-Its pid is the container's, its end the program's: exit code 128 + n where a signal killed the program, because nobody can
-die by a signal that killed somebody else.  No exec: a fork shares what is imported already, and is there at once.
+Its pid is the container's, its end the program's: exit code 128 + n where a signal killed the program, because nobody
+can die by a signal that killed somebody else.  No exec: a fork shares what is imported already, and is there at once.
 
 What goes wrong before there is an init to say so comes as words through a memfd, whole: message, reason, hint.
 """
@@ -53,16 +53,17 @@ class Parts(Record):
     words: int
     stdio: tuple[int, int, int]
     terminal: bool
-    cache: str  # a directory for what is compiled once
+    cache: str  # the directory of compiled filters; initramfs archives are kept beside it
 
 
 class Machine(Init):
     """The VMM, as the engine sees it."""
 
-    def __init__(self, pid: int, pidfd: int, sync: int, go: int, words: int) -> None:
+    def __init__(self, pid: int, pidfd: int, sync: int, go: int, words: int, tell: Callable[[str], None]) -> None:
         super().__init__(pid, pidfd, sync)
         self.go = go
         self.words = words
+        self.tell = tell  # what goes wrong once the program runs, and nobody waits for a word
 
     def expect(self, wanted: int) -> None:
         """The first time anything is expected of it, all that has to be there before it is there."""
@@ -71,8 +72,16 @@ class Machine(Init):
             self.go = -1
         super().expect(wanted)
 
+    def wait(self) -> int:
+        first = self.status is None
+        status = super().wait()
+        told = last_words(self.words) if first else None
+        if told is not None:
+            self.tell(told.headline())
+        return status
+
     def died(self) -> MinirunError:
-        status = self.wait()
+        status = super().wait()
         told = last_words(self.words)
         if told is not None:
             return told
@@ -82,12 +91,12 @@ class Machine(Init):
         return MinirunError("the machine ended", reason=f"the VMM ended with status {status} and said nothing")
 
 
-def spawner(name: str, control: int, cache: str) -> Callable[[Site, Spawn], Init]:
+def spawner(name: str, control: int) -> Callable[[Site, Spawn], Init]:
     """For ``Site.spawner``; ``control`` is the listening socket that exec and its sisters connect to."""
-    return lambda site, op: boot(site, op, name, control, cache)
+    return lambda site, op: boot(site, op, name, control)
 
 
-def boot(site: Site, op: Spawn, name: str, control: int, cache: str) -> Machine:
+def boot(site: Site, op: Spawn, name: str, control: int) -> Machine:
     """Fork the VMM."""
     ours, theirs = unix.pair()
     wait, go = posix.pipe2(posix.O_CLOEXEC)
@@ -96,15 +105,15 @@ def boot(site: Site, op: Spawn, name: str, control: int, cache: str) -> Machine:
         name=name, hardware=from_words(op.machine), step=site.ops.index(op) + 1, flags=op.flags,
         plan=encode(site.ops, trace=site.trace, program=site.program), inside=inside(site.ops),
         cgroup=site.cgroup_root + site.cgroup if site.cgroup and op.into_cgroup else "", sync=theirs,
-        gate=site.gate_fd, control=control, go=wait, words=words, stdio=site.stdio, cache=cache,
+        gate=site.gate_fd, control=control, go=wait, words=words, stdio=site.stdio, cache=site.filter_cache,
         terminal=any(each.KIND == "console" for each in site.ops),
     )  # fmt: skip
     pid = posix.fork()
     if pid == 0:
         live(parts)
-    posix.close(theirs)
-    posix.close(wait)
-    return Machine(pid, posix.pidfd_open(pid), ours, go, words)
+    for fd in (theirs, wait, control):
+        posix.close(fd)
+    return Machine(pid, posix.pidfd_open(pid), ours, go, words, site.warn or (lambda text: None))
 
 
 def inside(ops: list[Op]) -> list[tuple[int, str, str]]:
@@ -177,6 +186,3 @@ def last_words(words: int) -> MinirunError | None:
         return None
     told = decode.decode(data, "the VMM's last words")
     return MinirunError(told["message"], reason=told["reason"], hint=told["hint"])
-
-
-

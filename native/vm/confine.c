@@ -17,6 +17,17 @@
 int confine_unshare(uint64_t flags) { return unshare((int)flags); }
 
 /*
+ * A procfs with nothing but processes: with the host's, a descriptor of /proc/self/fd would lead to /proc/sys, where root
+ * needs no capability to write.  In a mount namespace of our own, nothing of which appears on the host.
+ */
+int confine_proc(void)
+{
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -1;
+    return mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid");
+}
+
+/*
  * An empty tmpfs becomes the root, read-only, and what was there is gone from this namespace.  What is open stays: a
  * descriptor holds on to its mount, wherever that is attached.  The mount is put on /proc because that is a directory
  * on every host; it could be any.
@@ -24,8 +35,6 @@ int confine_unshare(uint64_t flags) { return unshare((int)flags); }
 int confine_empty_root(void)
 {
     const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-        return -1;
     if (mount("none", "/proc", "tmpfs", flags, "size=4k,nr_inodes=2,mode=555") < 0 || chdir("/proc") < 0)
         return -1;
     if (syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)

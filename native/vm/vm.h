@@ -30,6 +30,7 @@ void *guest_range(const struct guest_memory *memory, uint64_t address, uint64_t 
 
 /* confine.c: minirun/vm/confine.py says in which order. */
 int confine_unshare(uint64_t flags);
+int confine_proc(void);
 int confine_empty_root(void);
 int confine_rights(uint64_t kept);
 int confine_filter(const void *program, unsigned count);
