@@ -157,6 +157,9 @@ int minirun_seccomp_has_action(uint32_t action);
 KVM_CONSTANTS = ""
 KVM_PREAMBLE = """
 #include "vm.h"
+#include "balloon.h"
+#include "blk.h"
+#include "net.h"
 #include "virtq.h"
 """
 

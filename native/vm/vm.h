@@ -5,6 +5,8 @@
  *   confine.c  what the VMM gives up before its guest runs
  *   vcpu.c     KVM_RUN in a loop; what leaves it is for Python
  *   virtq*.c   virtqueues (virtq.h)
+ *   worker.c   a thread of a device's own
+ *   blk.c, net.c, balloon.c   what the devices of these names do per request
  *
  * Beside each file lies its .cdef: the declarations that Python sees (native/build.py joins them).
  */
