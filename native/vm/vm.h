@@ -3,6 +3,7 @@
  *
  *   memory.c   guest memory: the only place where a guest's address becomes a pointer
  *   confine.c  what the VMM gives up before its guest runs
+ *   lz4.c      a kernel's packing that Python does not know
  *   vcpu.c     KVM_RUN in a loop; what leaves it is for Python
  *   virtq*.c   virtqueues (virtq.h)
  *   worker.c   a thread of a device's own
@@ -37,6 +38,7 @@ int confine_empty_root(void);
 int confine_rights(uint64_t kept);
 int confine_filter(const void *program, unsigned count);
 int confine_name(const char *name);
+long lz4_block(const uint8_t *source, size_t length, uint8_t *target, size_t room);
 #define VCPU_PORTS 65536
 #define VCPU_WINDOWS 64
 #define VCPU_REASONS 40
