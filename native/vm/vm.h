@@ -3,6 +3,7 @@
  *
  *   memory.c   guest memory: the only place where a guest's address becomes a pointer
  *   vcpu.c     KVM_RUN in a loop; what leaves it is for Python
+ *   share*.c   what the file-system share asks of the host (share.h)
  *   virtq*.c   virtqueues (virtq.h)
  *
  * Beside each file lies its .cdef: the declarations that Python sees (native/build.py joins them).
