@@ -160,6 +160,7 @@ KVM_PREAMBLE = """
 #include "balloon.h"
 #include "blk.h"
 #include "net.h"
+#include "share.h"
 #include "virtq.h"
 """
 

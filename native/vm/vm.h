@@ -5,6 +5,7 @@
  *   confine.c  what the VMM gives up before its guest runs
  *   lz4.c      a kernel's packing that Python does not know
  *   vcpu.c     KVM_RUN in a loop; what leaves it is for Python
+ *   share*.c   what the file-system share asks of the host (share.h)
  *   virtq*.c   virtqueues (virtq.h)
  *   worker.c   a thread of a device's own
  *   blk.c, net.c, balloon.c   what the devices of these names do per request
