@@ -16,10 +16,10 @@ TEST_DEBS := apparmor checkpolicy iproute2 runc uidmap golang-github-containers-
 CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
 LAB := $(BIN)/python rootfs/lab/lab.py
 
-.PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin lint format bench conformance members install uninstall clean deb-setup fuzz
+.PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin guest-kernel lint format bench conformance members install uninstall clean deb-setup fuzz
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(BIN)/minirun ## packages of the distribution, .venv, native parts, .venv/bin/minirun
 
@@ -68,6 +68,9 @@ lab: lab-setup ## a root shell in the lab VM (pure cgroup v2, KVM); CMD='...' ru
 
 lab-pin: lab-setup ## pin the lab's kernel to the one that apt offers today
 	@$(SUDO) $(LAB) --pin
+
+guest-kernel: lab-setup ## Debian's kernel for micro-VMs, unpacked into .cache/guest; KERNEL=cloud for that flavour alone
+	@$(BIN)/python rootfs/kernel/guest.py $(KERNEL)
 
 test-lab: lab-setup ## the tests that need the lab VM
 	@$(SUDO) env MINIRUN_REQUIRE="$$MINIRUN_REQUIRE" tests/lab/run $(ARGS)

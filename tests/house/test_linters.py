@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -39,13 +40,14 @@ def test_types_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("scripts", ["tests/bench", "rootfs/lab"])
+@pytest.mark.parametrize("scripts", ["tests/bench", "rootfs/lab", "rootfs/kernel"])
 def test_types_of_scripts_hold(scripts: str) -> None:
     """These files import each other as scripts do, by their folder: they are checked from there."""
     folder = ROOT / scripts
     done = run(
         tool("mypy"), "--config-file", ROOT / "pyproject.toml", "--no-explicit-package-bases", "--no-error-summary",
         "--exclude", "^$", *sorted(path.name for path in folder.glob("*.py")), cwd=folder, timeout=300,
+        env={**os.environ, "MYPYPATH": str(ROOT / "rootfs" / "lab")} if scripts == "rootfs/kernel" else None,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 
