@@ -80,7 +80,7 @@ lint: test-setup ## ruff, mypy, clang-format, compiler warnings
 
 format: setup ## let the formatters write
 	@$(BIN)/ruff format minirun native tests rootfs
-	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/seccomp/*.c native/vm/*.[ch] native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
+	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/seccomp/*.c native/vm/*.[ch] native/measure/*.c native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
 
 bench: test-setup ## side by side with runc and crun; writes docs/performance.md
 	@$(SUDO) $(PYTHON) tests/bench/run.py --write docs/performance.md $(ARGS)
@@ -104,5 +104,5 @@ uninstall: ## take it away again
 	@$(PYTHON) native/install.py --remove "$(PREFIX)"
 
 clean: ## everything that was built
-	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache rootfs/lab/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/*.so
+	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache rootfs/lab/.mypy_cache rootfs/kernel/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/minirun-measure minirun/*.so
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,7 +12,9 @@ from native import build
 from tests.conftest import ROOT, require, run
 
 FOLDERS = ("minirun", "native", "tests", "rootfs")
-C_FOLDERS = ("native/init", "native/border", "native/seccomp", "native/fuzz", "tests/probe", "tests/bench")
+C_FOLDERS = (
+    "native/init", "native/border", "native/seccomp", "native/fuzz", "native/measure", "tests/probe", "tests/bench",
+)  # fmt: skip
 HEADERS = ["-I", str(ROOT / "native" / "border"), "-I", str(ROOT / "native" / "init")]
 
 
@@ -67,7 +69,7 @@ def test_compilers_have_nothing_to_say(compiler: str) -> None:
         strict = build.WARNINGS if "native" in path.parts else build.WARNINGS[:2]
         if path.parent.name in ("border", "seccomp"):
             strict = build.WARNINGS[:2]
-        standard = "-std=c11" if path.parent.name in ("init", "fuzz") else "-std=gnu11"
+        standard = "-std=c11" if path.parent.name in ("init", "fuzz", "measure") else "-std=gnu11"
         done = run(compiler, *strict, "-Werror", standard, "-O1", "-fsyntax-only", *HEADERS, path)
         assert done.returncode == 0, done.stderr
 
