@@ -158,6 +158,7 @@ int minirun_seccomp_has_action(uint32_t action);
 KVM_CONSTANTS = ""
 KVM_PREAMBLE = """
 #include "vm.h"
+#include "virtq.h"
 """
 
 
