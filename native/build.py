@@ -23,6 +23,7 @@ from pathlib import Path
 NATIVE = Path(__file__).resolve().parent
 PACKAGE = NATIVE.parent / "minirun"
 INIT = PACKAGE / "minirun-init"
+MEASURE = PACKAGE / "minirun-measure"  # what `minirun compare` runs (native/measure)
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Wshadow"]
 FREESTANDING = [
@@ -187,6 +188,16 @@ def build_init(target: Path = INIT) -> Path:
     return target
 
 
+def build_measure(target: Path = MEASURE) -> Path:
+    """The static program that measures the place it is put in."""
+    run(cc(), *WARNINGS, *FREESTANDING, "-o", target, *measure_sources())
+    return target
+
+
+def measure_sources() -> list[Path]:
+    return [*sorted((NATIVE / "measure").glob("*.c")), NATIVE / "init" / "text.c"]
+
+
 def build_asan(folder: Path) -> Path:
     """The same sources as an ordinary program, watched by the sanitizers."""
     target = folder / "minirun-init-asan"
@@ -266,6 +277,8 @@ def main(arguments: list[str]) -> int:
     headers = list((NATIVE / "init").glob("*.h")) + [NATIVE / "build.py"]
     if force or stale(INIT, init_sources() + headers):
         build_init()
+    if force or stale(MEASURE, measure_sources() + headers):
+        build_measure()
     border = list((NATIVE / "border").iterdir()) + [NATIVE / "build.py"]
     if force or stale(extension_path(), border):
         build_extension()
