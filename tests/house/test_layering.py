@@ -30,7 +30,7 @@ RANK = {
 }  # fmt: skip
 FREE = {"record", "errors", "hints", "hot"}  # for everybody; they import each other only
 PURE = {"spec", "plan", "record", "errors", "hints"}
-PURE_FILES = {"cgroups/device_program.py", "cli/options.py", "cli/parse.py", "engine/protocol.py"}
+PURE_FILES = {"cgroups/device_program.py", "cli/options.py", "cli/parse.py", "engine/protocol.py", "vm/channel.py"}
 IMPURE = {"os", "posix", "minirun.linux", "minirun.facts", "subprocess", "socket", "_socket", "fcntl", "ctypes"}
 EXTENSIONS = {
     "minirun._native": "linux/__init__.py",
