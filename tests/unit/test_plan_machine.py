@@ -49,7 +49,9 @@ def test_limits_make_the_machine() -> None:
     assert (found.memory, found.vcpus) == (197 * MIB, 3)
     plan = machine.plan(asked(document))
     writes = {
-        (op.file, op.inside): int(op.value) for op in plan.ops if isinstance(op, WriteCgroup) and op.file == "memory.max"
+        (op.file, op.inside): int(op.value)
+        for op in plan.ops
+        if isinstance(op, WriteCgroup) and op.file == "memory.max"
     }
     assert writes == {("memory.max", True): 100 * MIB + 1, ("memory.max", False): 197 * MIB + machine.OF_THE_VMM}
 
