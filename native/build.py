@@ -25,6 +25,7 @@ NATIVE = Path(__file__).resolve().parent
 PACKAGE = NATIVE.parent / "minirun"
 INIT = PACKAGE / "minirun-init"
 LADDER = PACKAGE / "ladder"
+MEASURE = PACKAGE / "minirun-measure"  # what `minirun compare` runs (native/measure)
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Wshadow"]
 FREESTANDING = [
@@ -58,6 +59,7 @@ int minirun_pair(int ends[2]);
 long minirun_send(int socket, const void *data, size_t size, int passed);
 long minirun_receive(int socket, void *data, size_t size, int *passed);
 int minirun_listen(const char *path);
+int minirun_accept(int socket);
 int minirun_connect(const char *path, int stream);
 int minirun_pidfd_getfd(int pidfd, int number);
 int minirun_open_tree(int fd, unsigned flags);
@@ -114,27 +116,6 @@ PREAMBLE = """
 #include "border.h"
 """
 
-
-SECCOMP_CDEF = """
-typedef void *scmp_filter_ctx;
-struct scmp_arg_cmp { unsigned int arg; int op; uint64_t datum_a, datum_b; ...; };
-struct scmp_version { unsigned int major, minor, micro; };
-const struct scmp_version *seccomp_version(void);
-scmp_filter_ctx seccomp_init(uint32_t default_action);
-void seccomp_release(scmp_filter_ctx filter);
-uint32_t seccomp_arch_native(void);
-uint32_t seccomp_arch_resolve_name(const char *name);
-int seccomp_arch_add(scmp_filter_ctx filter, uint32_t arch);
-int seccomp_attr_set(scmp_filter_ctx filter, int attribute, uint32_t value);
-int seccomp_syscall_resolve_name(const char *name);
-int seccomp_syscall_resolve_name_arch(uint32_t arch, const char *name);
-int seccomp_rule_add_array(scmp_filter_ctx filter, uint32_t action, int number, unsigned int count,
-                           const struct scmp_arg_cmp *conditions);
-int seccomp_export_bpf(const scmp_filter_ctx filter, int fd);
-const char *minirun_library_of_seccomp(void);
-int minirun_seccomp_has_flag(unsigned int flag);
-int minirun_seccomp_has_action(uint32_t action);
-"""
 SECCOMP_CONSTANTS = """
 SECCOMP_RET_KILL_PROCESS SECCOMP_RET_KILL_THREAD SECCOMP_RET_TRAP SECCOMP_RET_ERRNO SECCOMP_RET_USER_NOTIF
 SECCOMP_RET_TRACE SECCOMP_RET_LOG SECCOMP_RET_ALLOW
@@ -162,6 +143,7 @@ KVM_PREAMBLE = """
 #include "balloon.h"
 #include "blk.h"
 #include "net.h"
+#include "share.h"
 #include "virtq.h"
 """
 
@@ -186,6 +168,16 @@ def build_init(target: Path = INIT) -> Path:
     """The static program that becomes the container's first process."""
     run(cc(), *WARNINGS, *FREESTANDING, "-o", target, *init_sources())
     return target
+
+
+def build_measure(target: Path = MEASURE) -> Path:
+    """The static program that measures the place it is put in."""
+    run(cc(), *WARNINGS, *FREESTANDING, "-o", target, *measure_sources())
+    return target
+
+
+def measure_sources() -> list[Path]:
+    return [*sorted((NATIVE / "measure").glob("*.c")), NATIVE / "init" / "text.c"]
 
 
 def build_asan(folder: Path) -> Path:
@@ -221,7 +213,9 @@ def build_seccomp() -> None:
         [cc(), "-E", "-o", os.devnull, "-include", "seccomp.h", "-xc", os.devnull], capture_output=True
     )
     if found.returncode == 0:
-        compile_module("_seccomp", NATIVE / "seccomp", SECCOMP_CDEF, SECCOMP_CONSTANTS, SECCOMP_PREAMBLE, ["seccomp"])
+        compile_module(
+            "_seccomp", NATIVE / "seccomp", declarations("seccomp"), SECCOMP_CONSTANTS, SECCOMP_PREAMBLE, ["seccomp"]
+        )
     else:
         print(
             "minirun: no seccomp.h (package libseccomp-dev): bundles with a seccomp filter cannot be run",
@@ -231,8 +225,7 @@ def build_seccomp() -> None:
 
 def build_kvm() -> None:
     """The VMM's native half."""
-    cdef = "".join(path.read_text() for path in sorted((NATIVE / "vm").glob("*.cdef")))
-    compile_module("_kvm", NATIVE / "vm", cdef, KVM_CONSTANTS, KVM_PREAMBLE)
+    compile_module("_kvm", NATIVE / "vm", declarations("vm"), KVM_CONSTANTS, KVM_PREAMBLE)
 
 
 def build_ladder() -> None:
@@ -246,6 +239,11 @@ def build_ladder() -> None:
             run("ld", "-Ttext=0x1000", "-e0x1000", "--oformat=binary", "-o", target, part)
     for source in (NATIVE / "ladder").iterdir():
         shutil.copyfile(source, LADDER / source.name)
+
+
+def declarations(folder: str) -> str:
+    """What lies beside each file as FILE.cdef."""
+    return "".join(path.read_text() for path in sorted((NATIVE / folder).glob("*.cdef")))
 
 
 def compile_module(
@@ -280,6 +278,8 @@ def main(arguments: list[str]) -> int:
     headers = list((NATIVE / "init").glob("*.h")) + [NATIVE / "build.py"]
     if force or stale(INIT, init_sources() + headers):
         build_init()
+    if force or stale(MEASURE, measure_sources() + headers):
+        build_measure()
     border = list((NATIVE / "border").iterdir()) + [NATIVE / "build.py"]
     if force or stale(extension_path(), border):
         build_extension()
