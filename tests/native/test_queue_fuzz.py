@@ -20,7 +20,7 @@ SEED, MUTATIONS = 20, 6000
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     require("compiler")
-    return build.build_fuzz_queues(tmp_path_factory.mktemp("queues"), alone=True)
+    return build.build_fuzz(tmp_path_factory.mktemp("queues"), "queues", alone=True)
 
 
 def served(program: Path, tmp_path: Path, inputs: list[bytes]) -> int:
@@ -52,7 +52,7 @@ def test_damage_is_survived(program: Path, tmp_path: Path) -> None:
 def test_a_short_run_of_the_fuzzer(tmp_path: Path) -> None:
     """``make fuzz`` goes on for a minute; here only that it works and finds nothing at once."""
     try:
-        fuzzer = build.build_fuzz_queues(tmp_path)
+        fuzzer = build.build_fuzz(tmp_path, "queues")
     except subprocess.CalledProcessError:
         pytest.skip("clang has no libFuzzer here (package libclang-rt-*-dev)")
     queues.main(tmp_path / "corpus")

@@ -31,6 +31,8 @@ def attack(name: str, folder: Path, actions: list[Action]) -> None:
 
 @pytest.mark.parametrize("name", DEVICES)
 def test_a_hostile_driver_breaks_only_its_device(name: str, tmp_path: Path) -> None:
+    examples = steps = 0
+
     @settings(
         max_examples=EXAMPLES * (20 if SECONDS else 1), deadline=None, database=None,
         suppress_health_check=list(HealthCheck), derandomize=not SECONDS,
@@ -42,7 +44,6 @@ def test_a_hostile_driver_breaks_only_its_device(name: str, tmp_path: Path) -> N
         steps += len(actions)
         attack(name, tmp_path, actions)
 
-    examples = steps = 0
     until = time.monotonic() + SECONDS / len(DEVICES)
     run()
     while time.monotonic() < until:
