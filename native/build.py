@@ -188,7 +188,7 @@ def build_asan(folder: Path) -> Path:
 
 
 def build_fuzz(folder: Path, what: str = "plan", *, alone: bool = False) -> Path:
-    """``plan`` or ``queues`` under libFuzzer (clang and its runtime); ``alone``: a program that takes a file of inputs."""
+    """``plan`` or ``queues`` under libFuzzer (of clang); ``alone``: a program that takes a file of inputs."""
     target = folder / (what if alone else f"fuzz-{what}")
     sources = [NATIVE / "fuzz" / "plan.c", NATIVE / "init" / "text.c"]  # the first includes init/plan.c
     if what == "queues":
