@@ -16,10 +16,10 @@ TEST_DEBS := apparmor checkpolicy iproute2 runc uidmap golang-github-containers-
 CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
 LAB := $(BIN)/python rootfs/lab/lab.py
 
-.PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin lint format bench conformance members install uninstall clean deb-setup fuzz
+.PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin guest-kernel lint format bench conformance members install uninstall clean deb-setup fuzz
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(BIN)/minirun ## packages of the distribution, .venv, native parts, .venv/bin/minirun
 
@@ -69,6 +69,9 @@ lab: lab-setup ## a root shell in the lab VM (pure cgroup v2, KVM); CMD='...' ru
 lab-pin: lab-setup ## pin the lab's kernel to the one that apt offers today
 	@$(SUDO) $(LAB) --pin
 
+guest-kernel: lab-setup ## Debian's kernel for micro-VMs, unpacked into .cache/guest; KERNEL=cloud for that flavour alone
+	@$(BIN)/python rootfs/kernel/guest.py $(KERNEL)
+
 test-lab: lab-setup ## the tests that need the lab VM
 	@$(SUDO) env MINIRUN_REQUIRE="$$MINIRUN_REQUIRE" tests/lab/run $(ARGS)
 
@@ -77,7 +80,7 @@ lint: test-setup ## ruff, mypy, clang-format, compiler warnings
 
 format: setup ## let the formatters write
 	@$(BIN)/ruff format minirun native tests rootfs
-	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/seccomp/*.c native/vm/*.[ch] native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
+	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/seccomp/*.c native/vm/*.[ch] native/measure/*.c native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
 
 bench: test-setup ## side by side with runc and crun; writes docs/performance.md
 	@$(SUDO) $(PYTHON) tests/bench/run.py --write docs/performance.md $(ARGS)
@@ -101,5 +104,5 @@ uninstall: ## take it away again
 	@$(PYTHON) native/install.py --remove "$(PREFIX)"
 
 clean: ## everything that was built
-	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache rootfs/lab/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/*.so
+	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache rootfs/lab/.mypy_cache rootfs/kernel/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/minirun-measure minirun/*.so minirun/ladder
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
