@@ -91,7 +91,7 @@ def test_what_it_finds_inside(cell: tuple[int, dict[str, object]]) -> None:
 
 
 def test_no_descriptor_leads_up(cell: tuple[int, dict[str, object]]) -> None:
-    """A share is a mount of its own, whose root has no parent; an open directory of the host's would lead to all of it."""
+    """A share is a mount of its own, whose root has no parent; a directory of the host's would lead to all of it."""
     assert cell[1]["up"] == [2, 2]
 
 

@@ -5,7 +5,7 @@
     port.on_data = ...                  # what the guest has written
     port.send(b"...")                   # never blocks; waits here for the guest's buffers
 
-Port 0 is hvc0, the guest's console.  Queues: 0 and 1 are port 0's (to the guest, from it), 2 and 3 the control messages,
+Port 0 is hvc0, the guest's console.  Queues: 0 and 1 are port 0's (to the guest, from it), 2 and 3 the control's,
 then two for each further port.
 """
 
