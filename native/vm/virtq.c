@@ -37,7 +37,7 @@ int virtq_start(struct virtq *queue)
     if (!queue->table || !queue->available || !queue->done)
         return -1;
     queue->next_avail = queue->next_used = queue->signalled = queue->in_flight = 0;
-    queue->broken = queue->signalled_once = false;
+    queue->broken = false;
     queue->generation++;
     __atomic_store_n(&queue->ready, true, __ATOMIC_RELEASE);
     return 0;
@@ -131,21 +131,26 @@ int virtq_pop(struct virtq *queue, struct virtq_chain *chain)
     return found == 0 && virtq_enable(queue) ? virtq_next(queue, chain) : found;
 }
 
+void virtq_rewind(struct virtq *queue, uint16_t count)
+{
+    queue->next_avail -= count;
+    queue->in_flight -= count;
+}
+
 void virtq_undo(struct virtq *queue, struct virtq_chain *chain)
 {
     if (chain->generation != queue->generation)
         return;
     chain->generation = 0;
-    queue->next_avail--;
-    queue->in_flight--;
+    virtq_rewind(queue, 1);
 }
 
 bool virtq_enable(struct virtq *queue)
 {
     if (queue->broken || !queue->ready)
         return false;
-    if (queue->event_idx)
-        __atomic_store_n(avail_event(queue), queue->next_avail, __ATOMIC_RELAXED);
+    if (queue->event_idx) /* for one more than there are, even if we leave some for later */
+        __atomic_store_n(avail_event(queue), load(&queue->available->idx), __ATOMIC_RELAXED);
     else
         __atomic_store_n(&queue->done->flags, 0, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* our wish before our look, as the driver's index before its look */
@@ -158,32 +163,41 @@ void virtq_disable(struct virtq *queue)
         __atomic_store_n(&queue->done->flags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
 }
 
+void virtq_put(struct virtq *queue, uint16_t ahead, uint16_t head, uint32_t written)
+{
+    struct vring_used_elem *element = &queue->done->ring[(uint16_t)(queue->next_used + ahead) & (queue->size - 1)];
+    element->id = head;
+    element->len = written;
+}
+
+void virtq_publish(struct virtq *queue, uint16_t count)
+{
+    queue->in_flight -= count;
+    queue->next_used += count;
+    /* release: the elements, and the data before them, are there when the index says so */
+    __atomic_store_n(&queue->done->idx, queue->next_used, __ATOMIC_RELEASE);
+}
+
 void virtq_push(struct virtq *queue, struct virtq_chain *chain, uint32_t written)
 {
     if (chain->generation != queue->generation || !queue->ready) /* pushed already, or the device was reset */
         return;
-    struct vring_used_elem *element = &queue->done->ring[queue->next_used & (queue->size - 1)];
-    element->id = chain->head;
-    element->len = written;
     chain->generation = 0;
-    queue->in_flight--;
-    queue->next_used++;
-    /* release: the element, and the data before it, are there when the index says so */
-    __atomic_store_n(&queue->done->idx, queue->next_used, __ATOMIC_RELEASE);
+    virtq_put(queue, 0, chain->head, written);
+    virtq_publish(queue, 1);
 }
 
 bool virtq_should_interrupt(struct virtq *queue)
 {
-    if (queue->broken || !queue->ready)
+    uint16_t old = queue->signalled, now = queue->next_used;
+    if (queue->broken || !queue->ready || old == now)
         return false;
+    queue->signalled = now;
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* our index before our look at what the driver wants */
     if (!queue->event_idx)
         return !(load(&queue->available->flags) & VRING_AVAIL_F_NO_INTERRUPT);
-    uint16_t old = queue->signalled, now = queue->next_used, event = load(used_event(queue));
-    bool first = !queue->signalled_once;
-    queue->signalled = now;
-    queue->signalled_once = true;
-    return first || (uint16_t)(now - event - 1) < (uint16_t)(now - old); /* 2.7.7.2: has the index passed event? */
+    uint16_t event = load(used_event(queue));
+    return (uint16_t)(now - event - 1) < (uint16_t)(now - old); /* 2.7.7.2: has the index passed event? */
 }
 
 void virtq_interrupt(uint32_t *status, uint32_t bits, int fd)

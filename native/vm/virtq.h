@@ -27,7 +27,7 @@ struct virtq {
     int trouble_fd;           /* an eventfd: tells the transport that the queue is broken */
     uint32_t *status;         /* InterruptStatus, shared with the vCPU loop */
     /* from virtq_start on: */
-    bool ready, broken, signalled_once;
+    bool ready, broken;
     uint32_t generation; /* a chain of an earlier life of the queue is not pushed */
     uint16_t next_avail, next_used, signalled, in_flight;
     const struct vring_desc *table;
@@ -55,6 +55,8 @@ int virtq_next(struct virtq *queue, struct virtq_chain *chain);
 int virtq_pop(struct virtq *queue, struct virtq_chain *chain);
 /* The last chain was not wanted yet: the next call of virtq_next brings it again. */
 void virtq_undo(struct virtq *queue, struct virtq_chain *chain);
+/* The last count chains were not wanted yet. */
+void virtq_rewind(struct virtq *queue, uint16_t count);
 int virtq_break(struct virtq *queue);
 
 /* Ask for kicks again; true if something came meanwhile, so look again. */
@@ -62,6 +64,9 @@ bool virtq_enable(struct virtq *queue);
 void virtq_disable(struct virtq *queue);
 
 void virtq_push(struct virtq *queue, struct virtq_chain *chain, uint32_t written);
+/* Several at once: put them at 0, 1 ... ahead, then publish them all.  Only with chains of this life of the queue. */
+void virtq_put(struct virtq *queue, uint16_t ahead, uint16_t head, uint32_t written);
+void virtq_publish(struct virtq *queue, uint16_t count);
 bool virtq_should_interrupt(struct virtq *queue);
 /* After one or more pushes: interrupt, if the driver wants one. */
 void virtq_notify(struct virtq *queue);

@@ -150,6 +150,13 @@ class Driver:
             time.sleep(0.0005)
         return found
 
+    def will_need_reset(self, wait: float = 5) -> bool:
+        """A worker takes its time to find out."""
+        until = time.monotonic() + wait
+        while not self.needs_reset() and time.monotonic() < until:
+            time.sleep(0.0005)
+        return self.needs_reset()
+
     def needs_reset(self) -> bool:
         self.registers.needs_reset() if self.bell() else None
         return bool(self.reg(mmio.STATUS) & mmio.NEEDS_RESET)

@@ -47,6 +47,7 @@ EVENT_IDX = 1 << 29
 VERSION_1 = 1 << 32
 COMMON = INDIRECT_DESC | EVENT_IDX | VERSION_1  # every device of ours
 
+VIRTQ_MOST = 1024  # native/vm/virtq.h: descriptors of the longest queue
 READ_MOST = 1 << 20  # what readable() copies at most; a longer request is for read()
 ONE = (1).to_bytes(8, "little")
 new_chain = ffi.new_allocator(should_clear_after_alloc=False)  # 16 KiB, of which most are never touched
@@ -146,9 +147,9 @@ class Queue:
         native = new_chain("struct virtq_chain *")
         return Chain(self, native) if lib.virtq_pop(self.native, native) > 0 else None
 
-    def chains(self) -> Iterator[Chain]:
+    def chains(self, most: int = VIRTQ_MOST) -> Iterator[Chain]:
         """What is there, one round of the queue at most; for the rest, if any, there is a kick of our own."""
-        for _ in range(self.size):
+        for _ in range(min(self.size, most)):
             chain = self.pop()
             if chain is None:
                 return
