@@ -13,6 +13,7 @@ import posix
 
 from minirun.engine.host import INIT_PROGRAM
 from minirun.errors import MinirunError
+from minirun.linux.mountfd import AT_RECURSIVE, open_tree
 from minirun.vm import kernel
 from minirun.vm.boot import cmdline
 from minirun.vm.devices.console import Console
@@ -107,9 +108,18 @@ def command_line(hardware: Hardware) -> str:
 
 
 def opened(path: str) -> int:
-    """A share's root, held without being read."""
+    """A share's root: a clone of the mounts from there on, in nobody's tree, so that no ``..`` leads out of it.
+
+    Without the right to clone (an ordinary user's VMM) it is the directory itself, with his rights and no more.
+    """
     try:
-        return posix.open(path, O_PATH | posix.O_CLOEXEC)
+        fd = posix.open(path, O_PATH | posix.O_CLOEXEC)
+        if posix.geteuid() != 0:
+            return fd
+        try:
+            return open_tree(fd, AT_RECURSIVE)
+        finally:
+            posix.close(fd)
     except OSError as error:
         raise MinirunError(f"cannot share {path} with the machine", reason=error.strerror or "") from error
 

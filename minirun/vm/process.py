@@ -165,7 +165,8 @@ def bundle() -> list[int]:
 def close_others(kept: list[int]) -> None:
     at = 0
     for fd in kept:
-        posix.closerange(at, fd)
+        if at < fd:  # an empty range would be taken for all (close_range(2), last = -1)
+            posix.closerange(at, fd)
         at = fd + 1
     posix.closerange(at, 1 << 20)
 

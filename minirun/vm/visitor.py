@@ -13,6 +13,7 @@ from minirun.engine.init import Init
 from minirun.errors import FAILED
 from minirun.linux import memfd, unix
 from minirun.plan.wire import encode
+from minirun.vm.process import close_others
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,9 +76,7 @@ def wait(control: int, order: bytes, directory: str) -> int:
     if directory:
         with open(f"{directory}/cgroup.procs", "wb", buffering=0) as file:
             file.write(b"0")
-    kept = sorted((control, signals))
-    for low, high in ((0, kept[0]), (kept[0] + 1, kept[1]), (kept[1] + 1, 1 << 20)):
-        posix.closerange(low, high)
+    close_others(sorted((control, signals)))
     unix.send(control, order)
     poller = select.poll()
     poller.register(control, select.POLLIN)
