@@ -29,7 +29,7 @@ MEASURE = PACKAGE / "minirun-measure"  # what `minirun compare` runs (native/mea
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Wshadow"]
 FREESTANDING = [
-    "-std=c11", "-O2", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pie", "-no-pie",
+    "-std=c11", "-Os", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pie", "-no-pie",
     "-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns", "-ffunction-sections",
     "-DMINIRUN_FREESTANDING", "-static", "-nostdlib",
     "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--gc-sections", "-s",
