@@ -82,8 +82,9 @@ format: setup ## let the formatters write
 	@$(BIN)/ruff format minirun native tests rootfs
 	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/seccomp/*.c native/vm/*.[ch] native/measure/*.c native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
 
-bench: test-setup ## side by side with runc and crun; writes docs/performance.md
+bench: test-setup guest-kernel ## side by side with runc and crun, and with qemu; writes docs/performance.md
 	@$(SUDO) $(PYTHON) tests/bench/run.py --write docs/performance.md $(ARGS)
+	@$(SUDO) $(BIN)/python tests/bench/vm.py --write docs/performance.md $(VM_ARGS)
 
 conformance: test-setup ## the suites of runc and crun against all three; writes docs/conformance.md
 	@$(call need_root,the suites,run it as root)
@@ -92,9 +93,10 @@ conformance: test-setup ## the suites of runc and crun against all three; writes
 members: test-setup lab-setup ## every member of config.json under runc, crun and minirun, in the lab; writes docs/members.md
 	@$(SUDO) $(BIN)/python -m tests.members.table $(ARGS)
 
-fuzz: test-setup ## libFuzzer on the plan decoder, one minute
+fuzz: test-setup ## libFuzzer on the plan decoder and the virtqueues, one minute each
 	@mkdir -p .cache/fuzz && $(BIN)/python native/build.py fuzz .cache/fuzz
 	@$(BIN)/python native/fuzz/corpus.py .cache/fuzz/corpus && .cache/fuzz/fuzz-plan -max_total_time=60 .cache/fuzz/corpus
+	@$(BIN)/python native/fuzz/queues.py .cache/fuzz/queues && .cache/fuzz/fuzz-queues -max_total_time=60 -max_len=4096 .cache/fuzz/queues
 
 install: setup ## into PREFIX (/usr/local), with man pages and completions
 	@if [ -w "$(PREFIX)" ] || mkdir -p "$(PREFIX)" 2>/dev/null && [ -w "$(PREFIX)" ]; then $(BIN)/python native/install.py "$(PREFIX)"; \

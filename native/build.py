@@ -6,7 +6,7 @@
     python native/build.py            build all, if a source is newer
     python native/build.py --force    build all
     python native/build.py asan DIR   init as an ordinary program with ASan and UBSan, into DIR
-    python native/build.py fuzz DIR   the plan decoder as a libFuzzer target, into DIR
+    python native/build.py fuzz DIR   the plan decoder and the queues as libFuzzer targets, into DIR
 
 The package's own build (``build_backend``) calls ``main``.  Constants and structs come from the compiler:
 ``...`` in the cdef below is filled in by it.
@@ -34,7 +34,7 @@ FREESTANDING = [
     "-DMINIRUN_FREESTANDING", "-static", "-nostdlib",
     "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--gc-sections", "-s",
 ]  # fmt: skip
-SANITIZED = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SANITIZED = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 CDEF = """
 struct spawn_request {
@@ -187,14 +187,15 @@ def build_asan(folder: Path) -> Path:
     return target
 
 
-def build_fuzz(folder: Path, *, alone: bool = False) -> Path:
-    """plan_open() under libFuzzer (needs clang and its runtime); ``alone``: a program that takes a file of plans."""
-    target = folder / ("plans" if alone else "fuzz-plan")
+def build_fuzz(folder: Path, what: str = "plan", *, alone: bool = False) -> Path:
+    """``plan`` or ``queues`` under libFuzzer (of clang); ``alone``: a program that takes a file of inputs."""
+    target = folder / (what if alone else f"fuzz-{what}")
     sources = [NATIVE / "fuzz" / "plan.c", NATIVE / "init" / "text.c"]  # the first includes init/plan.c
-    if alone:
-        run(cc(), *WARNINGS, *SANITIZED, "-DALONE", "-o", target, *sources)
-    else:
-        run("clang", *WARNINGS, *SANITIZED, "-fsanitize=fuzzer", "-o", target, *sources)
+    if what == "queues":
+        names = ("memory", "virtq", "virtq_data", "worker", "blk", "net", "balloon")
+        sources = [NATIVE / "fuzz" / "virtq.c", *(NATIVE / "vm" / f"{name}.c" for name in names)]
+    compiler, flags = (cc(), ["-DALONE"]) if alone else ("clang", ["-fsanitize=fuzzer"])
+    run(compiler, *WARNINGS, *SANITIZED, *flags, "-o", target, *sources)
     return target
 
 
@@ -272,7 +273,7 @@ def main(arguments: list[str]) -> int:
         print(build_asan(Path(arguments[1])))
         return 0
     if arguments[:1] == ["fuzz"]:
-        print(build_fuzz(Path(arguments[1])))
+        print(*(build_fuzz(Path(arguments[1]), what) for what in ("plan", "queues")))
         return 0
     force = "--force" in arguments
     headers = list((NATIVE / "init").glob("*.h")) + [NATIVE / "build.py"]

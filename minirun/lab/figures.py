@@ -201,8 +201,12 @@ def costs(found: Sequence[Measured]) -> list[Row]:
         return lambda one: [value for look in one.looks for value in look.costs.get(name, ())]
 
     made = [row(found, COST, f"{name}_ns", label, "ns", of(name)) for name, label in COSTS.items()]
-    place = row(found, COST, "place", "... where it writes", "", lambda one: one.looks[0].seen.get("place", ""))
-    return [*made, place] if any(one.looks for one in found if not one.lacking) else made
+    where = row(found, COST, "place", "... where it writes", "", lambda one: place(one.looks))
+    return [*made, where]
+
+
+def place(looks: Sequence[Look]) -> str:
+    return looks[0].seen.get("place", "") if looks else ""
 
 
 def borders(found: Sequence[Measured]) -> list[Row]:
@@ -236,24 +240,25 @@ def borders(found: Sequence[Measured]) -> list[Row]:
 
 def number(value: float, unit: str) -> str:
     """Three digits and the unit that fits."""
-    factor, name = next((step for step in reversed(STEPS[unit]) if abs(value) >= step[0]), STEPS[unit][0])
-    value /= factor
-    text = f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-    return f"{text} {name}".rstrip()
+    factor, name = step(value, unit)
+    return f"{rounded(value / factor)} {name}".rstrip()
+
+
+def step(value: float, unit: str) -> tuple[float, str]:
+    return next((one for one in reversed(STEPS[unit]) if abs(value) >= one[0]), STEPS[unit][0])
+
+
+def rounded(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def shown(cell: Cell, unit: str) -> str:
-    """``12.3 ms (11.9 to 14.0)``: the median, and the lowest and highest where they differ."""
+    """``12.3 (11.9-14.0) ms``: the median, and the lowest and highest where they differ, in the median's unit."""
     if not cell.values:
         return cell.text
-    low, middle, high = (number(value, unit) for value in (min(cell.values), median(cell.values), max(cell.values)))
-    return (
-        middle if low == high else f"{middle} ({low.partition(' ')[0] if tail(low) == tail(middle) else low} to {high})"
-    )
-
-
-def tail(text: str) -> str:
-    return text.partition(" ")[2]
+    factor, name = step(median(cell.values), unit)
+    low, middle, high = (rounded(value / factor) for value in (min(cell.values), median(cell.values), max(cell.values)))
+    return f"{middle} {name}".rstrip() if low == high else f"{middle} ({low}-{high}) {name}".rstrip()
 
 
 def ratio(cells: dict[str, Cell], name: str, base: str) -> float | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-WIDTH, BAR, GAP, LEFT, RIGHT = 640, 16, 10, 92, 150  # of a chart, in its own units
+WIDTH, BAR, GAP, LEFT, RIGHT = 460, 13, 9, 66, 78  # of a chart, in its own units
 STYLE = """
 :root { color-scheme: light dark; --page: #fcfcfb; --card: #ffffff; --line: #e2e2de; --ink: #1c1c1a; --soft: #62625c;
   --one: #2a6fdb; --two: #d9622b; --three: #2f8f5b; --dot: #1c1c1a }
@@ -36,10 +36,11 @@ p { margin: .3rem 0; color: var(--soft) } code { font: .92em ui-monospace, monos
 figure { margin: 0; padding: .8rem 1rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px }
 figcaption { display: flex; justify-content: space-between; gap: 1rem; font-weight: 600 }
 figcaption span { color: var(--soft); font-weight: 400; white-space: nowrap }
-svg { display: block; width: 100%; height: auto; margin-top: .5rem } svg text { fill: var(--ink); font-size: 14px }
+svg { display: block; width: 100%; height: auto; margin-top: .5rem } svg text { fill: var(--ink); font-size: 12px }
 svg .name { fill: var(--soft) } svg circle { fill: var(--dot); fill-opacity: .55 }
 .fill0 { fill: var(--one); background: var(--one) } .fill1 { fill: var(--two); background: var(--two) }
 .fill2 { fill: var(--three); background: var(--three) }
+.cards + .scroll { margin-top: .8rem }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; background: var(--card) }
 table { border-collapse: collapse; width: 100%; font-size: .92rem } th, td { padding: .5rem .9rem; text-align: left;
   vertical-align: top; border-top: 1px solid var(--line) } thead th { border-top: 0 } th { font-weight: 600 }
@@ -112,7 +113,7 @@ def bar(index: int, one: Measured, cell: Cell, unit: str, most: float, place: in
     length = max(2.0, middle * scale)
     ink = top + BAR * 0.78
     dots = "".join(
-        f'<circle cx="{LEFT + value * scale:.1f}" cy="{top + BAR / 2:.1f}" r="2.5"/>' for value in cell.values
+        f'<circle cx="{LEFT + value * scale:.1f}" cy="{top + BAR / 2:.1f}" r="2"/>' for value in cell.values
     ) if len(cell.values) > 1 else ""  # fmt: skip
     end = LEFT + max(length, max(cell.values) * scale) + 8
     return (

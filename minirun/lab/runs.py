@@ -79,7 +79,7 @@ class Runner:
             output = first.removeprefix(MARK) + self.read(process)
             code = process.wait(SECONDS)
             ended = time.monotonic()
-        if not first.startswith(MARK):
+        if not first.startswith(MARK) or "minirun-measure:" in self.said():
             raise self.failed(argv, code)
         return Timed(first=(seen - began) * 1e3, whole=(ended - began) * 1e3, code=code, output=output)
 
@@ -157,11 +157,14 @@ class Runner:
             if most or not piece:
                 return data
 
+    def said(self) -> str:
+        return (self.work / "stderr").read_text(errors="replace").strip()
+
     def failed(self, argv: list[str], code: int) -> MinirunError:
-        said = (self.work / "stderr").read_text(errors="replace").strip()
+        reason = self.said().partition("minirun-measure: ")[2] or self.said().removeprefix("minirun: ")
         return MinirunError(
             f"cannot run the bundle under {self.isolation.name}",
-            reason=said.removeprefix("minirun: ").replace("\n", "; ") or f"exit code {code}",
+            reason=reason.replace("\n", "; ") or f"exit code {code}",
             hint=f"minirun {' '.join(self.isolation.flags)} run shows the same",
         )
 

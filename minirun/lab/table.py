@@ -59,6 +59,6 @@ def conditions(data: dict[str, Any]) -> list[str]:
     return [
         f"{host['cpu']}, {host['cpus']} CPUs, {host['kernel']}, {host['system']}; KVM: {host['kvm']}.",
         f"{data['command']} in {data['bundle']}; {data['date']}.",
-        f"Median (lowest to highest) of {data['runs']} runs in turns, one before them dropped; load {host['load']}.",
+        f"Median (lowest-highest) of {data['runs']} runs in turns, one before them dropped; load {host['load']}.",
         *data["notes"],
     ]

@@ -256,6 +256,8 @@ static void go(const char *const *words, const char *const *environment)
             break;
         at += n + 1;
     }
+    static const char sorry[] = "minirun-measure: there is no such program in the bundle\n";
+    sys_write(2, sorry, sizeof sorry - 1);
     sys_exit(127);
 }
 

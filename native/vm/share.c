@@ -18,6 +18,7 @@ _Static_assert(sizeof(struct fuse_attr) == SHARE_ATTR, "struct fuse_attr");
 _Static_assert(sizeof(struct fuse_entry_out) == SHARE_ENTRY, "struct fuse_entry_out");
 
 #define NANO 1000000000ll
+#define SHARE_MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
 
 /* The name of a descriptor below /proc/self/fd. */
 struct number {
@@ -58,7 +59,7 @@ int share_stat(int fd, struct share_stat *stat)
 {
     struct statx found;
     struct fuse_attr attr;
-    if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_MNT_ID, &found) < 0)
+    if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, SHARE_MASK, &found) < 0)
         return -errno;
     to_attr(&found, &attr);
     memcpy(stat->attr, &attr, sizeof attr);
@@ -68,6 +69,7 @@ int share_stat(int fd, struct share_stat *stat)
     stat->size = found.stx_size;
     stat->ctime = found.stx_ctime.tv_sec * NANO + found.stx_ctime.tv_nsec;
     stat->mtime = found.stx_mtime.tv_sec * NANO + found.stx_mtime.tv_nsec;
+    stat->born = found.stx_mask & STATX_BTIME ? found.stx_btime.tv_sec * NANO + found.stx_btime.tv_nsec : 0;
     stat->mode = found.stx_mode;
     stat->uid = found.stx_uid;
     stat->gid = found.stx_gid;
@@ -102,6 +104,12 @@ int share_lookup(int parent, const char *name, struct share_stat *stat)
     return failed;
 }
 
+/* Somebody on the host may have put another file in its place: only what can be ours is given away. */
+static bool ours(const struct share_stat *stat)
+{
+    return stat->uid == geteuid() && (S_ISDIR(stat->mode) || stat->links <= 1);
+}
+
 /*
  * What was just made gets its owner.  A group that came from the directory (set-group-ID) stays; chown(2) takes
  * set-user-ID away even from root's hand, so the mode comes back behind it, which also undoes a umask.
@@ -109,7 +117,7 @@ int share_lookup(int parent, const char *name, struct share_stat *stat)
 static int own(int parent, int fd, int proc, uint32_t mode, uint32_t uid, uint32_t gid, struct share_stat *stat)
 {
     struct share_stat above;
-    uint32_t wanted = mode;
+    uint32_t wanted = mode & 07777;
     if (stat->gid != gid) {
         int failed = share_stat(parent, &above);
         if (failed)
@@ -119,11 +127,14 @@ static int own(int parent, int fd, int proc, uint32_t mode, uint32_t uid, uint32
     }
     if (S_ISDIR(mode))
         wanted |= stat->mode & S_ISGID;
-    if (stat->uid == uid && stat->gid == gid && (S_ISLNK(mode) || (stat->mode & 07777) == (wanted & 07777)))
+    bool given = stat->uid == uid && stat->gid == gid;
+    if (given && (S_ISLNK(mode) || (stat->mode & 07777) == wanted))
         return 0;
-    if ((stat->uid != uid || stat->gid != gid) && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
+    if (!ours(stat))
+        return -ESTALE;
+    if (!given && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
         return -errno;
-    if (!S_ISLNK(mode) && fchmodat(proc, number_of(fd).text, wanted & 07777, 0) < 0)
+    if (!S_ISLNK(mode) && fchmodat(proc, number_of(fd).text, wanted, 0) < 0)
         return -errno;
     return share_stat(fd, stat);
 }
@@ -144,10 +155,8 @@ int share_make(int parent, const char *name, uint32_t mode, uint32_t device, con
     fd = share_lookup(parent, name, stat);
     if (fd < 0)
         return fd;
-    /* Somebody on the host may have put another in its place: give away only what can be ours. */
-    int failed = -ESTALE;
-    if ((stat->mode & S_IFMT) == (mode & S_IFMT) && stat->uid == geteuid() && (S_ISDIR(mode) || stat->links == 1))
-        failed = own(parent, fd, proc, mode, uid, gid, stat);
+    bool same = (stat->mode & S_IFMT) == (mode & S_IFMT);
+    int failed = same ? own(parent, fd, proc, mode, uid, gid, stat) : -ESTALE;
     if (!failed)
         return fd;
     close(fd);

@@ -18,6 +18,7 @@ struct share_stat {
     uint64_t device, mount, inode; /* an inode of the host's, and through which mount it was reached */
     uint64_t size;
     int64_t ctime, mtime; /* in nanoseconds: what cached data is compared by */
+    int64_t born; /* tells an inode from an earlier one of the same number; 0 if the file system has none */
     uint32_t mode, uid, gid, links;
     uint8_t attr[SHARE_ATTR]; /* struct fuse_attr */
 };

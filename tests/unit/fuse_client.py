@@ -32,6 +32,7 @@ class Client:
 
     def close(self) -> None:
         self.driver.close()
+        os.close(self.driver.memory.fd)
         assert self.device.defect is None, repr(self.device.defect)
 
     def raw(self, request: bytes, room: int = 4096, queue: int = REQUESTS) -> bytes:

@@ -10,6 +10,7 @@ from typing import Any
 from minirun.vm.devices import mmio
 from minirun.vm.devices.mmio import Registers
 from minirun.vm.devices.virtio import EVENT_IDX, VirtioDevice
+from minirun.vm.loop import Loop
 from minirun.vm.memory import Memory
 
 NEXT, WRITE, INDIRECT = 1, 2, 4
@@ -64,11 +65,16 @@ class Driver:
     """Brings a device up as Linux does, then sends requests."""
 
     def __init__(
-        self, device: VirtioDevice, features: int | None = None, size: int = 1 << 20, start: bool = True
+        self,
+        device: VirtioDevice,
+        features: int | None = None,
+        size: int = 1 << 20,
+        start: bool = True,
+        loop: Loop | None = None,
     ) -> None:
         self.memory = Memory(size)
         self.device = device
-        self.registers = Registers(self.memory, device)
+        self.registers = Registers(self.memory, device, loop)
         self.rings: list[Ring] = []
         if start:
             self.start(features)
@@ -119,7 +125,7 @@ class Driver:
 
     def kick(self, index: int = 0) -> None:
         self.reg(mmio.QUEUE_NOTIFY, index)
-        if not self.device.WORKER:
+        if not self.device.WORKER and self.registers.loop is None:
             self.registers.kicked(index)
 
     def interrupted(self) -> bool:

@@ -62,7 +62,6 @@ class FileSystem(VirtioDevice):
         proc = posix.open("/proc/self/fd", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
         self.nodes = Nodes(exports, proc, most_fds)
         self.agreed = False  # INIT has been answered
-        self.served: dict[int, int] = {}  # opcode -> how many
         self.defect: Exception | None = None  # the last error that was our own fault
         self.lock = allocate_lock()
         self.ended = allocate_lock()  # held by the thread while it lives

@@ -39,11 +39,11 @@ class Export(Record):
 class Node:
     """``id`` is the guest's name for it; ``fd`` is -1 while it is closed for want of descriptors."""
 
-    __slots__ = ("export", "fd", "held", "id", "key", "kind", "lookups", "name", "parent", "touched", "version")
+    __slots__ = ("born", "export", "fd", "held", "id", "key", "kind", "lookups", "name", "parent", "touched", "version")
 
     def __init__(self, number: int, fd: int, key: tuple[int, ...], kind: int, export: Export) -> None:
         self.id, self.fd, self.key, self.kind, self.export = number, fd, key, kind, export
-        self.lookups = self.held = 0
+        self.lookups = self.held = self.born = 0
         self.touched = True
         self.parent, self.name = 0, b""  # by which it can be opened again; 0: it cannot
         self.version: tuple[int, int, int] | None = None  # what the guest may have cached of its data
@@ -60,6 +60,11 @@ class Handle:
 
 def failed(number: int) -> OSError:
     return OSError(number, posix.strerror(number))
+
+
+def is_same(node: Node, stat: Any) -> bool:
+    """While nobody holds an inode, its number may go to another."""
+    return bool(node.kind == kinds.S_IFMT(stat.mode) and node.born == stat.born)
 
 
 class Nodes:
@@ -104,6 +109,8 @@ class Nodes:
         # The mount belongs to it: the same inode may be writable through one and read-only through another.
         key = (stat.device, stat.inode, stat.mount, id(export))
         node = self.by_key.get(key)
+        if node is not None and node.fd < 0 and not is_same(node, stat):
+            node.parent, node = 0, None  # the inode number was used again: the old node is gone for good
         if node is None:
             if len(self.by_id) >= NODES_MOST:
                 posix.close(fd)
@@ -117,6 +124,7 @@ class Nodes:
         else:
             posix.close(fd)
         node.lookups += 1
+        node.born = stat.born
         node.touched = True
         node.parent, node.name = parent, name
         return node
@@ -137,8 +145,7 @@ class Nodes:
             fd = self.open_export(node.export)
         elif (fd := lib.share_lookup(self.by_id[node.parent].fd, node.name, self.stat)) < 0:
             raise failed(ESTALE)
-        stat = self.stat
-        if (stat.device, stat.inode, stat.mount) != node.key[:3]:
+        if (self.stat.device, self.stat.inode, self.stat.mount) != node.key[:3] or not is_same(node, self.stat):
             posix.close(fd)
             raise failed(ESTALE)
         return fd
@@ -190,7 +197,9 @@ class Nodes:
             self.drop(node)
 
     def drop(self, node: Node) -> None:
-        del self.by_id[node.id], self.by_key[node.key]
+        del self.by_id[node.id]
+        if self.by_key.get(node.key) is node:
+            del self.by_key[node.key]
         if self.warm.pop(node.id, None):
             posix.close(node.fd)
 

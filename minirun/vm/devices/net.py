@@ -37,6 +37,7 @@ def open_tap(name: str) -> int:
         fd = posix.open("/dev/net/tun", posix.O_RDWR | posix.O_CLOEXEC | posix.O_NONBLOCK)
         try:
             ioctl(fd, TUNSETIFF, pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+            ioctl(fd, TUNSETVNETHDRSZ, pack("i", HEADER))
         except BaseException:
             posix.close(fd)
             raise
@@ -83,7 +84,6 @@ class Net(VirtioDevice):
         self.transport.config_changed()
 
     def activate(self) -> None:
-        ioctl(self.fd, TUNSETVNETHDRSZ, pack("i", HEADER))
         ioctl(self.fd, TUNSETOFFLOAD, sum(bit for feature, bit in OFFLOADS.items() if self.has(feature)))
         self.native.mergeable = self.has(MRG_RXBUF)
         lib.net_activate(self.native)

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Protocol
 
+    from minirun.vm.loop import Loop
     from minirun.vm.memory import Memory
 
     class Transport(Protocol):
         """What a device sees of the way to its driver."""
 
         memory: Memory
+        loop: Loop | None  # None in tests that need none
         kicks: list[int]  # an eventfd for each queue
         interrupt: int  # the eventfd that becomes an interrupt
         trouble: int  # the eventfd that says that a queue is broken
