@@ -68,3 +68,12 @@ class Memory:
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         self.view(address, len(data))[:] = data
+
+    def close(self) -> None:
+        """When no machine has it any more; nothing may hold a view of it, nor C a pointer into it."""
+        self.bytes.release()
+        self.native.host = ffi.NULL
+        self.native.low = self.native.high = 0
+        self.native = None
+        self.map.close()
+        posix.close(self.fd)

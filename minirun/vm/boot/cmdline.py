@@ -1,0 +1,54 @@
+"""PURE: the kernel's command line, word by word (Documentation/admin-guide/kernel-parameters.txt).
+
+``DEFAULT`` is what a machine gets; words of the user's come behind it, and the last one counts.
+"""
+
+from __future__ import annotations
+
+from minirun.vm import layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# (word, why)
+DEFAULT: tuple[tuple[str, str], ...] = (
+    ("console=ttyS0", "the kernel's messages go to COM1: a panic must be seen"),
+    ("quiet", "errors and worse only: every character is an exit from the guest"),
+    ("panic=-1", "restart at once after a panic, do not wait for somebody to read the screen"),
+    (
+        "reboot=panic_warm",
+        "a restart after a panic leaves 0x1234 at 0x472, any other 0: so the VMM can tell them apart",
+    ),
+    ("tsc=reliable", "no watchdog over the time stamp counter: KVM keeps it"),
+    ("cryptomgr.notests", "ciphers do not test themselves at every boot"),
+    ("rcupdate.rcu_expedited=1", "who waits for readers to pass does so by interrupt, not by the timer's tick"),
+    ("8250.nr_uarts=1", "one serial port: the other three of a PC are not looked for"),
+    ("pci=off", "there is no PCI: no scan of 256 buses that nobody answers on"),
+    (
+        "random.trust_cpu=on",
+        "random numbers from RDRAND at once: a machine without disk or keyboard has no other noise",
+    ),
+)
+
+
+def default() -> str:
+    return " ".join(word for word, _ in DEFAULT)
+
+
+def join(words: Iterable[str]) -> str:
+    """Raises ValueError for what a kernel could not be told apart from something else."""
+    line = " ".join(word for word in words if word)
+    if "\0" in line or "\n" in line:
+        raise ValueError("a kernel's command line is one line of text")
+    return line
+
+
+def encoded(line: str, most: int) -> bytes:
+    """With its NUL; ``most`` characters are what the kernel keeps.  Raises ValueError."""
+    data = line.encode()
+    if len(data) > min(most, layout.CMDLINE_MOST - 1):
+        raise ValueError(f"the command line has {len(data)} characters, and this kernel takes {most}")
+    if b"\0" in data:
+        raise ValueError("a command line ends at its first NUL")
+    return data + b"\0"
