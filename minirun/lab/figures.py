@@ -58,7 +58,8 @@ class Measured(Record):
 
 TIME, MEMORY, INSIDE, OUTSIDE, COST, BORDER, BARE = (
     "time", "memory, as the host counts it (PSS)", "what the program sees", "what the host sees of it",
-    "what things cost inside", "who works for it on the host", "a bare guest in place of Linux: the ladder's, long mode",
+    "what things cost inside", "who works for it on the host",
+    "a bare guest in place of Linux: the ladder's, long mode",
 )  # fmt: skip
 
 
@@ -245,9 +246,11 @@ ANSWERED = {"in-c": "VM exits answered in C", "in-python": "VM exits answered in
 
 
 def bares(found: Sequence[Measured]) -> list[Row]:
-    """Where no Linux runs: a guest of a few lines, which is a floor for any VM, and nothing to compare a program with."""
+    """Where no Linux runs: a guest of a few lines, a floor for any VM, and nothing to compare with."""
     made = [
-        row(found, BARE, "bare_build_ms", "memory, VM and vCPU are made", "ms", lambda one: [b.build for b in one.bare]),
+        row(
+            found, BARE, "bare_build_ms", "memory, VM and vCPU are made", "ms", lambda one: [b.build for b in one.bare]
+        ),
         row(found, BARE, "bare_whole_ms", "it has checked itself", "ms", lambda one: [b.whole for b in one.bare]),
     ]
     for reason in sorted({reason for one in found for bare in one.bare for reason in bare.exits}):

@@ -77,7 +77,9 @@ def reasons(exits: dict[str, int]) -> dict[str, int]:
 
 ISOLATIONS = (
     Isolation(name="container", title="container: the host's kernel", flags=(), lacking=nothing),
-    Isolation(name="vm", title="micro-VM: a kernel of its own", flags=("--isolation", "vm"), lacking=no_vm, bare=climbs),
+    Isolation(
+        name="vm", title="micro-VM: a kernel of its own", flags=("--isolation", "vm"), lacking=no_vm, bare=climbs
+    ),
 )
 
 
