@@ -1,0 +1,36 @@
+"""The ladder and the machine on a KVM of hardware: the lab's processor shows svm."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from minirun.vm import ladder, probe
+from tests.conftest import MINIRUN, ROOT, run
+
+pytestmark = [pytest.mark.lab, pytest.mark.needs("root", "kvm")]
+
+
+@pytest.mark.parametrize("rung", ladder.RUNGS, ids=lambda rung: rung.name)
+def test_every_rung(rung: ladder.Rung) -> None:
+    result = ladder.climb(rung, 60)
+    assert result.ok(), (result.why(), result.registers, result.exits)
+
+
+def test_this_kvm_is_of_hardware() -> None:
+    """Said at once, by the processor's flags; counting agrees."""
+    assert probe.look() == probe.Probe(kind=probe.REAL)
+    assert probe.look(measure=True).rate >= probe.SLOW
+    rows = {row["name"]: row for row in json.loads(run(MINIRUN, "doctor", "-f", "json").stdout)["findings"]}
+    assert rows["KVM"]["found"].startswith("of hardware: ")
+    assert (rows["KVM"]["status"], rows["KVM"]["hint"]) == ("ok", "")
+
+
+def test_the_same_tests_as_elsewhere() -> None:
+    """tests/vm on this KVM, the ioctls and the machine's life."""
+    names = ("test_kvm_layer.py", "test_machine.py")
+    files = [str(ROOT / "tests" / "vm" / name) for name in names]
+    python = ROOT / ".venv" / "bin" / "python"
+    done = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, cwd=ROOT, timeout=240)
+    assert done.returncode == 0, done.stdout[-4000:]
