@@ -1,4 +1,4 @@
-"""The ladder and the machine on a KVM of hardware: the lab's processor shows svm."""
+"""The ladder, the ioctls and the machine on a KVM of hardware (the lab's processor shows svm): tests/vm, once more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import json
 import pytest
 
 from minirun.vm import ladder, probe
-from tests.conftest import MINIRUN, ROOT, run
+from tests.conftest import MINIRUN, run
+from tests.vm.test_kvm_layer import *  # noqa: F403 (pytest collects what a module has, wherever it was written)
+from tests.vm.test_machine import *  # noqa: F403
 
 pytestmark = [pytest.mark.lab, pytest.mark.needs("root", "kvm")]
 
@@ -25,12 +27,3 @@ def test_this_kvm_is_of_hardware() -> None:
     rows = {row["name"]: row for row in json.loads(run(MINIRUN, "doctor", "-f", "json").stdout)["findings"]}
     assert rows["KVM"]["found"].startswith("of hardware: ")
     assert (rows["KVM"]["status"], rows["KVM"]["hint"]) == ("ok", "")
-
-
-def test_the_same_tests_as_elsewhere() -> None:
-    """tests/vm on this KVM, the ioctls and the machine's life."""
-    names = ("test_kvm_layer.py", "test_machine.py")
-    files = [str(ROOT / "tests" / "vm" / name) for name in names]
-    python = ROOT / ".venv" / "bin" / "python"
-    done = run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files, cwd=ROOT, timeout=240)
-    assert done.returncode == 0, done.stdout[-4000:]

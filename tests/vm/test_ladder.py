@@ -10,7 +10,7 @@ from minirun.vm.loop import Loop
 from tests.conftest import ROOT
 from tests.vm.hand import descriptors, threads
 
-pytestmark = pytest.mark.needs("kvm")
+pytestmark = [pytest.mark.needs("kvm")]
 
 
 @pytest.mark.parametrize("rung", ladder.RUNGS, ids=lambda rung: rung.name)

@@ -13,7 +13,7 @@ from minirun.vm.loop import Loop
 from minirun.vm.machine import Machine
 from tests.vm.hand import HLT, MMIO, Notes, machine, run
 
-pytestmark = pytest.mark.needs("kvm")
+pytestmark = [pytest.mark.needs("kvm")]
 
 # again: mov cx, 0x400; more: inc eax; loop more; out 0x80, al; jmp again.  Without the port, two of these take both
 # CPUs of the lab for many seconds: its interrupts hardly get through to a guest that never exits.
