@@ -68,3 +68,11 @@ class Memory:
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         self.view(address, len(data))[:] = data
+
+    def load(self, address: int, data: memoryview) -> None:
+        """``write`` for much data, before the guest runs: pwrite(2) faults on no page, and zeroes none that it fills."""
+        self.view(address, len(data)).release()
+        offset = address if address < HIGH else address - HIGH + self.low
+        while data:
+            done = posix.pwrite(self.fd, data, offset)
+            data, offset = data[done:], offset + done

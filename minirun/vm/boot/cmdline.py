@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # (word, why)
 DEFAULT: tuple[tuple[str, str], ...] = (
     ("console=ttyS0", "the kernel's messages go to COM1: a panic must be seen"),
-    ("quiet", "errors and worse only: every character is an exit from the guest"),
+    ("loglevel=3", "only what is worse than an error: every character is an exit, and having no PCI is an error to it"),
     ("panic=-1", "restart at once after a panic, do not wait for somebody to read the screen"),
     (
         "reboot=panic_warm",
