@@ -16,10 +16,10 @@ TEST_DEBS := apparmor checkpolicy iproute2 runc uidmap golang-github-containers-
 CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
 LAB := $(BIN)/python rootfs/lab/lab.py
 
-.PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin lint format bench conformance members install uninstall clean deb-setup fuzz
+.PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin guest-kernel lint format bench conformance members install uninstall clean deb-setup fuzz
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(BIN)/minirun ## packages of the distribution, .venv, native parts, .venv/bin/minirun
 
@@ -69,6 +69,9 @@ lab: lab-setup ## a root shell in the lab VM (pure cgroup v2, KVM); CMD='...' ru
 lab-pin: lab-setup ## pin the lab's kernel to the one that apt offers today
 	@$(SUDO) $(LAB) --pin
 
+guest-kernel: lab-setup ## Debian's kernel for micro-VMs, unpacked into .cache/guest; KERNEL=cloud for that flavour alone
+	@$(BIN)/python rootfs/kernel/guest.py $(KERNEL)
+
 test-lab: lab-setup ## the tests that need the lab VM
 	@$(SUDO) env MINIRUN_REQUIRE="$$MINIRUN_REQUIRE" tests/lab/run $(ARGS)
 
@@ -77,10 +80,11 @@ lint: test-setup ## ruff, mypy, clang-format, compiler warnings
 
 format: setup ## let the formatters write
 	@$(BIN)/ruff format minirun native tests rootfs
-	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/seccomp/*.c native/vm/*.[ch] native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
+	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/seccomp/*.c native/vm/*.[ch] native/measure/*.c native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
 
-bench: test-setup ## side by side with runc and crun; writes docs/performance.md
+bench: test-setup guest-kernel ## side by side with runc and crun, and with qemu; writes docs/performance.md
 	@$(SUDO) $(PYTHON) tests/bench/run.py --write docs/performance.md $(ARGS)
+	@$(SUDO) $(BIN)/python tests/bench/vm.py --write docs/performance.md $(VM_ARGS)
 
 conformance: test-setup ## the suites of runc and crun against all three; writes docs/conformance.md
 	@$(call need_root,the suites,run it as root)
@@ -89,9 +93,10 @@ conformance: test-setup ## the suites of runc and crun against all three; writes
 members: test-setup lab-setup ## every member of config.json under runc, crun and minirun, in the lab; writes docs/members.md
 	@$(SUDO) $(BIN)/python -m tests.members.table $(ARGS)
 
-fuzz: test-setup ## libFuzzer on the plan decoder, one minute
+fuzz: test-setup ## libFuzzer on the plan decoder and the virtqueues, one minute each
 	@mkdir -p .cache/fuzz && $(BIN)/python native/build.py fuzz .cache/fuzz
 	@$(BIN)/python native/fuzz/corpus.py .cache/fuzz/corpus && .cache/fuzz/fuzz-plan -max_total_time=60 .cache/fuzz/corpus
+	@$(BIN)/python native/fuzz/queues.py .cache/fuzz/queues && .cache/fuzz/fuzz-queues -max_total_time=60 -max_len=4096 .cache/fuzz/queues
 
 install: setup ## into PREFIX (/usr/local), with man pages and completions
 	@if [ -w "$(PREFIX)" ] || mkdir -p "$(PREFIX)" 2>/dev/null && [ -w "$(PREFIX)" ]; then $(BIN)/python native/install.py "$(PREFIX)"; \
@@ -101,5 +106,5 @@ uninstall: ## take it away again
 	@$(PYTHON) native/install.py --remove "$(PREFIX)"
 
 clean: ## everything that was built
-	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache rootfs/lab/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/*.so
+	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache rootfs/lab/.mypy_cache rootfs/kernel/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/minirun-measure minirun/*.so minirun/ladder
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Build what is native: ``minirun/minirun-init`` (static, no libc), and the extensions (cffi, API mode).
+"""Build what is native: ``minirun/minirun-init`` (static, no libc), the extensions (cffi, API mode), the ladder.
 
 ``_native`` is what Python calls of the kernel; ``_kvm`` the native half of the VMM.
 ``_seccomp`` is libseccomp's: an extension of its own, because only a filter that is not in the cache needs it.
@@ -6,7 +6,7 @@
     python native/build.py            build all, if a source is newer
     python native/build.py --force    build all
     python native/build.py asan DIR   init as an ordinary program with ASan and UBSan, into DIR
-    python native/build.py fuzz DIR   the plan decoder as a libFuzzer target, into DIR
+    python native/build.py fuzz DIR   the plan decoder and the queues as libFuzzer targets, into DIR
 
 The package's own build (``build_backend``) calls ``main``.  Constants and structs come from the compiler:
 ``...`` in the cdef below is filled in by it.
@@ -15,6 +15,7 @@ The package's own build (``build_backend``) calls ``main``.  Constants and struc
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,15 +24,17 @@ from pathlib import Path
 NATIVE = Path(__file__).resolve().parent
 PACKAGE = NATIVE.parent / "minirun"
 INIT = PACKAGE / "minirun-init"
+LADDER = PACKAGE / "ladder"
+MEASURE = PACKAGE / "minirun-measure"  # what `minirun compare` runs (native/measure)
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Wshadow"]
 FREESTANDING = [
-    "-std=c11", "-O2", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pie", "-no-pie",
+    "-std=c11", "-Os", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pie", "-no-pie",
     "-fno-asynchronous-unwind-tables", "-fno-tree-loop-distribute-patterns", "-ffunction-sections",
     "-DMINIRUN_FREESTANDING", "-static", "-nostdlib",
     "-Wl,--build-id=none", "-Wl,-z,noexecstack", "-Wl,--gc-sections", "-s",
 ]  # fmt: skip
-SANITIZED = ["-std=c11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+SANITIZED = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 CDEF = """
 struct spawn_request {
@@ -56,6 +59,7 @@ int minirun_pair(int ends[2]);
 long minirun_send(int socket, const void *data, size_t size, int passed);
 long minirun_receive(int socket, void *data, size_t size, int *passed);
 int minirun_listen(const char *path);
+int minirun_accept(int socket);
 int minirun_connect(const char *path, int stream);
 int minirun_pidfd_getfd(int pidfd, int number);
 int minirun_open_tree(int fd, unsigned flags);
@@ -112,27 +116,6 @@ PREAMBLE = """
 #include "border.h"
 """
 
-
-SECCOMP_CDEF = """
-typedef void *scmp_filter_ctx;
-struct scmp_arg_cmp { unsigned int arg; int op; uint64_t datum_a, datum_b; ...; };
-struct scmp_version { unsigned int major, minor, micro; };
-const struct scmp_version *seccomp_version(void);
-scmp_filter_ctx seccomp_init(uint32_t default_action);
-void seccomp_release(scmp_filter_ctx filter);
-uint32_t seccomp_arch_native(void);
-uint32_t seccomp_arch_resolve_name(const char *name);
-int seccomp_arch_add(scmp_filter_ctx filter, uint32_t arch);
-int seccomp_attr_set(scmp_filter_ctx filter, int attribute, uint32_t value);
-int seccomp_syscall_resolve_name(const char *name);
-int seccomp_syscall_resolve_name_arch(uint32_t arch, const char *name);
-int seccomp_rule_add_array(scmp_filter_ctx filter, uint32_t action, int number, unsigned int count,
-                           const struct scmp_arg_cmp *conditions);
-int seccomp_export_bpf(const scmp_filter_ctx filter, int fd);
-const char *minirun_library_of_seccomp(void);
-int minirun_seccomp_has_flag(unsigned int flag);
-int minirun_seccomp_has_action(uint32_t action);
-"""
 SECCOMP_CONSTANTS = """
 SECCOMP_RET_KILL_PROCESS SECCOMP_RET_KILL_THREAD SECCOMP_RET_TRAP SECCOMP_RET_ERRNO SECCOMP_RET_USER_NOTIF
 SECCOMP_RET_TRACE SECCOMP_RET_LOG SECCOMP_RET_ALLOW
@@ -157,6 +140,11 @@ int minirun_seccomp_has_action(uint32_t action);
 KVM_CONSTANTS = ""
 KVM_PREAMBLE = """
 #include "vm.h"
+#include "balloon.h"
+#include "blk.h"
+#include "net.h"
+#include "share.h"
+#include "virtq.h"
 """
 
 
@@ -182,6 +170,16 @@ def build_init(target: Path = INIT) -> Path:
     return target
 
 
+def build_measure(target: Path = MEASURE) -> Path:
+    """The static program that measures the place it is put in."""
+    run(cc(), *WARNINGS, *FREESTANDING, "-o", target, *measure_sources())
+    return target
+
+
+def measure_sources() -> list[Path]:
+    return [*sorted((NATIVE / "measure").glob("*.c")), NATIVE / "init" / "text.c"]
+
+
 def build_asan(folder: Path) -> Path:
     """The same sources as an ordinary program, watched by the sanitizers."""
     target = folder / "minirun-init-asan"
@@ -189,14 +187,15 @@ def build_asan(folder: Path) -> Path:
     return target
 
 
-def build_fuzz(folder: Path, *, alone: bool = False) -> Path:
-    """plan_open() under libFuzzer (needs clang and its runtime); ``alone``: a program that takes a file of plans."""
-    target = folder / ("plans" if alone else "fuzz-plan")
+def build_fuzz(folder: Path, what: str = "plan", *, alone: bool = False) -> Path:
+    """``plan`` or ``queues`` under libFuzzer (of clang); ``alone``: a program that takes a file of inputs."""
+    target = folder / (what if alone else f"fuzz-{what}")
     sources = [NATIVE / "fuzz" / "plan.c", NATIVE / "init" / "text.c"]  # the first includes init/plan.c
-    if alone:
-        run(cc(), *WARNINGS, *SANITIZED, "-DALONE", "-o", target, *sources)
-    else:
-        run("clang", *WARNINGS, *SANITIZED, "-fsanitize=fuzzer", "-o", target, *sources)
+    if what == "queues":
+        names = ("memory", "virtq", "virtq_data", "worker", "blk", "net", "balloon")
+        sources = [NATIVE / "fuzz" / "virtq.c", *(NATIVE / "vm" / f"{name}.c" for name in names)]
+    compiler, flags = (cc(), ["-DALONE"]) if alone else ("clang", ["-fsanitize=fuzzer"])
+    run(compiler, *WARNINGS, *SANITIZED, *flags, "-o", target, *sources)
     return target
 
 
@@ -215,7 +214,9 @@ def build_seccomp() -> None:
         [cc(), "-E", "-o", os.devnull, "-include", "seccomp.h", "-xc", os.devnull], capture_output=True
     )
     if found.returncode == 0:
-        compile_module("_seccomp", NATIVE / "seccomp", SECCOMP_CDEF, SECCOMP_CONSTANTS, SECCOMP_PREAMBLE, ["seccomp"])
+        compile_module(
+            "_seccomp", NATIVE / "seccomp", declarations("seccomp"), SECCOMP_CONSTANTS, SECCOMP_PREAMBLE, ["seccomp"]
+        )
     else:
         print(
             "minirun: no seccomp.h (package libseccomp-dev): bundles with a seccomp filter cannot be run",
@@ -225,8 +226,25 @@ def build_seccomp() -> None:
 
 def build_kvm() -> None:
     """The VMM's native half."""
-    cdef = "".join(path.read_text() for path in sorted((NATIVE / "vm").glob("*.cdef")))
-    compile_module("_kvm", NATIVE / "vm", cdef, KVM_CONSTANTS, KVM_PREAMBLE)
+    compile_module("_kvm", NATIVE / "vm", declarations("vm"), KVM_CONSTANTS, KVM_PREAMBLE)
+
+
+def build_ladder() -> None:
+    """Guests without a kernel: flat bytes that begin at 0x1000, and beside them the source, which people are shown."""
+    LADDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as work:
+        for source in sorted((NATIVE / "ladder").glob("*.S")):
+            part = Path(work) / "rung.o"
+            run(cc(), "-nostdlib", "-c", "-o", part, source)
+            target = LADDER / source.with_suffix(".bin").name
+            run("ld", "-Ttext=0x1000", "-e0x1000", "--oformat=binary", "-o", target, part)
+    for source in (NATIVE / "ladder").iterdir():
+        shutil.copyfile(source, LADDER / source.name)
+
+
+def declarations(folder: str) -> str:
+    """What lies beside each file as FILE.cdef."""
+    return "".join(path.read_text() for path in sorted((NATIVE / folder).glob("*.cdef")))
 
 
 def compile_module(
@@ -255,12 +273,14 @@ def main(arguments: list[str]) -> int:
         print(build_asan(Path(arguments[1])))
         return 0
     if arguments[:1] == ["fuzz"]:
-        print(build_fuzz(Path(arguments[1])))
+        print(*(build_fuzz(Path(arguments[1]), what) for what in ("plan", "queues")))
         return 0
     force = "--force" in arguments
     headers = list((NATIVE / "init").glob("*.h")) + [NATIVE / "build.py"]
     if force or stale(INIT, init_sources() + headers):
         build_init()
+    if force or stale(MEASURE, measure_sources() + headers):
+        build_measure()
     border = list((NATIVE / "border").iterdir()) + [NATIVE / "build.py"]
     if force or stale(extension_path(), border):
         build_extension()
@@ -270,6 +290,9 @@ def main(arguments: list[str]) -> int:
     machine = [*(NATIVE / "vm").iterdir(), NATIVE / "build.py"]
     if force or stale(extension_path("_kvm"), machine):
         build_kvm()
+    rungs = [*(NATIVE / "ladder").iterdir(), NATIVE / "build.py"]
+    if force or stale(LADDER / "hlt.bin", rungs):
+        build_ladder()
     return 0
 
 

@@ -88,6 +88,17 @@ def can_suites() -> str:
     return ""
 
 
+def can_kvm() -> str:
+    """A machine can be made, and its processor comes back from one instruction."""
+    from minirun.vm import ladder
+
+    try:
+        result = ladder.climb(ladder.RUNGS[0])
+    except OSError as error:
+        return f"no KVM: {error}"
+    return result.why()
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "root": can_root,
     "userns": can_userns,
@@ -112,7 +123,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "podman": lambda: has("podman", "conmon", "catatonit", "/usr/lib/podman/netavark"),
     "buildah": lambda: has("buildah"),
     "docker": lambda: has("dockerd", "docker"),
-    "kvm": lambda: "" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "no /dev/kvm",
+    "kvm": can_kvm,
 }
 
 

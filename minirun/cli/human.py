@@ -55,7 +55,7 @@ def program() -> click.Group:
     """The whole command line; only the human verbs have something behind them."""
     group = Program("minirun", params=VerbCommand(ALL["features"]).params)
     behind: dict[str, Callable[..., int]] = {"doctor": doctor, "completion": completion, "man": man, "help": help_for,
-              "stats": stats}  # fmt: skip
+              "stats": stats, "compare": compare}  # fmt: skip
     own = {verb.name for verb in HUMAN}
     for verb in ALL.values():
         group.add_command(VerbCommand(verb, behind[verb.name] if verb.name in own else None))
@@ -83,6 +83,24 @@ def stats(glob: Values, no_stream: bool, interval: str, format: str, id: tuple[s
     wanted = Wanted(ids=tuple(dict.fromkeys(id)), interval=seconds(interval), once=no_stream, form=format)
     root = glob.text("root") or default_root(dict(os.environ), os.geteuid())
     return look(Store(absolute(root, os.getcwd())), wanted)
+
+
+def compare(
+    bundle: str, program: tuple[str, ...], runs: str, isolation: str | None, json: bool, html: str | None
+) -> int:
+    import sys
+    from pathlib import Path
+
+    from minirun.lab.compare import Wanted, run as measure
+
+    if not runs.isdigit() or not 1 <= int(runs) <= 1000:
+        raise usage(f"--runs must be a number from 1 to 1000, not {runs!r}")
+    wanted = Wanted(
+        program=os.path.abspath(sys.argv[0]), bundle=Path(bundle), command=program, runs=int(runs),
+        isolations=tuple(isolation.split(",")) if isolation else (),
+        say=lambda text: click.echo(f"minirun: {text}", err=True),
+    )  # fmt: skip
+    return measure(wanted, as_json=json, html=html or "")
 
 
 def completion(shell: str) -> int:

@@ -19,6 +19,16 @@ HUMAN = (
         ),
     ),
     Verb(
+        name="compare", help="run a bundle under every isolation and show the difference", arguments=("BUNDLE",),
+        rest="PROGRAM",
+        options=(
+            Option(long="runs", value="N", default="5", help="how often each (one more, to warm up, is not counted)"),
+            Option(long="isolation", value="NAMES", help="only these: container,vm"),
+            Option(long="json", help="print everything, raw samples too, as JSON"),
+            Option(long="html", value="FILE", help="write a page with charts into this file, too"),
+        ),
+    ),
+    Verb(
         name="doctor", help="look at this host: what is there, what is missing, how to get it", arguments=(),
         options=(Option(long="format", short="f", value="FORMAT", default="table", help="table or json"),),
     ),
@@ -35,6 +45,6 @@ ALL = {**all_verbs(), **{verb.name: verb for verb in HUMAN}}
 HEADINGS = (
     ("Life of a container", ("create", "start", "run", "exec", "kill", "delete")),
     ("While it lives", ("state", "list", "ps", "pause", "resume", "update", "events", "stats")),
-    ("Around it", ("spec", "features", "doctor", "completion", "man", "help")),
+    ("Around it", ("spec", "features", "compare", "doctor", "completion", "man", "help")),
     ("Refused by name, not there yet", ("checkpoint", "restore")),
 )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from minirun.cgroups.systemd import Manager
     from minirun.engine.init import Init
-    from minirun.plan.ops import Op
+    from minirun.plan.ops import Op, Spawn
 
 
 class Site(Record):
@@ -51,6 +51,7 @@ class Site(Record):
     made_mount: int = -1  # a detached mount that waits for init to take it
     claim: str = ""  # the name that the cgroup is claimed with
     cgroup_made: str = ""  # the topmost directory to remove with it
+    spawner: Callable[[Site, Spawn], Init] | None = None  # who makes init, where it is not clone3 here: a machine's
     systemd: Manager | None = None  # who makes the cgroup, where it is not we
     init: Init | None = None
     undo: list[Callable[[], None]]

@@ -76,6 +76,8 @@ def make_unit(site: Site, op: Any) -> None:
 
 
 def write_cgroup(site: Site, op: Any) -> None:
+    if op.inside:
+        return  # the spawner takes it along
     directory = site.cgroup_root + site.cgroup
     file, value = limit.resolve(directory, op)
     if file:
@@ -89,6 +91,17 @@ def device_rules(site: Site, op: Any) -> None:
 
 
 def spawn(site: Site, op: Any) -> None:
+    """Init, here or in a machine; from here on it is one to the engine."""
+    site.init = init = site.spawner(site, op) if site.spawner is not None else clone(site, op)
+    init.deliver = site.deliver
+    init.terminal_due = any(each.KIND == "console" for each in site.ops)
+    site.undo.append(init.kill)
+    if site.warn is not None:
+        warn = site.warn
+        init.warn = lambda step, text: warn(not_granted(site.ops[step - 1].pointer, int(text)))
+
+
+def clone(site: Site, op: Any) -> Init:
     """clone3 of the sealed init, with the plan in a second memfd."""
     from minirun.plan.wire import encode
 
@@ -114,13 +127,7 @@ def spawn(site: Site, op: Any) -> None:
         for fd in opened:
             posix.close(fd)
         posix.close(theirs)
-    site.init = init = Init(pid, pidfd, ours)
-    init.deliver = site.deliver
-    init.terminal_due = any(each.KIND == "console" for each in site.ops)
-    site.undo.append(init.kill)
-    if site.warn is not None:
-        warn = site.warn
-        init.warn = lambda step, text: warn(not_granted(site.ops[step - 1].pointer, int(text)))
+    return Init(pid, pidfd, ours)
 
 
 def not_granted(pointer: str, number: int) -> str:

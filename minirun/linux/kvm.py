@@ -67,12 +67,18 @@ class Kvm:
 
     def __init__(self) -> None:
         self.fd = posix.open(DEVICE, posix.O_RDWR | posix.O_CLOEXEC)
+        try:
+            self.check()
+        except OSError:
+            self.close()
+            raise
+
+    def check(self) -> None:
         version = self.get_api_version()
         lacking = [f"KVM_CAP_{word}" for word in NEEDED if not self.check_extension(word)]
         if version != API_VERSION:
             lacking.insert(0, f"version {API_VERSION} of the interface (this is {version})")
         if lacking:
-            posix.close(self.fd)
             raise OSError(EOPNOTSUPP, f"this KVM lacks {', '.join(lacking)}", DEVICE)
 
     def close(self) -> None:

@@ -31,10 +31,10 @@ class Vcpu:
 
     def close(self) -> None:
         """Not while its thread runs."""
-        if self.fd >= 0:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
             lib.vcpu_unmap(self.native)
-            posix.close(self.fd)
-            self.fd = -1
+            posix.close(fd)
 
     def get(self, request: str, structure: str) -> Any:
         found = ffi.new(f"struct {structure} *")
@@ -138,7 +138,8 @@ class Vcpu:
 
     def kick(self) -> None:
         """Out of the guest, or not into it: ``run`` returns KICKED until ``unkick``."""
-        lib.vcpu_kick(self.native)
+        if self.fd >= 0:
+            lib.vcpu_kick(self.native)
 
     def unkick(self) -> None:
         lib.vcpu_unkick(self.native)

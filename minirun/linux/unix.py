@@ -54,6 +54,14 @@ def listen(path: str) -> int:
     return fd
 
 
+def accept(fd: int) -> int:
+    """The next connection, non-blocking as the call itself: BlockingIOError if nobody is there."""
+    connection: int = lib.minirun_accept(fd)
+    if connection < 0:
+        raise oserror("accept4")
+    return connection
+
+
 def connect(path: str, *, stream: bool = False) -> int:
     """Connected to ``path``."""
     fd: int = lib.minirun_connect(encode(path), stream)

@@ -132,7 +132,7 @@ class MakeCgroup(HostOp):
 
 @op
 class WriteCgroup(HostOp):
-    """write(2) to a file of the container's cgroup.
+    """write(2) to a file of the container's cgroup; ``inside`` it is the one in the machine, written before the spawn.
 
     What a kernel without ``file`` gets is decided here, not on the way: ``instead`` = ``instead_value`` if it is
     named, nothing at all if the write is ``optional``, else an error.
@@ -143,10 +143,13 @@ class WriteCgroup(HostOp):
     instead: str = ""
     instead_value: str = ""
     optional: bool = False
+    inside: bool = False
 
     def describe(self) -> str:
+        where = " in the machine" if self.inside else ""
         otherwise = f", or {self.instead} = {self.instead_value}" if self.instead else ""
-        return f"set {self.file} = {self.value or 'nothing'}{otherwise}" + (", if it is there" if self.optional else "")
+        otherwise += ", if it is there" if self.optional else ""
+        return f"set {self.file} = {self.value or 'nothing'}{where}{otherwise}"
 
 
 @op
@@ -164,14 +167,20 @@ class DeviceRules(HostOp):
 
 @op
 class Spawn(HostOp):
-    """clone3(2) with CLONE_PIDFD, into the cgroup, into new namespaces; then execveat(2) of the sealed init."""
+    """clone3(2) with CLONE_PIDFD, into the cgroup, into new namespaces; then execveat(2) of the sealed init.
+
+    With ``machine`` that happens in a virtual machine, which these words describe (plan/hardware.py).
+    """
 
     namespaces: list[str]
     flags: int
     into_cgroup: bool
+    machine: list[str] = []
 
     def describe(self) -> str:
         new = f"in new {' '.join(self.namespaces)}" if self.namespaces else "in the runtime's namespaces"
+        if self.machine:
+            return f"{self.machine[0]}, spawn init {new}" if self.namespaces else f"spawn init {self.machine[0]}"
         return f"spawn init {new}"
 
 

@@ -12,12 +12,12 @@ from minirun.errors import MinirunError
 from minirun.plan import container
 from minirun.plan.hooks import outputs
 from minirun.record import Record
-from minirun.runtime import hooks, status
+from minirun.runtime import hooks, isolation, status
 from minirun.runtime.root import filter_cache
 from minirun.runtime.store import State, check_id
 from minirun.spec import check
 from minirun.spec.decode import decode
-from minirun.spec.rules import has_filter, namespace_types
+from minirun.spec.rules import has_filter, isolation_of, namespace_types
 from minirun.spec.schema import PIDFD_RECEIVER
 
 TYPE_CHECKING = False
@@ -44,6 +44,7 @@ class Request(Record):
     console_socket: str = ""
     pidfd_socket: str = ""
     options: container.Options
+    isolation: str = ""  # container or vm; "" leaves it to config.json
     env: dict[str, str]  # the caller's: where systemd's bus is
     foreground: bool = False  # run without --detach: the terminal, if there is one, is ours
     same_process: bool = False  # run: no gate, START comes from here
@@ -90,12 +91,11 @@ def load(bundle: str, config: str = "") -> tuple[Spec, bytes, str]:
 
 def make_plan(request: Request, spec: Spec, facts: Facts, config: str) -> Plan:
     """The plan of a request: what --explain prints, and what create carries out."""
-    return container.plan(
-        container.Asked(
-            spec=spec, facts=facts, bundle=request.bundle, container_id=request.container_id, config=config,
-            options=request.options, rlimits=[],
-        )
+    asked = container.Asked(
+        spec=spec, facts=facts, bundle=request.bundle, container_id=request.container_id, config=config,
+        options=request.options, rlimits=[],
     )  # fmt: skip
+    return isolation.plan(isolation_of(spec, request.isolation), asked)
 
 
 def look(request: Request, spec: Spec, facts: Facts) -> tuple[Facts, Manager | None]:
@@ -129,7 +129,7 @@ def create(store: Store, request: Request) -> Created:
         cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
         unit=plan.unit, bus=manager.address if manager else "", cgroupDriver=request.options.cgroup_driver,
         newKeyring=not request.options.no_new_keyring, resctrl=resctrl_groups(plan, spec, request.container_id),
-        steps=len(plan.ops),
+        steps=len(plan.ops), isolation=isolation_of(spec, request.isolation),
     )  # fmt: skip
     site = make_site(plan, state, facts, name, request)
     site.systemd = manager
@@ -140,6 +140,7 @@ def create(store: Store, request: Request) -> Created:
     try:
         entry.begin(state, data)
         sockets(entry, request, site)
+        isolation.prepare(entry, state, site)
         init = carry_out(site)
         state.pid, state.startTime = init.pid, status.start_time(init.pid)
         state.complete = True

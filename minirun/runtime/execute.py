@@ -10,10 +10,10 @@ from minirun.engine.execute import Site, carry_out, from_init
 from minirun.engine.init import InitFailed
 from minirun.engine.protocol import START
 from minirun.errors import MinirunError
-from minirun.plan import exec as plan_exec
+from minirun.plan.exec import ExecAsked
 from minirun.plan.process import CAPABILITIES
 from minirun.record import Record
-from minirun.runtime import foreground, interrupt, lifecycle, notify, status
+from minirun.runtime import foreground, interrupt, isolation, lifecycle, notify, status
 from minirun.runtime.create import hand_over, terminal_taker
 from minirun.runtime.root import filter_cache
 from minirun.spec import check
@@ -168,7 +168,7 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, Spec, str]
         spec["linux"].setdefault("intelRdt", {})  # update gave it a group
     linux: Linux = {"intelRdt": spec["linux"]["intelRdt"]} if "intelRdt" in spec["linux"] else {}
     facts = host_facts.look_closer(host_facts.probe(), process, linux)
-    asked = plan_exec.ExecAsked(
+    asked = ExecAsked(
         spec=spec, process=process, facts=facts, container_id=state.id, config=config,
         rootfs=state.rootfs, cgroup=target_cgroup(state, request.cgroup), unit=state.unit if facts.rootless else "",
         preserve_fds=request.base.options.preserve_fds, new_keyring=state.newKeyring,
@@ -177,7 +177,7 @@ def prepare(store: Store, request: ExecRequest) -> tuple[State, Plan, Spec, str]
     )  # fmt: skip
     check_terminal(process, request)
     entry.close()
-    return state, plan_exec.plan(asked), spec, config
+    return state, isolation.plan_exec(state.isolation, asked), spec, config
 
 
 def check_terminal(process: Process, request: ExecRequest) -> None:
@@ -208,6 +208,7 @@ def execute(store: Store, request: ExecRequest) -> int:
     agent = notify.agent_of(spec)
     if agent is not None:
         site.deliver = agent.taker(state, status.RUNNING)
+    isolation.prepare_exec(store, state, site)
     init = carry_out(site)
     posix.close(target)
     signals = -1 if request.detach else foreground.watch_signals()

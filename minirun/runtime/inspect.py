@@ -25,7 +25,12 @@ def list_containers(store: Store) -> list[dict[str, object]]:
         word = status.status(entry, state)
         row = status.document(state, word)
         row.pop("annotations", None)
-        row |= {"rootfs": state.rootfs, "created": state.created, "owner": owner_name(state.owner)}
+        row |= {
+            "isolation": state.isolation,
+            "rootfs": state.rootfs,
+            "created": state.created,
+            "owner": owner_name(state.owner),
+        }
         if state.annotations:
             row["annotations"] = state.annotations
         rows.append(row)

@@ -7,7 +7,7 @@ import select
 
 from minirun.cgroups import tree
 from minirun.errors import MinirunError
-from minirun.runtime import hooks, status
+from minirun.runtime import hooks, isolation, status
 from minirun.runtime.status import CREATED, PAUSED, RUNNING, STOPPED
 
 TYPE_CHECKING = False
@@ -74,7 +74,7 @@ def kill(store: Store, container_id: str, number: int, everyone: bool = False) -
     word = status.status(entry, state)
     directory = own_cgroup(state) if everyone or (number == SIGKILL and shares_pids(entry)) else ""
     if directory:
-        kill_all(directory, number)
+        isolation.signal_all(entry, state, directory, number)
         if word == STOPPED:
             return
     if word not in (CREATED, RUNNING, PAUSED):

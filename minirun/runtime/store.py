@@ -4,6 +4,7 @@
     ID/state.json    pid and its start time, bundle, cgroup ...: there once create is complete
     ID/config.json   the configuration as it was at create: later edits must have no effect (runtime.md)
     ID/gate          the socket that ``start`` connects to; gone once the container was started
+    ID/control       of a machine: the socket that ``exec`` and its like connect to
 
 mkdir(2) of ID reserves it; an flock(2) on that directory is held by whoever changes the container.  Nothing says
 "running" in a file: status is derived from the process itself, so a crash cannot leave a lie behind.
@@ -51,6 +52,7 @@ class State(Record):
     newKeyring: bool = True
     resctrl: list[str] = []  # groups of the processor's resource control that go with it
     cgroupDriver: str = "cgroupfs"
+    isolation: str = "container"  # or vm: then pid is the VMM's
     mountId: int = 0  # without a mount namespace: what lay on the rootfs before (runtime/in_place.py)
     steps: int = 0  # of create's plan: init speaks of them by number
     complete: bool = False  # create got to its end
@@ -202,6 +204,10 @@ class Entry:
     def gate(self) -> str:
         """The gate's address; through the descriptor, because sockets allow 108 bytes only (unix(7))."""
         return f"/proc/self/fd/{self.fd}/gate"
+
+    def control(self) -> str:
+        """The machine's; as the gate."""
+        return f"/proc/self/fd/{self.fd}/control"
 
     def has_gate(self) -> bool:
         return posix.access(self.gate(), posix.F_OK)

@@ -34,6 +34,18 @@ KEEP_GROUPS = "run.oci.keep_original_groups"  # crun's annotation, for podman ru
 RAW_FILTER = "run.oci.seccomp_bpf_data"  # crun's annotation: a compiled filter in the section's place
 
 
+ISOLATIONS = ("container", "vm")
+ISOLATION = "dev.minirun.isolation"  # container or vm
+HANDLER, KRUN = "run.oci.handler", "krun"  # crun's annotation for another kind of isolation
+
+
+def isolation_of(spec: Any, said: str = "") -> str:
+    """What ``--isolation`` says, or the annotation, crun's, or the section /vm: it describes a machine to run in."""
+    annotations = spec.get("annotations", {})
+    word: str = said or annotations.get(ISOLATION, "")
+    return word or ("vm" if annotations.get(HANDLER) == KRUN or "vm" in spec else "container")
+
+
 def has_filter(spec: Any) -> bool:
     """Few configurations have one, or labels: the modules that carry these out are not imported without them."""
     return bool(spec.get("linux", {}).get("seccomp")) or bool(spec.get("annotations", {}).get(RAW_FILTER))
@@ -250,11 +262,14 @@ def hooks(spec: Any, problems: Problems) -> None:
 
 
 def handler(spec: Any, problems: Problems) -> None:
-    """crun's annotation for another kind of isolation (krun: a VM; wasm): the host's kernel is not what it asks for."""
-    name = spec.get("annotations", {}).get("run.oci.handler")
-    if name:
-        message = f"there is no handler {name!r}, only containers on this host's kernel"
-        problems.add("/annotations/run.oci.handler", message)
+    """crun's annotation for another kind of isolation: krun is a VM; others (wasm) are none of ours."""
+    name = spec.get("annotations", {}).get(HANDLER)
+    if name and name != KRUN:
+        message = f"there is no handler {name!r}, only containers on this host's kernel, and {KRUN}: in a machine"
+        problems.add(f"/annotations/{HANDLER}", message)
+    isolation = spec.get("annotations", {}).get(ISOLATION, "vm")
+    if isolation not in ISOLATIONS:
+        problems.add(f"/annotations/{ISOLATION}", f"must be {' or '.join(ISOLATIONS)}, not {isolation!r}")
 
 
 PROCESS = (process, rlimits)

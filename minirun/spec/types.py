@@ -266,6 +266,22 @@ class Linux(TypedDict, total=False):
     intelRdt: IntelRdt
 
 
+class VMKernel(TypedDict, total=False):
+    path: str
+    parameters: list[str]
+    initrd: str
+
+
+class VMHardware(TypedDict, total=False):
+    vcpus: int
+    memory: int
+
+
+class VM(TypedDict, total=False):
+    kernel: VMKernel
+    hwConfig: VMHardware
+
+
 class Spec(TypedDict, total=False):
     ociVersion: str
     process: Process
@@ -276,3 +292,4 @@ class Spec(TypedDict, total=False):
     hooks: Hooks
     annotations: dict[str, str]
     linux: Linux
+    vm: VM

@@ -52,3 +52,8 @@ class Loop:
     def stop(self) -> None:
         """From a callback: ``run`` returns after this round."""
         self.running = False
+
+    def close(self) -> None:
+        """When nobody will wait any more."""
+        self.callbacks.clear()
+        self.epoll.close()

@@ -160,8 +160,9 @@ class Machine:
         self.conclude(exits.Stopped(why=why))
 
     def conclude(self, reason: exits.Exit) -> None:
-        if self.end is None:  # the first reason counts
-            self.end = reason
+        if self.end is not None:  # the first reason counts
+            return
+        self.end = reason
         for vcpu in self.vcpus:
             vcpu.kick()
         posix.eventfd_write(self.bell, 1)
@@ -226,6 +227,8 @@ class Machine:
 
     def close(self) -> None:
         """Give everything back.  The vCPUs must have ended, or never have been started."""
+        if self.end is None:
+            self.end = exits.Stopped(why="closed")
         self.loop.remove(self.bell)
         posix.close(self.bell)
         for vcpu in self.vcpus:

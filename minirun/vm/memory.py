@@ -76,3 +76,12 @@ class Memory:
         while data:
             done = posix.pwrite(self.fd, data, offset)
             data, offset = data[done:], offset + done
+
+    def close(self) -> None:
+        """When no machine has it any more; nothing may hold a view of it, nor C a pointer into it."""
+        self.bytes.release()
+        self.native.host = ffi.NULL
+        self.native.low = self.native.high = 0
+        self.native = None
+        self.map.close()
+        posix.close(self.fd)

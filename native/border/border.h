@@ -34,6 +34,7 @@ int minirun_pair(int ends[2]);
 long minirun_send(int socket, const void *data, size_t size, int passed);
 long minirun_receive(int socket, void *data, size_t size, int *passed);
 int minirun_listen(const char *path);
+int minirun_accept(int socket);
 int minirun_connect(const char *path, int stream);
 int minirun_pidfd_getfd(int pidfd, int number);
 int minirun_open_tree(int fd, unsigned flags);

@@ -87,6 +87,9 @@ int minirun_listen(const char *path)
     return finished(fd, bind(fd, (const struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 8) < 0);
 }
 
+/* The next connection of a listening socket; it does not wait, and neither does the connection. */
+int minirun_accept(int socket) { return accept4(socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+
 /* Connected to `path`; `stream` is SOCK_STREAM, as console sockets are, else SOCK_SEQPACKET. */
 int minirun_connect(const char *path, int stream)
 {

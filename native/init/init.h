@@ -18,6 +18,8 @@
  *   hook.c     hooks that run inside
  *   seccomp.c  the system call filter
  *   text.c     the few string functions
+ *
+ * As a guest's first process it is the agent instead: agent.h has the list of its files.
  */
 #ifndef MINIRUN_INIT_H
 #define MINIRUN_INIT_H
@@ -106,6 +108,10 @@ int path_null(struct ctx *c);
 
 /* console.c */
 int console_control(void);
+
+/* guest.c, agent.c */
+int guest_main(const char *program);
+int agent_main(int channel);
 
 /* the operations */
 int op_join(struct ctx *c, const struct op *op);

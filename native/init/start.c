@@ -7,6 +7,8 @@
  * record means: tell the host, wait for its word.  The first failure is reported as {step, errno, system
  * call, detail} and ends it.  Python owns the words of every message.
  *
+ * As the first process of a guest it carries out plans of the host's for others: guest.c, agent.c.
+ *
  * Descriptors, from the first one that the program does not keep on: sync, plan, gate, target (pidfd, exec only).
  */
 #include "init.h"
@@ -109,7 +111,11 @@ int init_main(int argc, char **argv)
 {
     static struct ctx c = {
         .root_fd = -1, .dev_fd = -1, .proc_fd = -1, .mask_fd = -1, .passed_fd = -1, .target_fd = -1};
+    if (argc == 3 && text_equal(argv[1], "agent"))
+        return agent_main((int)text_parse(argv[2], '\0'));
     int64_t base = argc == 2 ? text_parse(argv[1], '\0') : -1;
+    if (argc > 0 && text_equal(argv[0], "/init") && sc0(getpid) == 1) /* by the kernel, from the initramfs */
+        return guest_main(argv[0]);
     if (base < 3 || base > 1 << 20)
         return 2;
     c.preserve = (int)base - 3;

@@ -4,6 +4,7 @@
  * half-built goes on living.
  */
 #include "init.h"
+#include "kernel.h"
 
 #include <linux/time_types.h>
 
@@ -14,37 +15,6 @@ struct report {
     char call[24];
     char detail[208];
 };
-
-/* The kernel's own socket structures: its headers leave them to the C library. */
-struct kernel_iovec {
-    void *base;
-    size_t length;
-};
-struct kernel_msghdr {
-    void *name;
-    int name_length;
-    struct kernel_iovec *vector;
-    size_t count;
-    void *control;
-    size_t control_length;
-    unsigned flags;
-};
-struct fd_control {
-    size_t length;
-    int level, type;
-    int fd;
-    int padding;
-};
-struct kernel_pollfd {
-    int fd;
-    short events, revents;
-};
-#define SOL_SOCKET_LEVEL 1
-#define SCM_RIGHTS_TYPE 1
-#define MSG_NOSIGNAL 0x4000
-#define MSG_CMSG_CLOEXEC 0x40000000
-#define POLLIN 1
-#define SOCK_CLOEXEC 02000000
 
 static void copy_text(char *to, size_t size, const char *from)
 {

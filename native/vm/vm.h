@@ -2,8 +2,13 @@
  * The native half of the VMM: what may not cross into Python at every exit or every request.
  *
  *   memory.c   guest memory: the only place where a guest's address becomes a pointer
+ *   confine.c  what the VMM gives up before its guest runs
  *   lz4.c      a kernel's packing that Python does not know
  *   vcpu.c     KVM_RUN in a loop; what leaves it is for Python
+ *   share*.c   what the file-system share asks of the host (share.h)
+ *   virtq*.c   virtqueues (virtq.h)
+ *   worker.c   a thread of a device's own
+ *   blk.c, net.c, balloon.c   what the devices of these names do per request
  *
  * Beside each file lies its .cdef: the declarations that Python sees (native/build.py joins them).
  */
@@ -27,6 +32,13 @@ struct guest_memory {
 /* NULL unless all of [address, address + length) is memory, in one region. */
 void *guest_range(const struct guest_memory *memory, uint64_t address, uint64_t length);
 
+/* confine.c: minirun/vm/confine.py says in which order. */
+int confine_unshare(uint64_t flags);
+int confine_proc(void);
+int confine_empty_root(void);
+int confine_rights(uint64_t kept);
+int confine_filter(const void *program, unsigned count);
+int confine_name(const char *name);
 long lz4_block(const uint8_t *source, size_t length, uint8_t *target, size_t room);
 #define VCPU_PORTS 65536
 #define VCPU_WINDOWS 64

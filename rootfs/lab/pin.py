@@ -52,14 +52,14 @@ def apt(*words: str, cwd: Path | None = None) -> str:
     return done.stdout if done.returncode == 0 else ""
 
 
-def offered() -> dict[str, list[str]]:
+def offered(meta: str = META, pins: Path = PINS) -> dict[str, list[str]]:
     """Kernel packages that the archive has now: name -> versions; the newest package first."""
     found: dict[str, list[str]] = {}
-    for line in apt("apt-cache", "depends", META).splitlines():
+    for line in apt("apt-cache", "depends", meta).splitlines():
         kind, _, name = line.strip().partition(": ")
         if kind == "Depends" and name.startswith("linux-image-"):
             found[name] = []
-    for pin in read_pins():
+    for pin in read_pins(pins):
         found.setdefault(pin.package, [])
     for name, versions in found.items():
         rows = [line.split(" | ") for line in apt("apt-cache", "madison", name).splitlines()]
@@ -67,12 +67,12 @@ def offered() -> dict[str, list[str]]:
     return {name: versions for name, versions in found.items() if versions}
 
 
-def choose() -> Pin:
+def choose(meta: str = META, pins: Path = PINS) -> Pin:
     """The first pin that apt offers, else what it offers instead, with an empty digest."""
-    have = offered()
+    have = offered(meta, pins)
     if not have:
-        raise LabError(f"apt knows no {META} here (apt-get update, on Debian); MINIRUN_LAB_KERNEL names another kernel")
-    for pin in read_pins():
+        raise LabError(f"apt knows no {meta} here (apt-get update, on Debian); MINIRUN_LAB_KERNEL names another kernel")
+    for pin in read_pins(pins):
         if pin.version in have.get(pin.package, ()):
             return pin
     package, versions = next(iter(have.items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from native import build
 from tests.conftest import ROOT, require, run
 
 FOLDERS = ("minirun", "native", "tests", "rootfs")
-C_FOLDERS = ("native/init", "native/border", "native/seccomp", "native/fuzz", "tests/probe", "tests/bench")
+C_FOLDERS = (
+    "native/init", "native/border", "native/seccomp", "native/vm", "native/fuzz", "native/measure",
+    "tests/probe", "tests/bench",
+)  # fmt: skip
 HEADERS = ["-I", str(ROOT / "native" / "border"), "-I", str(ROOT / "native" / "init")]
 
 
@@ -39,13 +43,14 @@ def test_types_hold() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("scripts", ["tests/bench", "rootfs/lab"])
+@pytest.mark.parametrize("scripts", ["tests/bench", "rootfs/lab", "rootfs/kernel"])
 def test_types_of_scripts_hold(scripts: str) -> None:
     """These files import each other as scripts do, by their folder: they are checked from there."""
     folder = ROOT / scripts
     done = run(
         tool("mypy"), "--config-file", ROOT / "pyproject.toml", "--no-explicit-package-bases", "--no-error-summary",
         "--exclude", "^$", *sorted(path.name for path in folder.glob("*.py")), cwd=folder, timeout=300,
+        env={**os.environ, "MYPYPATH": f"{ROOT}:{ROOT / 'rootfs' / 'lab'}"},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -63,9 +68,10 @@ def test_compilers_have_nothing_to_say(compiler: str) -> None:
         require("clang")
     for path in c_files(".c"):
         strict = build.WARNINGS if "native" in path.parts else build.WARNINGS[:2]
-        if path.parent.name in ("border", "seccomp"):
+        if path.parent.name in ("border", "seccomp", "vm"):
             strict = build.WARNINGS[:2]
-        standard = "-std=c11" if path.parent.name in ("init", "fuzz") else "-std=gnu11"
+        pure = path.parent.name in ("init", "measure") or path.name == "plan.c"
+        standard = "-std=c11" if pure else "-std=gnu11"
         done = run(compiler, *strict, "-Werror", standard, "-O1", "-fsyntax-only", *HEADERS, path)
         assert done.returncode == 0, done.stderr
 

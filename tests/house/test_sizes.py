@@ -17,7 +17,7 @@ C_FILE, C_FUNCTION = 400, 60
 
 # Files above the soft cap: how long they may be at most, and why they are one file.
 LONG_FILES = {
-    "minirun/plan/ops.py": (620, "the closed set of operations: one small class each, one list of truth for C"),
+    "minirun/plan/ops.py": (640, "the closed set of operations: one small class each, one list of truth for C"),
 }
 LONG_FUNCTIONS: dict[str, str] = {}
 

@@ -12,6 +12,7 @@ from minirun.plan.exec import ExecAsked, plan as plan_exec
 from minirun.spec import check
 from minirun.spec.template import template
 from tests.unit.documents import ROOT, USER, Json, checked, default, host, planned, put
+from tests.unit.examples_machine import machine, machine_executed
 
 
 def plain() -> Plan:
@@ -282,6 +283,6 @@ EXAMPLES: dict[str, Callable[[], Plan]] = {
     function.__name__: function
     for function in (
         plain, rootless, ranges, joined, mapped, clocks, limited, scoped, terminal, hooked, mounted, devices, filtered,
-        tuned, bare, executed, affine,
+        tuned, bare, executed, affine, machine, machine_executed,
     )
 }  # fmt: skip

@@ -1,0 +1,69 @@
+"""What isolates a container, behind one narrow interface: nobody else in ``runtime`` asks which it is.
+
+    container   a process in namespaces of this kernel's; its cgroup tells who belongs to it
+    vm          a machine of its own (runtime/machine.py): the process on the host is its VMM, which passes words on
+
+Both are planned, spawned, waited for and killed in the same way; the differences are these few functions.  The other
+isolation's modules are imported where it is used: a container's start knows nothing of machines.
+"""
+
+from __future__ import annotations
+
+from minirun.plan import container
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.engine.execute import Site
+    from minirun.plan.container import Asked, Plan
+    from minirun.plan.exec import ExecAsked
+    from minirun.runtime.store import Entry, State, Store
+
+CONTAINER, VM = "container", "vm"
+
+
+def plan(word: str, asked: Asked) -> Plan:
+    """What create carries out."""
+    if word == CONTAINER:
+        return container.plan(asked)
+    from minirun.plan import machine
+
+    return machine.plan(asked)
+
+
+def plan_exec(word: str, asked: ExecAsked) -> Plan:
+    """What exec carries out."""
+    if word == CONTAINER:
+        from minirun.plan import exec as planner
+
+        return planner.plan(asked)
+    from minirun.plan import machine
+
+    return machine.plan_exec(asked)
+
+
+def prepare(entry: Entry, state: State, site: Site) -> None:
+    """Who spawns init, for create."""
+    if state.isolation != CONTAINER:
+        from minirun.runtime import machine
+
+        machine.prepare(entry, state, site)
+
+
+def prepare_exec(store: Store, state: State, site: Site) -> None:
+    """Who spawns init, for exec."""
+    if state.isolation != CONTAINER:
+        from minirun.runtime import machine
+
+        machine.prepare_exec(store, state, site)
+
+
+def signal_all(entry: Entry, state: State, directory: str, number: int) -> None:
+    """Every process of the container; ``directory`` is its cgroup on the host."""
+    if state.isolation != CONTAINER and number != 9:
+        from minirun.runtime import machine
+
+        machine.signal_all(entry, number)
+        return
+    from minirun.runtime.lifecycle import kill_all
+
+    kill_all(directory, number)

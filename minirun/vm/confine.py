@@ -1,0 +1,94 @@
+"""The VMM in a cell: what it keeps once its machine is built, before the guest's first instruction.
+
+A guest that breaks out of its machine is in this process.  There it finds
+
+    root          an empty, read-only directory; of the host's files only what the share has open (fs.py)
+    namespaces    mount, network, ipc, uts of its own: no interface, nobody to send a signal to by name
+    capabilities  those that a file server of root's needs to give files their owners and modes; none of them
+                  reaches outside the share, for there is nothing else to reach
+    system calls  the list below; no execve(2), no new memory that can be executed, no socket but AF_UNIX
+    limits        no core dumps (guest memory is nobody's file), no more descriptors than the machine can need
+
+The order is the kernel's: namespaces and capabilities belong to a thread, so they come before the devices start theirs
+(``begin``, ``enter``); the filter is given to all threads at once, last (``close``).  Every module that the VMM will
+need must have been imported by then: there is no file left to import from.
+"""
+
+from __future__ import annotations
+
+import resource
+
+from minirun.engine.filter_cache import filter_of
+from minirun.linux import confine
+from minirun.plan.process import NUMBER
+
+# A file server for a guest's root: fuse(4)'s requests carry uids that files are made for.
+OF_THE_SHARE = ("CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "MKNOD", "SETFCAP", "SETUID", "SETGID")
+MOST_FILES = 65536
+
+CALLS = {
+    "memory": "brk madvise mincore mlock mremap msync munmap",
+    "threads": "exit exit_group futex gettid getpid rseq sched_yield set_robust_list set_tid_address tgkill"
+    " sched_getaffinity membarrier restart_syscall",
+    "signals": "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigtimedwait sigaltstack",
+    "time": "clock_getres clock_gettime clock_nanosleep gettimeofday nanosleep timerfd_create timerfd_gettime"
+    " timerfd_settime",
+    "descriptors": "close dup dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2 fcntl lseek pipe2 poll ppoll"
+    " pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readv write writev",
+    "sockets": "accept4 bind connect getsockopt getsockname listen recvfrom recvmsg sendmsg sendto setsockopt shutdown",
+    "files": "copy_file_range faccessat faccessat2 fadvise64 fallocate fchdir fchmod fchmodat fchown fchownat fdatasync"
+    " fgetxattr flistxattr flock fremovexattr fsetxattr fstat fstatfs fsync ftruncate getdents64 getxattr lgetxattr"
+    " linkat listxattr llistxattr lremovexattr lsetxattr mkdirat mknodat name_to_handle_at newfstatat openat openat2"
+    " readlinkat removexattr renameat2 setxattr stat statfs statx symlinkat sync_file_range syncfs umask unlinkat"
+    " utimensat",
+    "users": "getegid geteuid getgid getuid setfsgid setfsuid setgroups setregid setresgid setresuid setreuid",
+    "others": "getrandom getrusage sysinfo uname",
+}
+PROT_EXEC = 4
+AF_UNIX = 1
+CLONE_THREAD = 0x10000
+LINES = [
+    "default errno 1",
+    *[f"allow {names}" for names in CALLS.values()],
+    f"allow mmap where 2 & {PROT_EXEC:#x} == 0x0",
+    f"allow mprotect where 2 & {PROT_EXEC:#x} == 0x0",
+    f"allow clone where 0 & {CLONE_THREAD:#x} == {CLONE_THREAD:#x}",
+    "errno 38 clone3",  # nobody can look at its flags: glibc then uses clone
+    f"allow socket where 0 == {AF_UNIX:#x}",
+    f"allow socketpair where 0 == {AF_UNIX:#x}",
+]
+
+
+def ioctls(numbers: list[int]) -> list[str]:
+    """One rule for each request that some device makes while the guest runs."""
+    return [f"allow ioctl where 1 == {number:#x}" for number in numbers]
+
+
+def prepare(requests: list[int], cache: str) -> bytes:
+    """The filter, compiled or found; before there is a guest, and with the host's files still there."""
+    return filter_of(LINES + ioctls(requests), cache)
+
+
+def begin(*, network: bool, root: bool) -> None:
+    """While there is one thread.  ``network``: stay in the host's, where taps are; ``root``: are we the host's root?
+
+    What the share needs of /proc it finds in one without /proc/sys.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    most = MOST_FILES if most < 0 else min(MOST_FILES, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    flags = confine.NEWNS | confine.NEWIPC | confine.NEWUTS | (0 if network else confine.NEWNET)
+    confine.unshare(flags if root else flags | confine.NEWUSER)
+    confine.private_proc()
+
+
+def enter(*, root: bool) -> None:
+    """Still one thread: those to come inherit all of it."""
+    confine.empty_root()
+    confine.keep_capabilities(sum(1 << NUMBER[name] for name in OF_THE_SHARE) if root else 0)
+
+
+def close(program: bytes) -> None:
+    """The filter, for every thread."""
+    confine.load_filter(program)

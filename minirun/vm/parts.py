@@ -1,0 +1,147 @@
+"""What a machine is put together from: files of the host's, opened while they can be, and the devices made of them.
+
+    Opened(hardware, cache)    kernel, initramfs, disks, taps, shares: everything with a path
+    .made()                    the devices, in the order of their windows
+    .attach(machine, ...)      on the bus, with their threads
+
+The console is always first, the share second: what a guest needs to be spoken to.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from minirun.engine.host import INIT_PROGRAM
+from minirun.errors import MinirunError
+from minirun.linux.mountfd import AT_RECURSIVE, open_tree
+from minirun.vm import kernel
+from minirun.vm.boot import cmdline
+from minirun.vm.devices.console import Console
+from minirun.vm.devices.fs import Export, FileSystem
+from minirun.vm.devices.mmio import Mmio
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.plan.hardware import Hardware
+    from minirun.vm.devices.virtio import VirtioDevice
+    from minirun.vm.machine import Machine
+    from minirun.vm.relay import Port
+
+O_PATH = 0o10000000
+CHANNEL, TAG = "minirun", "minirun"
+# What is asked of descriptors while the guest runs: of a vCPU, of stdio (FIONBIO, TCGETS), of our ptys, of a tap.
+IOCTLS = [
+    0xAE80, 0xAEAD, 0x8090AE81, 0x8138AE83,  # KVM_RUN, KVM_KVMCLOCK_CTRL, KVM_GET_REGS, KVM_GET_SREGS
+    0x5421, 0x5401, 0x5413, 0x540E,  # FIONBIO, TCGETS, TIOCGWINSZ, TIOCSCTTY
+    0x400454D0, 0x1277,  # TUNSETOFFLOAD, BLKDISCARD
+]  # fmt: skip
+
+
+class Opened:
+    """Everything that a machine of this description has from the host."""
+
+    port: Port
+
+    def __init__(self, hardware: Hardware, cache: str) -> None:
+        self.hardware = hardware
+        self.shares = [(share.name, opened(share.path), share.read_only) for share in hardware.shares]
+        self.disks = [disk(word) for word in hardware.disks]
+        self.taps = [tap(word) for word in hardware.nets]
+        self.console = -1
+        if hardware.console:
+            flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK
+            self.console = posix.open(hardware.console, flags, 0o600)
+        found = kernel.find(hardware.kernel)
+        self.kernel: bytes = kernel.read(found.image)
+        if hardware.initrd:
+            self.initrd = kernel.read(hardware.initrd)
+        else:
+            place = cache.rpartition("/")[0] + "/.guest" if cache else ""
+            self.initrd = kernel.initramfs_for(found, kinds(hardware), init=INIT_PROGRAM, cache=place)
+
+    @property
+    def devices(self) -> int:
+        """How many windows it takes."""
+        extra = self.hardware
+        return 2 + len(self.disks) + len(self.taps) + extra.rng + extra.balloon + bool(extra.vsock)
+
+    def loaded(self) -> None:
+        """The kernel is in guest memory: our copies need not stay."""
+        self.kernel = self.initrd = b""
+
+    def made(self) -> list[VirtioDevice]:
+        """While /proc can still be reached."""
+        console = Console()
+        self.port = console.port(CHANNEL)
+        exports = [Export(name=name, fd=fd, read_only=read_only) for name, fd, read_only in self.shares]
+        found: list[VirtioDevice] = [console, FileSystem(TAG, exports)]
+        for fd, read_only in self.disks:
+            from minirun.vm.devices.block import Block
+
+            found.append(Block(fd, read_only))
+        for fd, mac in self.taps:
+            from minirun.vm.devices.net import Net
+
+            found.append(Net(fd, mac))
+        if self.hardware.rng:
+            from minirun.vm.devices.rng import Rng
+
+            found.append(Rng())
+        return found
+
+    def attach(self, machine: Machine, devices: list[VirtioDevice], places: list[tuple[int, int]]) -> None:
+        for device, place in zip(devices, places, strict=True):
+            Mmio(machine, device, place)
+
+
+def kinds(hardware: Hardware) -> list[str]:
+    """The devices' kinds, as the initramfs knows their modules."""
+    asked = {
+        "block": bool(hardware.disks), "net": bool(hardware.nets), "rng": hardware.rng, "balloon": hardware.balloon,
+        "vsock": bool(hardware.vsock),
+    }  # fmt: skip
+    return ["mmio", "console", "fs", *[kind for kind, wanted in asked.items() if wanted]]
+
+
+def command_line(hardware: Hardware) -> str:
+    return cmdline.join([cmdline.default(), hardware.cmdline])
+
+
+def opened(path: str) -> int:
+    """A share's root: a clone of the mounts from there on, in nobody's tree, so that no ``..`` leads out of it.
+
+    Without the right to clone (an ordinary user's VMM) it is the directory itself, with his rights and no more.
+    """
+    try:
+        fd = posix.open(path, O_PATH | posix.O_CLOEXEC)
+        if posix.geteuid() != 0:
+            return fd
+        try:
+            return open_tree(fd, AT_RECURSIVE)
+        finally:
+            posix.close(fd)
+    except OSError as error:
+        raise MinirunError(f"cannot share {path} with the machine", reason=error.strerror or "") from error
+
+
+def disk(word: str) -> tuple[int, bool]:
+    from minirun.vm.devices.block import open_disk
+
+    path = word.removesuffix(",ro")
+    return open_disk(path, path != word), path != word
+
+
+def tap(word: str) -> tuple[int, bytes]:
+    """``TAP`` or ``TAP,mac=..``; an address of our own making is a local one (IEEE 802, the second bit)."""
+    from minirun.vm.devices.net import open_tap
+
+    name, _, rest = word.partition(",")
+    given = dict(part.partition("=")[::2] for part in rest.split(",") if part)
+    text = given.get("mac", "").replace(":", "")
+    try:
+        mac = bytes.fromhex(text) if text else b"\x02" + posix.getrandom(5)
+    except ValueError:
+        mac = b""
+    if len(mac) != 6:
+        raise MinirunError(f"cannot make the interface {name}", reason=f"{given['mac']!r} is no address")
+    return open_tap(name), mac

@@ -1,0 +1,94 @@
+"""exec into a machine: a process of the host's that stands for one of the guest's.
+
+The engine spawns it as it would spawn init, and talks to the init in the guest through the same kind of socket, which
+the VMM holds.  The process itself only waits: signals that it gets are the program's, its exit code is the program's,
+and if it is killed, so is the program.  conmon and containerd, who want a pid for every exec, have one.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from minirun.engine.init import Init
+from minirun.errors import FAILED
+from minirun.linux import memfd, unix
+from minirun.plan.wire import encode
+from minirun.vm.process import close_others
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minirun.engine.execute import Site
+    from minirun.plan.ops import Spawn
+
+# All but those that cannot be caught, SIGCHLD, and glibc's own.
+SIGNALS = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 32, 33))
+
+
+def spawner(control: int) -> Callable[[Site, Spawn], Init]:
+    """``control``: a connection to the VMM."""
+    return lambda site, op: visit(site, op, control)
+
+
+def visit(site: Site, op: Spawn, control: int) -> Init:
+    ours, theirs = unix.pair()
+    plan = memfd.seal_bytes("minirun-plan", encode(site.ops, trace=site.trace, program=site.program))
+    passed = {"plan": plan, "sync": theirs}
+    if any(each.KIND == "console" for each in site.ops):
+        from minirun.vm.pty import open_pty
+
+        passed["master"], passed["slave"] = open_pty()
+    own = [*passed.values()]
+    passed |= {str(fd): given if given >= 0 else fd for fd, given in enumerate(site.stdio)}
+    try:
+        for name, fd in passed.items():
+            unix.send(control, f"fd {name}".encode(), fd)
+    finally:
+        for fd in own:
+            posix.close(fd)
+    directory = site.cgroup_root + site.cgroup if site.cgroup else ""
+    pid = posix.fork()
+    if pid == 0:
+        stand_for(control, f"exec {op.flags} {site.ops.index(op) + 1}".encode(), directory)
+    posix.close(control)
+    return Init(pid, posix.pidfd_open(pid), ours)
+
+
+def stand_for(control: int, order: bytes, directory: str) -> None:
+    """The child: its whole life."""
+    code = FAILED
+    try:
+        code = wait(control, order, directory)
+    except BaseException:  # nothing of the parent's may run here
+        code = FAILED
+    finally:
+        posix._exit(code)
+
+
+def wait(control: int, order: bytes, directory: str) -> int:
+    import select
+
+    from minirun.linux.signalfd import read_signal, signalfd
+
+    posix.setsid()
+    signals = signalfd(SIGNALS)
+    if directory:
+        with open(f"{directory}/cgroup.procs", "wb", buffering=0) as file:
+            file.write(b"0")
+    close_others(sorted((control, signals)))
+    unix.send(control, order)
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    poller.register(signals, select.POLLIN)
+    while True:
+        for fd, _ in poller.poll():
+            if fd == signals:
+                while number := read_signal(signals):
+                    unix.send(control, b"signal %d" % number)
+                continue
+            data, _ = unix.receive(control, 64)
+            if data.startswith(b"exited "):
+                return int(data[7:])
+            if not data:
+                return 128 + 9  # the machine is gone, and with it the program

@@ -1,0 +1,154 @@
+"""The VMM's main: from a description of a machine to the exit code of the program in it.
+
+    open      kernel, initramfs, /dev/kvm, disks, taps, shares: whatever has a path on the host
+    build     memory, vCPUs, Linux in its place, devices (``parts``)
+    confine   the cell (confine.py), in three steps around the devices' threads
+    run       vCPUs in their threads, everything else in this loop, until the program or the machine ends
+
+What the guest's kernel says goes to the annotation's file, and its last lines into the error when the machine ends
+before the program does.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from minirun.errors import FAILED, MinirunError
+from minirun.linux.confine import set_name
+from minirun.linux.signalfd import signalfd
+from minirun.vm import confine, linux_boot, parts
+from minirun.vm.channel import Write
+from minirun.vm.control import CGROUP, Control
+from minirun.vm.layout import virtio
+from minirun.vm.loop import Loop
+from minirun.vm.machine import Machine
+from minirun.vm.memory import Memory
+from minirun.vm.platform import Platform
+from minirun.vm.pty import open_pty
+from minirun.vm.relay import Relay, Spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.vm.channel import Exited
+    from minirun.vm.exits import Exit
+    from minirun.vm.process import Parts
+
+SIGNALS = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 32, 33))
+GRACE = 5.0  # seconds for a guest with disks to write them out
+SAID = 4096  # bytes of the guest's console that are kept
+KILLED = 128 + 9
+
+
+class Vmm:
+    """One machine with one container in it."""
+
+    def __init__(self, given: Parts) -> None:
+        self.given = given
+        self.loop = Loop()
+        self.code: int | None = None  # the program's
+        self.said = b""
+        self.hardware = given.hardware
+
+    def main(self) -> int:
+        given, hardware = self.given, self.hardware
+        signals = signalfd(SIGNALS)
+        begin_with(given)
+        opened = parts.Opened(hardware, given.cache)
+        terminal = open_pty() if given.terminal else (-1, -1)
+        root = posix.geteuid() == 0
+        filter_program = confine.prepare(parts.IOCTLS, given.cache)
+        machine = Machine(Memory(hardware.memory), hardware.vcpus, self.loop)
+        platform = Platform(machine, self.hear)
+        line = parts.command_line(hardware)
+        places = [virtio(slot) for slot in range(opened.devices)]
+        linux_boot.load(machine, opened.kernel, opened.initrd, line, places)
+        opened.loaded()
+        confine.begin(network=bool(hardware.nets), root=root)
+        devices = opened.made()
+        confine.enter(root=root)
+        opened.attach(machine, devices, places)
+        relay = Relay(self.loop, opened.port)
+        relay.broken = self.broken
+        Control(self.loop, given.control, relay, machine.exits)
+        relay.spawn(self.program(terminal))
+        relay.signals(signals)
+        machine.on_end(self.ended)
+        self.machine, self.relay, self.platform = machine, relay, platform
+        confine.close(filter_program)
+        machine.start()
+        self.loop.run()
+        return FAILED if self.code is None else self.code
+
+    def program(self, terminal: tuple[int, int]) -> Spawn:
+        """The container's first process; the descriptors pass to it."""
+        given = self.given
+        return Spawn(
+            step=given.step, flags=given.flags, plan=given.plan, sync=given.sync, gate=given.gate,
+            stdio=tuple(fd if fd >= 0 else number for number, fd in enumerate(given.stdio)),  # type: ignore[arg-type]
+            terminal=terminal, cgroup=CGROUP.rpartition("/")[2], exited=self.exited,
+            cgroup_writes=[Write(step=step, file=file, value=value) for step, file, value in given.inside],
+        )  # fmt: skip
+
+    def hear(self, data: bytes) -> None:
+        """The guest's serial port."""
+        self.said = (self.said + data)[-SAID:]
+        if self.console >= 0:
+            try:
+                posix.write(self.console, data)
+            except OSError:
+                self.console = -1
+
+    console = -1
+
+    def exited(self, ended: Exited | None) -> None:
+        """The program has ended, and all that it said is written."""
+        if ended is None:
+            return
+        self.code = ended.code()
+        if self.hardware.disks:
+            self.relay.power_off()
+        else:
+            self.machine.stop("the program has ended")
+
+    def broken(self, why: str) -> None:
+        self.say(f"the guest's agent does not keep to its protocol: {why}")
+        self.machine.stop("broken")
+
+    def ended(self, why: Exit) -> None:
+        """No vCPU runs any more."""
+        if self.code is None:
+            self.say(self.reason(why))
+            self.relay.lost()
+        self.loop.stop()
+
+    def reason(self, why: Exit) -> str:
+        word = getattr(why, "why", "") or why.describe()
+        lines = [line for line in self.said.decode("utf-8", "replace").splitlines() if line.strip()][-12:]
+        return f"the guest ended by itself ({word})" + (
+            ", its last words:\n    " + "\n    ".join(lines) if lines else ""
+        )
+
+    def say(self, reason: str) -> None:
+        from minirun.vm.process import say
+
+        say(self.given.words, MinirunError("the machine ended", reason=reason))
+
+
+def begin_with(given: Parts) -> None:
+    """Our name; our cgroup, before any memory of the guest's is touched; and then only when we are told to."""
+    set_name("minirun-vmm")
+    try:
+        import prctl
+
+        prctl.set_proctitle(f"minirun-vmm {given.name}")
+    except ImportError:  # the name will do
+        pass
+    posix.read(given.go, 1)
+    posix.close(given.go)
+    if given.cgroup:
+        with open(f"{given.cgroup}/cgroup.procs", "wb", buffering=0) as file:
+            file.write(b"0")
+
+
+def main(given: Parts) -> int:
+    return Vmm(given).main()
