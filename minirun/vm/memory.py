@@ -70,7 +70,7 @@ class Memory:
         self.view(address, len(data))[:] = data
 
     def load(self, address: int, data: memoryview) -> None:
-        """``write`` for much data, before the guest runs: pwrite(2) faults on no page, and zeroes none that it fills."""
+        """``write`` for much data, before the guest runs: pwrite(2) faults on no page and zeroes none."""
         self.view(address, len(data)).release()
         offset = address if address < HIGH else address - HIGH + self.low
         while data:
