@@ -69,6 +69,14 @@ class Memory:
     def write(self, address: int, data: bytes | memoryview) -> None:
         self.view(address, len(data))[:] = data
 
+    def load(self, address: int, data: memoryview) -> None:
+        """``write`` for much data, before the guest runs: pwrite(2) faults on no page and zeroes none."""
+        self.view(address, len(data)).release()
+        offset = address if address < HIGH else address - HIGH + self.low
+        while data:
+            done = posix.pwrite(self.fd, data, offset)
+            data, offset = data[done:], offset + done
+
     def close(self) -> None:
         """When no machine has it any more; nothing may hold a view of it, nor C a pointer into it."""
         self.bytes.release()
