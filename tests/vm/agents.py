@@ -119,7 +119,10 @@ class Pair:
                     late.set()
                 os.write(tick, b".")
 
-        self.loop.add(ticks, lambda events: None if os.read(ticks, 4096) else None)
+        def ticked(events: int) -> None:
+            os.read(ticks, 4096)
+
+        self.loop.add(ticks, ticked)
         thread = threading.Thread(target=clock)
         thread.start()
         try:
