@@ -63,6 +63,7 @@ def run(form: str) -> int:
 def examine() -> Iterator[Finding]:
     """In the order in which a container needs things."""
     from minirun.cli.doctor_users import users
+    from minirun.cli.doctor_vm import machines
 
     facts = host_facts.probe()
     yield from minirun_itself()
@@ -72,6 +73,7 @@ def examine() -> Iterator[Finding]:
     yield from cgroups(facts)
     yield from users(facts)
     yield from extras(facts)
+    yield from machines()
 
 
 def minirun_itself() -> Iterator[Finding]:
@@ -165,9 +167,6 @@ def extras(facts: Facts) -> Iterator[Finding]:
     why = available()
     yield Finding(name="python-prctl", status=LIMITED if why else OK, found=why.partition(":")[0] or "there",
                   hint=why.partition(": ")[2])  # fmt: skip
-    kvm = os.path.exists("/dev/kvm")
-    hint = "" if kvm else "micro-VMs will need it (not there yet); containers do not"
-    yield Finding(name="/dev/kvm", status=OK if kvm else LIMITED, found="there" if kvm else "not there", hint=hint)
 
 
 def seccomp() -> Finding:

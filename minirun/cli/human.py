@@ -55,7 +55,7 @@ def program() -> click.Group:
     """The whole command line; only the human verbs have something behind them."""
     group = Program("minirun", params=VerbCommand(ALL["features"]).params)
     behind: dict[str, Callable[..., int]] = {"doctor": doctor, "completion": completion, "man": man, "help": help_for,
-              "stats": stats, "compare": compare}  # fmt: skip
+              "stats": stats, "compare": compare, "vm": vm}  # fmt: skip
     own = {verb.name for verb in HUMAN}
     for verb in ALL.values():
         group.add_command(VerbCommand(verb, behind[verb.name] if verb.name in own else None))
@@ -101,6 +101,14 @@ def compare(
         say=lambda text: click.echo(f"minirun: {text}", err=True),
     )  # fmt: skip
     return measure(wanted, as_json=json, html=html or "")
+
+
+def vm(explain: str | None, format: str, what: str, rung: tuple[str, ...]) -> int:  # noqa: A002
+    from minirun.cli.vm import run as verb
+
+    if format not in ("table", "json"):
+        raise usage(f"--format must be table or json, not {format!r}")
+    return verb(what, rung, {"explain": explain or "", "format": format})
 
 
 def completion(shell: str) -> int:

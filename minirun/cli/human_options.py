@@ -29,6 +29,14 @@ HUMAN = (
         ),
     ),
     Verb(
+        name="vm", help="micro-VMs apart from containers: climb the ladder of small guests", arguments=("WHAT",),
+        rest="RUNG",
+        options=(
+            Option(long="explain", value="RUNG", help="print this rung's source, and run nothing"),
+            Option(long="format", short="f", value="FORMAT", default="table", help="table or json"),
+        ),
+    ),
+    Verb(
         name="doctor", help="look at this host: what is there, what is missing, how to get it", arguments=(),
         options=(Option(long="format", short="f", value="FORMAT", default="table", help="table or json"),),
     ),
@@ -45,6 +53,6 @@ ALL = {**all_verbs(), **{verb.name: verb for verb in HUMAN}}
 HEADINGS = (
     ("Life of a container", ("create", "start", "run", "exec", "kill", "delete")),
     ("While it lives", ("state", "list", "ps", "pause", "resume", "update", "events", "stats")),
-    ("Around it", ("spec", "features", "compare", "doctor", "completion", "man", "help")),
+    ("Around it", ("spec", "features", "compare", "vm", "doctor", "completion", "man", "help")),
     ("Refused by name, not there yet", ("checkpoint", "restore")),
 )

@@ -118,6 +118,13 @@ LONGER = {
         "that needs nothing else. strace(1) is needed for the system calls on the host.",
         examples=("minirun compare web", "minirun compare web --runs 20 --html web.html -- /bin/true"),
     ),
+    "vm": Longer(
+        text="WHAT is ladder: guests of a few lines of assembly, from `hlt` to two processors, each of which checks "
+        "itself. They need /dev/kvm and nothing else, and run where KVM is emulated, too. A line for each says how "
+        "long it was in the guest, which exits brought it back, and what it teaches; RUNG names the ones to run.\n\n"
+        "The exit code is 1 if one of them did not say 42. For bundles in micro-VMs, see --isolation.",
+        examples=("minirun vm ladder", "minirun vm ladder paging long", "minirun vm ladder --explain paging"),
+    ),
     "doctor": Longer(
         text="Every facility is tried, not guessed from the kernel's version: namespaces are made, a process is put "
         "into a cgroup, mounts are attached and thrown away. Nothing stays behind.\n\n"

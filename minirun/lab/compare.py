@@ -58,11 +58,13 @@ def compare(wanted: Wanted) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="minirun-compare-") as folder:
         for isolation in among(wanted.isolations):
             why = isolation.lacking()
-            found[isolation.name] = Measured(name=isolation.name, title=isolation.title, lacking=why)
+            one = found[isolation.name] = Measured(name=isolation.name, title=isolation.title, lacking=why)
             if not why:
                 runners.append(Runner(wanted.program, isolation, original, Path(folder)))
-            else:
-                wanted.say(f"{isolation.name}: {why}")
+                continue
+            wanted.say(f"{isolation.name}: {why}")
+            if isolation.bare:
+                one.bare = isolation.bare(wanted.runs + 1)[1:]
         measure(runners, found, wanted)
     return summary(original, wanted, list(found.values()))
 

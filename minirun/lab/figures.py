@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from minirun.lab.isolations import Bare
     from minirun.lab.runs import Look, Timed
 
 # Nanoseconds, milliseconds, KiB: the largest step that leaves a number of at least 1.
@@ -51,19 +52,21 @@ class Measured(Record):
     timed: Sequence[Timed] = ()
     looks: Sequence[Look] = ()
     traced: dict[int, dict[str, int]] = {}
+    bare: Sequence[Bare] = ()
     lacking: str = ""
 
 
-TIME, MEMORY, INSIDE, OUTSIDE, COST, BORDER = (
+TIME, MEMORY, INSIDE, OUTSIDE, COST, BORDER, BARE = (
     "time", "memory, as the host counts it (PSS)", "what the program sees", "what the host sees of it",
     "what things cost inside", "who works for it on the host",
+    "a bare guest in place of Linux: the ladder's, long mode",
 )  # fmt: skip
 
 
 def rows(found: Sequence[Measured]) -> list[Row]:
     """Every row that has an answer, in the order of the sections."""
     made: list[Row] = []
-    for make in (times, memories, insides, outsides, costs, borders):
+    for make in (times, memories, insides, outsides, costs, borders, bares):
         made += make(found)
     return [row for row in made if any(cell.values or cell.text for cell in row.cells.values())]
 
@@ -72,7 +75,7 @@ def row(found: Sequence[Measured], section: str, name: str, label: str, unit: st
     """``ask`` maps what was measured to a list of numbers, or to words."""
     cells = {}
     for one in found:
-        answer = ask(one) if not one.lacking else ""
+        answer = ask(one) if not one.lacking or section == BARE else ""
         if isinstance(answer, str):
             cells[one.name] = Cell(text=answer)
         else:
@@ -234,7 +237,25 @@ def borders(found: Sequence[Measured]) -> list[Row]:
     reasons = sorted({reason for one in found for look in one.looks for reason in look.exits})
     for reason in reasons:
         ask = lambda one, reason=reason: [look.exits[reason] for look in one.looks if reason in look.exits]  # noqa: E731
-        made.append(row(found, BORDER, f"exits_{reason}", f"VM exits: {reason}", "", ask))
+        label = ANSWERED.get(reason, f"VM exits: {reason}")
+        made.append(row(found, BORDER, f"exits_{reason}", label, "", ask))
+    return made
+
+
+ANSWERED = {"in-c": "VM exits answered in C", "in-python": "VM exits answered in Python", "kick": "vCPUs called out"}
+
+
+def bares(found: Sequence[Measured]) -> list[Row]:
+    """Where no Linux runs: a guest of a few lines, a floor for any VM, and nothing to compare with."""
+    made = [
+        row(
+            found, BARE, "bare_build_ms", "memory, VM and vCPU are made", "ms", lambda one: [b.build for b in one.bare]
+        ),
+        row(found, BARE, "bare_whole_ms", "it has checked itself", "ms", lambda one: [b.whole for b in one.bare]),
+    ]
+    for reason in sorted({reason for one in found for bare in one.bare for reason in bare.exits}):
+        ask = lambda one, reason=reason: [bare.exits.get(reason, 0) for bare in one.bare]  # noqa: E731
+        made.append(row(found, BARE, f"bare_exits_{reason}", f"exits: {reason}", "", ask))
     return made
 
 

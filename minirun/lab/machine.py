@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from minirun.vm import probe
+
 
 def machine() -> dict[str, Any]:
     """Without it no number means anything."""
@@ -38,4 +40,7 @@ def model() -> str:
 
 
 def kvm() -> str:
-    return "there is none" if not os.path.exists("/dev/kvm") else "yes"
+    """real, emulated or none; with the rate at which a guest's kernel mode runs, where that was measured."""
+    found = probe.look()
+    rate = f" ({found.rate:.1f} million instructions a second in kernel mode)" if found.rate else ""
+    return f"{found.kind or 'none'}{rate}"

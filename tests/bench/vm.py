@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
         words = [sys.executable, __file__, "--here", "--runs", str(chosen.runs), "--flavour", chosen.flavour]
         inner = f"{shlex.join(words)} --json /run/lab/artefacts/vm.json"
         lab = [sys.executable, str(ROOT / "rootfs" / "lab" / "lab.py"), "--timeout", "1800", "--"]
-        done = subprocess.run([*lab, f"mkdir -p /run/lab/artefacts; {inner}"], stdout=subprocess.DEVNULL)
+        done = subprocess.run([*lab, f"mkdir -p /run/lab/artefacts; {inner}"], stdout=sys.stderr)
         if done.returncode:
             raise SystemExit("bench: the machines could not be measured in the lab")
         data = json.loads((ROOT / ".cache" / "lab" / "artefacts" / "vm.json").read_text())

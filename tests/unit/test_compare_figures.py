@@ -127,6 +127,22 @@ def test_one_that_cannot_run_says_why(data: dict[str, Any]) -> None:
     assert rows[0].cells["vm"] == Cell()
 
 
+def test_a_bare_guest_stands_in_for_linux() -> None:
+    bare = [isolations.Bare(build=1.0 + n, whole=2.0 + n, exits={"io": 1}) for n in range(3)]
+    found = [
+        Measured(name="container", title="c"),
+        Measured(name="vm", title="v", lacking="KVM is emulated", bare=bare),
+    ]
+    rows = {row.name: shown(row.cells["vm"], row.unit) for row in figures.rows(found)}
+    assert rows == {"bare_build_ms": "2 (1-3) ms", "bare_whole_ms": "3 (2-4) ms", "bare_exits_io": "1"}
+
+
+@pytest.mark.needs("kvm")
+def test_the_ladders_guest_is_measured_on_any_kvm() -> None:
+    found = isolations.climbs(2)
+    assert len(found) == 2 and all(0 < bare.build < bare.whole and bare.exits for bare in found)
+
+
 def test_isolations_are_a_table() -> None:
     assert [row.name for row in isolations.chosen(())] == ["container", "vm"]
     assert [row.name for row in isolations.chosen(["vm"])] == ["vm"]
