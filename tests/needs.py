@@ -99,6 +99,18 @@ def can_kvm() -> str:
     return result.why()
 
 
+def can_guest() -> str:
+    """There is a kernel for guests."""
+    from minirun.errors import MinirunError
+    from minirun.vm import kernel
+
+    try:
+        kernel.find()
+    except MinirunError as error:
+        return str(error)
+    return ""
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "root": can_root,
     "userns": can_userns,
@@ -116,6 +128,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "debootstrap": lambda: has("debootstrap"),
     "shellcheck": lambda: has("shellcheck"),
     "lab": can_lab,
+    "guest": can_guest,
     "systemd": can_systemd,
     "suites": can_suites,
     "seccomp": can_seccomp,

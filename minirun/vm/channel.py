@@ -62,7 +62,8 @@ EXITED_BODY = Struct("<i4xQQQ")
 ANSWER_HEAD = Struct("<Ii")
 SIZE = Struct("<4H")
 
-NULL, PIPE = 0, 1  # what a descriptor of the program is; a terminal takes their place if the plan makes one
+# What a descriptor of the program is (SAME: as stdout); a terminal takes their place if the plan makes one.
+NULL, PIPE, SAME = 0, 1, 2
 STEP_FILES = 256  # writes of a SPAWN, at most of each sort
 TASKS = 32  # at the same time
 

@@ -10,6 +10,7 @@ The console is always first, the share second: what a guest needs to be spoken t
 from __future__ import annotations
 
 import posix
+from mmap import PROT_READ, mmap
 
 from minirun.engine.host import INIT_PROGRAM
 from minirun.errors import MinirunError
@@ -52,7 +53,7 @@ class Opened:
             flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK
             self.console = posix.open(hardware.console, flags, 0o600)
         found = kernel.find(hardware.kernel)
-        self.kernel: bytes = kernel.read(found.image)
+        self.kernel: bytes | mmap = mapped(found.image)
         if hardware.initrd:
             self.initrd = kernel.read(hardware.initrd)
         else:
@@ -105,6 +106,12 @@ def kinds(hardware: Hardware) -> list[str]:
 
 def command_line(hardware: Hardware) -> str:
     return cmdline.join([cmdline.default(), hardware.cmdline])
+
+
+def mapped(path: str) -> mmap:
+    """A file to be read once, in parts: no copy of our own."""
+    with open(path, "rb", buffering=0) as file:
+        return mmap(file.fileno(), 0, prot=PROT_READ)
 
 
 def opened(path: str) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posix
 
-from minirun.vm.channel import WINDOW
+from minirun.vm.channel import NULL, PIPE, SAME, WINDOW
 from minirun.vm.loop import IN, OUT
 
 TYPE_CHECKING = False
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from minirun.vm.loop import Loop
 
+LARGEST = 16 << 20  # of a document that comes with an order
 PIECE = 4096  # PIPE_BUF: what poll(2) promises (pipe(7))
 NULL_DEVICE = posix.makedev(1, 3)
 
@@ -26,6 +27,27 @@ NULL_DEVICE = posix.makedev(1, 3)
 def is_null(fd: int) -> bool:
     """No descriptor, or /dev/null: the guest has one of its own."""
     return fd < 0 or posix.fstat(fd).st_rdev == NULL_DEVICE
+
+
+def same_file(first: int, second: int) -> bool:
+    one, other = posix.fstat(first), posix.fstat(second)
+    return (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+
+
+def modes_of(stdio: tuple[int, int, int]) -> list[int]:
+    """Two outputs that are one file here are one pipe there: what is written keeps its order."""
+    modes = [NULL if is_null(fd) else PIPE for fd in stdio]
+    if modes[1] == modes[2] == PIPE and same_file(stdio[1], stdio[2]):
+        modes[2] = SAME
+    return modes
+
+
+def contents(fd: int) -> bytes:
+    """A memfd from its beginning, whoever else may have read it."""
+    data = b""
+    while len(data) < LARGEST and (part := posix.pread(fd, 65536, len(data))):
+        data += part
+    return data
 
 
 def own(fd: int, flags: int) -> int:

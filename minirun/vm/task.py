@@ -20,9 +20,7 @@ from minirun.vm.channel import (
     CREDIT,
     DATA,
     END,
-    NULL,
     ORDER,
-    PIPE,
     RESIZE,
     SIGNAL,
     BadFrame,
@@ -31,7 +29,7 @@ from minirun.vm.channel import (
     stream_of,
 )
 from minirun.vm.gate import Gate
-from minirun.vm.stdio import Sink, Source, is_null, own
+from minirun.vm.stdio import Sink, Source, contents, modes_of, own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +39,6 @@ if TYPE_CHECKING:
 
 PASSED_ON = (SYNC, TERMINAL, READY, TRACE, WARNING, FAILED)
 SIGHUP, SIGKILL, SIGWINCH = 1, 9, 28
-LARGEST = 16 << 20  # of a document that comes with an order
 
 
 class Spawn(Record):
@@ -91,10 +88,10 @@ class Task:
     def begin(self) -> None:
         """Tell the agent; from here on init can be heard."""
         asked = self.asked
-        modes = [NULL, NULL, NULL]
+        modes = [channel.NULL] * 3
         if self.slave < 0:
-            modes = [NULL if is_null(fd) else PIPE for fd in asked.stdio]
-            self.attach(*[fd if mode == PIPE else -1 for fd, mode in zip(asked.stdio, modes, strict=True)])
+            modes = modes_of(asked.stdio)
+            self.attach(*[fd if mode != channel.NULL else -1 for fd, mode in zip(asked.stdio, modes, strict=True)])
         else:
             self.attach(self.slave, self.slave, -1)
             pty.control(self.slave)
@@ -106,9 +103,8 @@ class Task:
                 cgroup_writes=asked.cgroup_writes, task_writes=asked.task_writes,
             )
         )  # fmt: skip
-        for fd in asked.stdio:
-            if fd >= 0:
-                posix.close(fd)
+        for fd in {*asked.stdio} - {-1}:
+            posix.close(fd)
         if self.sync >= 0:
             posix.set_blocking(self.sync, False)
             self.relay.loop.add(self.sync, self.hear)
@@ -288,11 +284,3 @@ class Task:
         self.size = size
         self.send(RESIZE, size)
         return True
-
-
-def contents(fd: int) -> bytes:
-    """A memfd from its beginning, whoever else may have read it."""
-    data = b""
-    while len(data) < LARGEST and (part := posix.pread(fd, 65536, len(data))):
-        data += part
-    return data

@@ -52,12 +52,14 @@ class Vmm:
     def main(self) -> int:
         given, hardware = self.given, self.hardware
         signals = signalfd(SIGNALS)
+        # Before we join the cgroup: KVM puts a thread of the kernel's into ours, which no freezer stops (Linux 6.1 to
+        # 6.12), so that the container could never be called paused.  Its memory is touched later.
+        machine = Machine(Memory(hardware.memory), hardware.vcpus, self.loop)
         begin_with(given)
         opened = parts.Opened(hardware, given.cache)
         terminal = open_pty() if given.terminal else (-1, -1)
         root = posix.geteuid() == 0
         filter_program = confine.prepare(parts.IOCTLS, given.cache)
-        machine = Machine(Memory(hardware.memory), hardware.vcpus, self.loop)
         platform = Platform(machine, self.hear)
         line = parts.command_line(hardware)
         places = [virtio(slot) for slot in range(opened.devices)]

@@ -34,6 +34,8 @@ enum frame_kind {
     FRAME_CREDIT = 34,
 };
 
+enum stdio_mode { STDIO_NULL = 0, STDIO_PIPE = 1, STDIO_SAME = 2 };
+
 struct frame_header {
     uint32_t length;
     uint16_t kind, stream;

@@ -26,12 +26,15 @@ static int open_pipe(int *ours, int *theirs, bool input)
     return (int)sc3(fcntl, *ours, F_SETFL, O_NONBLOCK);
 }
 
-/* What the program gets, by the host's wish: a pipe of ours, or /dev/null. */
+/* What the program gets, by the host's wish: a pipe of ours, what stdout is, or /dev/null. */
 int streams_open(struct task *t, const uint8_t *modes, int theirs[3])
 {
     int *ours[3] = {&t->in, &t->out[0], &t->out[1]};
     for (int i = 0; i < 3; i++) {
-        if (modes[i]) {
+        if (modes[i] == STDIO_SAME && i == 2) {
+            if ((theirs[i] = (int)sc3(fcntl, theirs[1], F_DUPFD_CLOEXEC, 3)) < 0)
+                return -1;
+        } else if (modes[i]) {
             if (open_pipe(ours[i], &theirs[i], i == 0) < 0)
                 return -1;
         } else if ((theirs[i] = sys_openat2(AT_FDCWD, "/dev/null", O_RDWR, 0, 0)) < 0) {
