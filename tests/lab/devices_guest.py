@@ -20,7 +20,7 @@ from minirun.vm.memory import Memory
 from minirun.vm.platform import Platform
 from tests.needs import BUSYBOX
 
-KINDS = ["mmio", "block", "net", "rng", "balloon"]
+KINDS = ["mmio", "block", "net", "rng", "balloon", "fs", "vsock"]
 HEAD = """#!/bin/busybox sh
 /bin/busybox mkdir -p /bin /sys /proc /dev /tmp
 /bin/busybox --install -s /bin
