@@ -32,7 +32,8 @@ O_PATH = 0o10000000
 CHANNEL, TAG = "minirun", "minirun"
 # What is asked of descriptors while the guest runs: of a vCPU, of stdio (FIONBIO, TCGETS), of our ptys, of a tap.
 IOCTLS = [
-    0xAE80, 0xAEAD, 0x8090AE81, 0x8138AE83,  # KVM_RUN, KVM_KVMCLOCK_CTRL, KVM_GET_REGS, KVM_GET_SREGS
+    0xAE80, 0xAEAD,  # KVM_RUN, KVM_KVMCLOCK_CTRL
+    0x8090AE81, 0x8138AE83, 0xC018AE85,  # KVM_GET_REGS, KVM_GET_SREGS, KVM_TRANSLATE: an exit that ends it, explained
     0x5421, 0x5401, 0x5413, 0x540E,  # FIONBIO, TCGETS, TIOCGWINSZ, TIOCSCTTY
     0x400454D0, 0x1277,  # TUNSETOFFLOAD, BLKDISCARD
 ]  # fmt: skip
