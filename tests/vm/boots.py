@@ -61,7 +61,7 @@ def boot(
     image: Path, words: str = "", *, modules: Path | None = None, vcpus: int = 1, mib: int = 256,
     way: str = linux_boot.BOOT, until: str = "", seconds: float = SECONDS,
 ) -> Seen:  # fmt: skip
-    """Until the guest ends, or has said ``until``.  ``modules``: the kernel whose modules go along; without, no init."""
+    """Until the guest ends, or has said ``until``.  ``modules``: of which kernel modules go along; without, no init."""
     loop, said = Loop(), bytearray()
     machine = Machine(Memory(mib << 20), vcpus, loop)
 
