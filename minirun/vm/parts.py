@@ -56,11 +56,11 @@ class Opened:
             flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK
             self.console = posix.open(hardware.console, flags, 0o600)
         found = kernel.find(hardware.kernel)
-        self.kernel: bytes | mmap = mapped(found.image)
+        place = cache.rpartition("/")[0] + "/.guest" if cache else ""
+        self.kernel: bytes | mmap = mapped(kernel.to_boot(found, place))
         if hardware.initrd:
             self.initrd = kernel.read(hardware.initrd)
         else:
-            place = cache.rpartition("/")[0] + "/.guest" if cache else ""
             self.initrd = kernel.initramfs_for(found, kinds(hardware), init=INIT_PROGRAM, cache=place)
 
     @property
