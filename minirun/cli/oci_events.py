@@ -5,13 +5,13 @@ from __future__ import annotations
 from minirun.cli.parse import usage
 from minirun.cli.stores import store_of, write_out
 from minirun.errors import MinirunError
-from minirun.runtime import status
+from minirun.runtime import isolation, status
 from minirun.spec.decode import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.cli.main import Call
-    from minirun.runtime.store import State
+    from minirun.runtime.store import Entry, State
 
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -25,12 +25,10 @@ def seconds(word: str) -> float:
     raise usage(f"--interval wants a duration such as 5s, not {word!r}")
 
 
-def line(state: State, kind: str) -> str:
-    from minirun.cgroups.stats import stats
-
+def line(entry: Entry, state: State, kind: str) -> str:
     row: dict[str, object] = {"type": kind, "id": state.id}
     if kind == "stats":
-        row["data"] = stats(state.cgroupRoot + state.cgroup)
+        row["data"] = isolation.numbers(entry, state)
     return encode(row) + "\n"
 
 
@@ -43,12 +41,12 @@ def events(call: Call) -> int:
     if not state.cgroup:
         raise MinirunError(f"cannot read events of container {state.id}", reason="it has no cgroup of its own")
     if call.values.on("stats"):
-        write_out(line(state, "stats"))
+        write_out(line(entry, state, "stats"))
         return 0
-    return follow(state, interval)
+    return follow(entry, state, interval)
 
 
-def follow(state: State, interval: float) -> int:
+def follow(entry: Entry, state: State, interval: float) -> int:
     """Until the container ends: a line every interval, and one for every out-of-memory kill, as soon as it happens."""
     import select
     import time
@@ -70,11 +68,11 @@ def follow(state: State, interval: float) -> int:
     while True:
         ready = {fd for fd, _ in poller.poll(max(due - time.monotonic(), 0) * 1000)}
         if kills.grown():
-            write_out(line(state, "oom"))
+            write_out(line(entry, state, "oom"))
         if pidfd in ready:
             return 0
         if kills.fd in ready and kills.gone:  # it would be ready for ever
             poller.unregister(kills.fd)
         if time.monotonic() >= due:
-            write_out(line(state, "stats"))
+            write_out(line(entry, state, "stats"))
             due += interval

@@ -5,7 +5,7 @@ from __future__ import annotations
 from minirun.cli.parse import usage
 from minirun.cli.stores import store_of, write_out
 from minirun.errors import MinirunError, printable
-from minirun.runtime import inspect
+from minirun.runtime import inspect, isolation
 from minirun.spec.decode import encode
 
 TYPE_CHECKING = False
@@ -46,12 +46,13 @@ def list(call: Call) -> int:  # noqa: A001 (the verb's name)
 
 def ps(call: Call) -> int:
     form = form_of(call)
-    state = store_of(call).open(call.words[0]).load()
-    pids = inspect.processes(state)
+    entry = store_of(call).open(call.words[0])
+    state = entry.load()
     if form == "json":
-        write_out(encode(pids) + "\n")
+        write_out(encode(isolation.processes(entry, state)) + "\n")
         return 0
-    write_out(ps_table(pids, call.words[1:] or ["-ef"]))
+    rows = isolation.process_rows(entry, state)
+    write_out(columns(rows) if rows else ps_table(isolation.processes(entry, state), call.words[1:] or ["-ef"]))
     return 0
 
 

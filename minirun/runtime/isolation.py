@@ -9,14 +9,13 @@ isolation's modules are imported where it is used: a container's start knows not
 
 from __future__ import annotations
 
-from minirun.plan import container
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.engine.execute import Site
     from minirun.plan.container import Asked, Plan
     from minirun.plan.exec import ExecAsked
     from minirun.runtime.store import Entry, State, Store
+    from minirun.spec.types import Resources
 
 CONTAINER, VM = "container", "vm"
 
@@ -24,6 +23,8 @@ CONTAINER, VM = "container", "vm"
 def plan(word: str, asked: Asked) -> Plan:
     """What create carries out."""
     if word == CONTAINER:
+        from minirun.plan import container
+
         return container.plan(asked)
     from minirun.plan import machine
 
@@ -67,3 +68,44 @@ def signal_all(entry: Entry, state: State, directory: str, number: int) -> None:
     from minirun.runtime.lifecycle import kill_all
 
     kill_all(directory, number)
+
+
+def processes(entry: Entry, state: State) -> list[int]:
+    """Their numbers: the host's, or the guest's own."""
+    if state.isolation != CONTAINER:
+        from minirun.runtime import machine
+
+        return machine.processes(entry)
+    from minirun.runtime import inspect
+
+    return inspect.processes(state)
+
+
+def process_rows(entry: Entry, state: State) -> list[list[str]]:
+    """What ps(1) would say of them, where the host's cannot see them; [] where it can."""
+    if state.isolation == CONTAINER:
+        return []
+    from minirun.runtime import machine
+
+    return machine.process_rows(entry)
+
+
+def numbers(entry: Entry, state: State) -> dict[str, object]:
+    """events --stats."""
+    from minirun.cgroups.stats import stats
+
+    if state.isolation == CONTAINER:
+        return stats(state.cgroupRoot + state.cgroup)
+    from minirun.runtime import machine
+
+    with machine.Files(entry) as directory:
+        return stats(directory)
+
+
+def update(entry: Entry, state: State, resources: Resources, source: str) -> Resources:
+    """Change what is counted elsewhere than in the host's cgroup; returns what is left for that."""
+    if state.isolation == CONTAINER:
+        return resources
+    from minirun.runtime import machine
+
+    return machine.update(entry, state, resources, source)

@@ -16,7 +16,7 @@ from minirun.plan.cgroup import as_meant, check_controllers, needed
 from minirun.plan.container import Problems
 from minirun.plan.limits import limits
 from minirun.plan.ops import DeviceRules, MakeCgroup, WriteCgroup
-from minirun.runtime import status
+from minirun.runtime import isolation, status
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def update(
 def change_limits(entry: Entry, state: State, resources: Resources, source: str) -> None:
     """The cgroup's files, and its device filter."""
     directory = state.cgroupRoot + state.cgroup
+    resources = isolation.update(entry, state, resources, source)
     found = facts.probe()
     resources = complete(as_meant(resources, entry.config()), directory)
     burst = current(directory, "cpu.max.burst")

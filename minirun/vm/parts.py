@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 O_PATH = 0o10000000
 CHANNEL, TAG = "minirun", "minirun"
+GUEST_CID = 3  # in every machine: nobody but its own VMM hears of it
 # What is asked of descriptors while the guest runs: of a vCPU, of stdio (FIONBIO, TCGETS), of our ptys, of a tap.
 IOCTLS = [
     0xAE80, 0xAEAD, 0x8090AE81, 0x8138AE83,  # KVM_RUN, KVM_KVMCLOCK_CTRL, KVM_GET_REGS, KVM_GET_SREGS
@@ -42,6 +43,7 @@ class Opened:
     """Everything that a machine of this description has from the host."""
 
     port: Port
+    vsock: VirtioDevice | None = None
 
     def __init__(self, hardware: Hardware, cache: str) -> None:
         self.hardware = hardware
@@ -88,7 +90,21 @@ class Opened:
             from minirun.vm.devices.rng import Rng
 
             found.append(Rng())
+        if self.hardware.balloon:
+            from minirun.vm.devices.balloon import Balloon
+
+            found.append(Balloon())
+        if self.hardware.vsock:
+            from minirun.vm.devices.vsock import Vsock
+
+            self.vsock = Vsock(GUEST_CID, self.hardware.vsock)
+            found.append(self.vsock)
         return found
+
+    def leave(self) -> None:
+        """The end: what would stay on the host."""
+        if self.vsock is not None:
+            self.vsock.close()
 
     def attach(self, machine: Machine, devices: list[VirtioDevice], places: list[tuple[int, int]]) -> None:
         for device, place in zip(devices, places, strict=True):

@@ -67,9 +67,18 @@ def look(measure: bool = False) -> Probe:
     return Probe(kind=REAL if real or rate >= SLOW else EMULATED, rate=rate)
 
 
-def is_emulated() -> bool:
-    """Nothing for a Linux guest to run on."""
-    return look().kind == EMULATED
+def demand(emulated: bool = False) -> None:
+    """Raises MinirunError unless a Linux guest can run here; ``emulated``: somebody has the patience."""
+    found = look()
+    if found.error is not None:
+        raise explain(found.error) from found.error
+    if found.kind == EMULATED and not emulated:
+        raise MinirunError(
+            "cannot run Linux in a micro-VM here",
+            reason=f"this KVM emulates a guest's kernel, at {found.rate:.1f} million instructions a second",
+            hint="a machine whose processor shows vmx or svm, or the lab (make demo-lab), can; here small guests run "
+            "(minirun vm ladder). The annotation dev.minirun.vm.emulated=allow insists, and waits for minutes",
+        )
 
 
 def first_processor() -> str:

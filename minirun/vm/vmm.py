@@ -16,7 +16,7 @@ import posix
 from minirun.errors import FAILED, MinirunError
 from minirun.linux.confine import set_name
 from minirun.linux.signalfd import signalfd
-from minirun.vm import confine, linux_boot, parts
+from minirun.vm import confine, linux_boot, parts, probe
 from minirun.vm.channel import Write
 from minirun.vm.control import CGROUP, Control
 from minirun.vm.layout import virtio
@@ -53,6 +53,7 @@ class Vmm:
     def main(self) -> int:
         given, hardware = self.given, self.hardware
         signals = signalfd(SIGNALS)
+        probe.demand(emulated=hardware.emulated)
         # Before we join the cgroup: KVM puts a thread of the kernel's into ours, which no freezer stops (Linux 6.1 to
         # 6.12), so that the container could never be called paused.  Its memory is touched later.
         machine = Machine(Memory(hardware.memory), hardware.vcpus, self.loop)
@@ -81,6 +82,7 @@ class Vmm:
         confine.close(filter_program)
         machine.start()
         self.loop.run()
+        opened.leave()
         return FAILED if self.code is None else self.code
 
     def program(self, terminal: tuple[int, int]) -> Spawn:

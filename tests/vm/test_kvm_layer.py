@@ -11,7 +11,7 @@ from minirun.linux import kvm
 from minirun.linux.kvm import Kvm, lib
 from tests.vm.hand import HLT, machine, run
 
-pytestmark = pytest.mark.needs("kvm")
+pytestmark = [pytest.mark.needs("kvm")]
 
 TSC, APIC_BASE, SYSENTER_CS, LSTAR = 0x10, 0x1B, 0x174, 0xC0000082
 

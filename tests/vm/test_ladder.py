@@ -7,9 +7,10 @@ import pytest
 from minirun.vm import ladder
 from minirun.vm.exits import Hlt, Shutdown, Stopped
 from minirun.vm.loop import Loop
+from tests.conftest import ROOT
 from tests.vm.hand import descriptors, threads
 
-pytestmark = pytest.mark.needs("kvm")
+pytestmark = [pytest.mark.needs("kvm")]
 
 
 @pytest.mark.parametrize("rung", ladder.RUNGS, ids=lambda rung: rung.name)
@@ -18,6 +19,13 @@ def test_every_rung(rung: ladder.Rung) -> None:
     assert result.ok(), (result.why(), result.registers, result.exits)
     assert (result.value, result.output) == (42, rung.output)
     assert isinstance(result.end, Hlt if rung.name == "hlt" else Stopped)
+
+
+def test_the_page_has_every_rung() -> None:
+    """docs/ladder.md: a row for each, in this order."""
+    lines = (ROOT / "docs" / "ladder.md").read_text().splitlines()
+    rows = [line.split("|")[1].strip(" `") for line in lines if line.startswith("| `")]
+    assert rows == [rung.name for rung in ladder.RUNGS]
 
 
 def test_who_answered() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from minirun.errors import MinirunError
 from minirun.linux import kvm
 from minirun.vm import ladder, probe
 from tests.conftest import MINIRUN, ROOT, run
@@ -31,7 +32,13 @@ def test_real_or_emulated() -> None:
     assert found.error is None
     quick = probe.look()
     assert quick.kind == found.kind
-    assert probe.is_emulated() == (found.kind == probe.EMULATED)
+    if found.kind == probe.REAL:
+        probe.demand()
+    else:
+        with pytest.raises(MinirunError, match="cannot run Linux in a micro-VM here") as caught:
+            probe.demand()
+        assert "dev.minirun.vm.emulated=allow" in caught.value.hint
+        probe.demand(emulated=True)
     if probe.shown(Path("/proc/cpuinfo").read_text()):
         assert (quick.kind, quick.rate) == (probe.REAL, 0.0)
 
@@ -41,6 +48,8 @@ def test_what_is_missing_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     found = probe.look()
     assert (found.kind, found.rate) == ("", 0.0)
     assert found.error is not None
+    with pytest.raises(MinirunError, match="cannot open /dev/no-kvm"):
+        probe.demand(emulated=True)
     error = probe.explain(found.error)
     assert error.headline() == "cannot open /dev/no-kvm: No such file or directory"
     assert "modprobe kvm_intel" in error.hint
