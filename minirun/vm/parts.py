@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 O_PATH = 0o10000000
 CHANNEL, TAG = "minirun", "minirun"
+CID = 3  # the first that is a guest's; each VMM has sockets of its own, so every guest can have the same
 # What is asked of descriptors while the guest runs: of a vCPU, of stdio (FIONBIO, TCGETS), of our ptys, of a tap.
 IOCTLS = [
     0xAE80, 0xAEAD, 0x8090AE81, 0x8138AE83,  # KVM_RUN, KVM_KVMCLOCK_CTRL, KVM_GET_REGS, KVM_GET_SREGS
@@ -48,6 +49,7 @@ class Opened:
         self.shares = [(share.name, opened(share.path), share.read_only) for share in hardware.shares]
         self.disks = [disk(word) for word in hardware.disks]
         self.taps = [tap(word) for word in hardware.nets]
+        self.folder = opened(hardware.vsock.rpartition("/")[0] or "/") if hardware.vsock else -1
         self.console = -1
         if hardware.console:
             flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK
@@ -88,6 +90,14 @@ class Opened:
             from minirun.vm.devices.rng import Rng
 
             found.append(Rng())
+        if self.hardware.balloon:
+            from minirun.vm.devices.balloon import Balloon
+
+            found.append(Balloon())
+        if self.folder >= 0:
+            from minirun.vm.devices.vsock import Vsock
+
+            found.append(Vsock(CID, f"/proc/self/fd/{self.folder}/{self.hardware.vsock.rpartition('/')[2]}"))
         return found
 
     def attach(self, machine: Machine, devices: list[VirtioDevice], places: list[tuple[int, int]]) -> None:

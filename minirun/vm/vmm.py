@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SIGNALS = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 32, 33))
 GRACE = 5.0  # seconds for a guest with disks to write them out
-SAID = 4096  # bytes of the guest's console that are kept
+SAID = 16384  # bytes of the guest's console that are kept
 KILLED = 128 + 9
 
 
@@ -126,10 +126,11 @@ class Vmm:
 
     def reason(self, why: Exit) -> str:
         word = getattr(why, "why", "") or why.describe()
-        lines = [line for line in self.said.decode("utf-8", "replace").splitlines() if line.strip()][-12:]
-        return f"the guest ended by itself ({word})" + (
-            ", its last words:\n    " + "\n    ".join(lines) if lines else ""
-        )
+        lines = [line for line in self.said.decode("utf-8", "replace").splitlines() if line.strip()]
+        panics = [number for number, line in enumerate(lines) if "Kernel panic" in line]
+        lines = lines[max(panics[0] - 3, 0) :][:8] if panics else lines[-8:]  # behind a panic there is but a trace
+        ended = f"the guest ended by itself ({word})"
+        return "\n    ".join([f"{ended}, its last words:", *lines]) if lines else ended
 
     def say(self, reason: str) -> None:
         from minirun.vm.process import say
