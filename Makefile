@@ -16,7 +16,7 @@ TEST_DEBS := apparmor checkpolicy iproute2 runc uidmap golang-github-containers-
 CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
 LAB := $(BIN)/python rootfs/lab/lab.py
 
-.PHONY: help setup demo test test-host test-lab lab lab-setup lab-pin guest-kernel lint format bench conformance members install uninstall clean deb-setup fuzz
+.PHONY: help setup demo demo-lab test test-host test-lab lab lab-setup lab-pin guest-kernel lint format bench conformance members install uninstall clean deb-setup fuzz
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,9 +43,12 @@ $(BIN)/minirun: $(VENV)/.stamp FORCE
 
 FORCE:
 
-demo: setup ## what minirun does, in one minute
+demo: setup ## what minirun does, in two minutes: the container, the machine, both side by side
 	@$(call need_root,the demo,run it as root; or see docs/tutorial.md for containers of an ordinary user)
-	@$(SUDO) rootfs/demo.sh
+	@$(SUDO) rootfs/demo.sh && $(SUDO) rootfs/demo-vm.sh
+
+demo-lab: guest-kernel ## the same bundle as a container and as a machine with Linux, in the lab VM: on any computer
+	@$(SUDO) $(LAB) -- 'RUNS=$(or $(RUNS),2) rootfs/demo-vm.sh'
 
 # What cannot be had is said; the tests that need it skip, and say why.
 test-setup: setup

@@ -1,7 +1,7 @@
 """What the host sees of a run: its processes, their memory, the system calls that they make.
 
 proc(5): smaps_rollup has Pss, each page divided by the number of processes that have it: what the machine would get
-back.  Memory that a VM's guest has touched is the VMM's mapping of the memfd ``minirun-guest``, told from smaps.
+back.  Memory that a VM's guest has touched is the VMM's mapping of the file ``minirun-guest``, told from smaps.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from minirun.record import Record
 
-GUEST = "memfd:minirun-guest"
+GUEST = "minirun-guest"  # the file behind it (minirun/vm/memory.py), as /proc/PID/maps has its name
 
 
 class Process(Record):

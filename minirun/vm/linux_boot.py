@@ -48,9 +48,9 @@ def load(
         e820=layout.e820(memory.size), cmdline=layout.CMDLINE, rsdp=layout.ACPI, initrd=at, initrd_size=length
     )
     for address, piece in start.pieces:
-        memory.write(address, memoryview(piece))
+        memory.load(address, memoryview(piece))
     if at:
-        memory.write(at, memoryview(initrd))
+        memory.load(at, memoryview(initrd))
     memory.write(layout.CMDLINE, cmdline.encoded(line, start.cmdline_most))
     memory.write(layout.ACPI, acpi.tables(len(machine.vcpus), virtio))
     tell(memory, start, told)

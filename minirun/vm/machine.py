@@ -20,6 +20,7 @@ from _thread import allocate_lock, start_new_thread
 from minirun.linux.kvm import Kvm, ffi, lib
 from minirun.vm import exits
 from minirun.vm.bus import Bus
+from minirun.vm.layout import IDENTITY_MAP, TSS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from minirun.vm.loop import Loop
     from minirun.vm.memory import Memory
 
-# Where VMX keeps what it needs for real mode: the page below 4 GiB that firmware would have, and the three after it.
-IDENTITY_MAP = 0xFFFBC000
-TSS = 0xFFFBD000
 EINVAL = 22
 
 

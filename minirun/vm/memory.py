@@ -1,9 +1,12 @@
-"""Guest memory: one memfd, mapped once, seen by the guest as two regions.
+"""Guest memory: one file without a name, mapped once, seen by the guest as two regions.
 
-    guest physical                     offset in the memfd
+    guest physical                     offset in the file
     [0, low)                           [0, low)
     [low, 4 GiB)     no memory: device windows, the local APIC, firmware
     [4 GiB, 4 GiB + high)              [low, low + high)
+
+The file is on a tmpfs of its own that nobody sees, because that can be told to use pages of 2 MiB (tmpfs(5), huge=): a
+kernel that unpacks itself touches 80 MiB, and each 4 KiB of a memfd's would be a fault of its own, in both page tables.
 
 No address that a guest gives is ever trusted: every access goes through ``read``, ``write`` or ``view`` here, or
 ``guest_range`` in C, and one that is not wholly inside one region raises ``BadAddress``.
@@ -14,6 +17,7 @@ from __future__ import annotations
 import mmap
 import posix
 
+from minirun.linux import mountfd
 from minirun.linux.kvm import ffi, lib
 
 TYPE_CHECKING = False
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 HIGH = 4 << 30
 LOW_MOST = 3 << 30  # what is above, up to 4 GiB, is for devices
 PAGE = 4096
+NAME = "minirun-guest"  # in /proc/PID/maps
 
 
 class BadAddress(Exception):
@@ -34,8 +39,20 @@ class BadAddress(Exception):
         self.length = length
 
 
+def backing() -> int:
+    """An empty file in memory; of 4 KiB pages for those who may not mount, and where there are no larger ones."""
+    try:
+        folder = mountfd.new("tmpfs", "minirun", ["huge=within_size", "size=0", "mode=700"])
+    except OSError:
+        return posix.memfd_create(NAME, 1)  # MFD_CLOEXEC
+    try:
+        return posix.open(NAME, posix.O_RDWR | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC, 0o600, dir_fd=folder)
+    finally:
+        posix.close(folder)
+
+
 class Memory:
-    """``size`` bytes, whole pages.  ``fd`` is the memfd, ``native`` the ``struct guest_memory`` for C."""
+    """``size`` bytes, whole pages.  ``fd`` is the file, ``native`` the ``struct guest_memory`` for C."""
 
     def __init__(self, size: int) -> None:
         if size <= 0 or size % PAGE:
@@ -43,7 +60,7 @@ class Memory:
         self.size = size
         self.low = min(size, LOW_MOST)
         self.high = size - self.low
-        self.fd = posix.memfd_create("minirun-guest", 1)  # MFD_CLOEXEC
+        self.fd = backing()
         posix.ftruncate(self.fd, size)
         self.map = mmap.mmap(self.fd, size)
         self.native: Any = ffi.new("struct guest_memory *")
@@ -52,7 +69,7 @@ class Memory:
         self.bytes = memoryview(self.map)
 
     def regions(self) -> list[tuple[int, int, int]]:
-        """(guest address, length, offset in the memfd) of each."""
+        """(guest address, length, offset in the file) of each."""
         found = [(0, self.low, 0)]
         return found + [(HIGH, self.high, self.low)] if self.high else found
 
@@ -68,6 +85,14 @@ class Memory:
 
     def write(self, address: int, data: bytes | memoryview) -> None:
         self.view(address, len(data))[:] = data
+
+    def load(self, address: int, data: memoryview) -> None:
+        """``write`` for much data, before the guest runs: pwrite(2) faults on no page and zeroes none."""
+        self.view(address, len(data)).release()
+        offset = address if address < HIGH else address - HIGH + self.low
+        while data:
+            done = posix.pwrite(self.fd, data, offset)
+            data, offset = data[done:], offset + done
 
     def close(self) -> None:
         """When no machine has it any more; nothing may hold a view of it, nor C a pointer into it."""

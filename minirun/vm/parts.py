@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 O_PATH = 0o10000000
 CHANNEL, TAG = "minirun", "minirun"
-CID = 3  # the first that is a guest's; each VMM has sockets of its own, so every guest can have the same
+GUEST_CID = 3  # in every machine: nobody but its own VMM hears of it
 # What is asked of descriptors while the guest runs: of a vCPU, of stdio (FIONBIO, TCGETS), of our ptys, of a tap.
 IOCTLS = [
     0xAE80, 0xAEAD, 0x8090AE81, 0x8138AE83,  # KVM_RUN, KVM_KVMCLOCK_CTRL, KVM_GET_REGS, KVM_GET_SREGS
@@ -43,6 +43,7 @@ class Opened:
     """Everything that a machine of this description has from the host."""
 
     port: Port
+    vsock: VirtioDevice | None = None
 
     def __init__(self, hardware: Hardware, cache: str) -> None:
         self.hardware = hardware
@@ -94,11 +95,18 @@ class Opened:
             from minirun.vm.devices.balloon import Balloon
 
             found.append(Balloon())
-        if self.folder >= 0:
+        if self.hardware.vsock:
             from minirun.vm.devices.vsock import Vsock
 
-            found.append(Vsock(CID, f"/proc/self/fd/{self.folder}/{self.hardware.vsock.rpartition('/')[2]}"))
+            name = self.hardware.vsock.rpartition("/")[2]
+            self.vsock = Vsock(GUEST_CID, f"/proc/self/fd/{self.folder}/{name}")
+            found.append(self.vsock)
         return found
+
+    def leave(self) -> None:
+        """The end: what would stay on the host."""
+        if self.vsock is not None:
+            self.vsock.close()
 
     def attach(self, machine: Machine, devices: list[VirtioDevice], places: list[tuple[int, int]]) -> None:
         for device, place in zip(devices, places, strict=True):

@@ -80,6 +80,7 @@ class Vmm:
         confine.close(filter_program)
         machine.start()
         self.loop.run()
+        opened.leave()
         return FAILED if self.code is None else self.code
 
     def program(self, terminal: tuple[int, int]) -> Spawn:

@@ -48,8 +48,15 @@ int share_sync(int proc, int fd);
 /* What write(2) does for a writer without CAP_FSETID: set-user-ID goes, and set-group-ID with group execute. */
 int share_kill_suid(int fd);
 
+/* An open directory: where it stands, and entries that have been read but not been told yet.  Zeros to begin with. */
+struct share_dir {
+    uint64_t position;
+    uint32_t at, length;
+    uint8_t batch[4096] __attribute__((aligned(8)));
+};
+
 /* struct fuse_dirent, as many as fit, from the cookie `position` on: bytes. */
-long share_dirents(int fd, uint64_t position, uint8_t *out, size_t size);
+long share_dirents(int fd, struct share_dir *dir, uint64_t position, uint8_t *out, size_t size);
 
 /* An entry of share_direntsplus that was looked up: where in `out` its struct fuse_entry_out begins. */
 struct share_entry {
@@ -60,7 +67,7 @@ struct share_entry {
 enum { SHARE_ENTRIES = 256 };
 
 /* struct fuse_direntplus; at most SHARE_ENTRIES, and *found says how many have a descriptor. */
-long share_direntsplus(int fd, uint64_t position, uint8_t *out, size_t size, struct share_entry *entries,
-                       int *found);
+long share_direntsplus(int fd, struct share_dir *dir, uint64_t position, uint8_t *out, size_t size,
+                       struct share_entry *entries, int *found);
 
 #endif

@@ -11,8 +11,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { BATCH = 32768 };
-
 /* The kernel's own, as getdents64(2) gives it. */
 struct linux_dirent64 {
     uint64_t d_ino;
@@ -47,18 +45,29 @@ static void put_entry(int directory, const char *name, uint8_t *out, struct shar
     memcpy(out, &head, sizeof head);
 }
 
-/* One call of getdents64 is enough: an answer may be shorter than what was asked for. */
-static long fill(int fd, uint64_t position, uint8_t *out, size_t size, struct share_entry *entries, int *found)
+/*
+ * What one getdents64(2) gave and did not fit stays in `dir` for the next request.  Only a guest that goes elsewhere
+ * makes us seek: on tmpfs (before Linux 6.6) a position is a count, and removing files moves what it counts.
+ */
+static long fill(int fd, struct share_dir *dir, uint64_t position, uint8_t *out, size_t size,
+                 struct share_entry *entries, int *found)
 {
-    char batch[BATCH] __attribute__((aligned(8)));
     size_t used = 0, front = entries ? sizeof(struct fuse_entry_out) : 0;
-    if (lseek(fd, (off_t)position, SEEK_SET) < 0)
-        return -errno;
-    long length = syscall(SYS_getdents64, fd, batch, sizeof batch);
-    if (length < 0)
-        return -errno;
-    for (long at = 0; at < length;) {
-        const struct linux_dirent64 *from = (const void *)(batch + at);
+    if (position != dir->position) {
+        if (lseek(fd, (off_t)position, SEEK_SET) < 0)
+            return -errno;
+        dir->position = position;
+        dir->at = dir->length = 0;
+    }
+    for (;;) {
+        if (dir->at == dir->length) {
+            long length = syscall(SYS_getdents64, fd, dir->batch, sizeof dir->batch);
+            dir->at = 0;
+            dir->length = length > 0 ? (uint32_t)length : 0;
+            if (length <= 0)
+                return used || !length ? (long)used : -errno;
+        }
+        const struct linux_dirent64 *from = (const void *)(dir->batch + dir->at);
         size_t name = strnlen(from->d_name, SHARE_NAME), need = front + FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + name);
         if (need > size - used || (entries && *found == SHARE_ENTRIES))
             return used ? (long)used : -EINVAL;
@@ -69,19 +78,19 @@ static long fill(int fd, uint64_t position, uint8_t *out, size_t size, struct sh
         }
         put_dirent(from, out + used + front, name);
         used += need;
-        at += from->d_reclen;
+        dir->at += from->d_reclen;
+        dir->position = (uint64_t)from->d_off;
     }
-    return (long)used;
 }
 
-long share_dirents(int fd, uint64_t position, uint8_t *out, size_t size)
+long share_dirents(int fd, struct share_dir *dir, uint64_t position, uint8_t *out, size_t size)
 {
-    return fill(fd, position, out, size, NULL, NULL);
+    return fill(fd, dir, position, out, size, NULL, NULL);
 }
 
-long share_direntsplus(int fd, uint64_t position, uint8_t *out, size_t size, struct share_entry *entries,
-                       int *found)
+long share_direntsplus(int fd, struct share_dir *dir, uint64_t position, uint8_t *out, size_t size,
+                       struct share_entry *entries, int *found)
 {
     *found = 0;
-    return fill(fd, position, out, size, entries, found);
+    return fill(fd, dir, position, out, size, entries, found);
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +164,36 @@ def test_a_large_directory(client: Client, data: Path) -> None:
     assert nodes["hello"] == client.lookup("root", "hello") and nodes["."] == nodes[".."] == 0
     error, _ = client.call(wire.READDIR, root, wire.READ_IN.pack(99, 0, 4096, 0, 0, 0, 0))
     assert error, "no such handle"
+
+
+@pytest.mark.parametrize("place", ["/dev/shm", "/tmp"])
+def test_removing_while_reading(place: str) -> None:
+    """rm -r reads a directory in pieces and removes what it has read: nothing may be left out (tmpfs counts)."""
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        for number in range(500):
+            Path(folder, f"file-{number}").touch()
+        client = Client(shared := export(Path(folder)))
+        root, removed, position = client.lookup("root"), 0, 0
+        (handle, _, _) = wire.OPEN_OUT.unpack(client.good(wire.OPENDIR, root, bytes(8)))
+        while data := client.good(wire.READDIR, root, wire.READ_IN.pack(handle, position, 4096, 0, 0, 0, 0)):
+            at = 0
+            while at < len(data):
+                _, position, length, _ = wire.DIRENT.unpack_from(data, at)
+                name = data[at + 24 : at + 24 + length]
+                at += 24 + length + -length % 8
+                if name not in (b".", b".."):
+                    client.good(wire.UNLINK, root, name + b"\0")
+                    removed += 1
+        assert removed == 500
+        client.close()
+        os.close(shared.fd)
+
+
+def test_space(client: Client, data: Path) -> None:
+    there = os.statvfs(data)
+    for node in (client.lookup("root"), wire.ROOT):
+        blocks, _, _, files, *_ = wire.STATFS_OUT.unpack(client.good(wire.STATFS, node))
+        assert (blocks, files) == (there.f_blocks, there.f_files)
 
 
 def test_forgetting(client: Client) -> None:

@@ -117,3 +117,16 @@ def test_configuration_space(driver: Driver) -> None:
     driver.registers.config_changed()
     assert driver.reg(mmio.CONFIG_GENERATION) == before + 1
     assert driver.reg(mmio.INTERRUPT_STATUS) == 2 and driver.interrupted()
+
+
+def test_what_is_there_before_driver_ok_is_seen_after_it(driver: Driver) -> None:
+    """Linux's balloon puts a buffer into its queue, and kicks, while it is being set up."""
+    assert driver.negotiate(COMMON)
+    ring = Ring(driver.memory, QUEUES, 16)
+    driver.set_queue(0, ring)
+    ring.offer(ring.chain([(BUFFERS, 4, 0)]))
+    driver.kick()
+    assert not ring.collect()
+    driver.reg(mmio.STATUS, 15)
+    driver.registers.kicked(0)
+    assert ring.collect() == [(0, 0)]

@@ -9,94 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings, strategies as st
 
-from minirun.vm.devices import vsock, vsock_stream as words
-from minirun.vm.devices.vsock import ANSWERS, STREAMS, Vsock
-from minirun.vm.devices.vsock_stream import BUFFER, HEADER, RX, TX
-from minirun.vm.loop import Loop
-from tests.unit.virtio_driver import BUFFERS, WRITE, Driver
-
-CID = 3
-SIZE = 4096 + HEADER.size
-PACKETS, SENDING = BUFFERS + 0x10000, BUFFERS + 0x200000
-Packet = tuple[int, int, int, bytes]  # op, our port, the host's port, data
-
-
-class Guest:
-    """Its kernel: gives buffers, sends packets, counts credit only where a test says so."""
-
-    def __init__(self, path: Path, buffers: int = 32) -> None:
-        self.loop = Loop()
-        self.device = Vsock(CID, str(path))
-        self.driver = Driver(self.device, size=8 << 20, loop=self.loop)
-        self.packets: list[Packet] = []
-        self.given: dict[int, int] = {}
-        self.free = list(range(buffers))
-        self.last = (0, 0, 0)  # flags, buf_alloc, fwd_cnt
-        self.give()
-
-    def close(self) -> None:
-        self.driver.close()
-        self.loop.close()
-        os.close(self.driver.memory.fd)
-
-    def give(self, size: int = SIZE) -> None:
-        ring = self.driver.rings[RX]
-        for number in self.free:
-            head = ring.chain([(PACKETS + number * 0x10000, size, WRITE)])
-            self.given[head] = number
-            ring.offer(head)
-        self.free.clear()
-        self.driver.kick(RX)
-
-    def turn(self, seconds: float = 0.0) -> None:
-        """What there is to do; received packets go to ``packets``, their buffers to ``free``."""
-        for _ in range(50):
-            events = self.loop.epoll.poll(seconds)
-            for fd, event in events:
-                if (callback := self.loop.callbacks.get(fd)) is not None:
-                    callback(event)
-            if not events:
-                break
-        for head, written in self.driver.rings[RX].collect():
-            number = self.given.pop(head)
-            data = self.driver.memory.read(PACKETS + number * 0x10000, written)
-            self.free.append(number)
-            if written < HEADER.size:
-                continue
-            source, target, host, guest, length, _, op, *self.last_words = HEADER.unpack_from(data)
-            self.last = tuple(self.last_words)
-            assert (source, target, length) == (2, CID, written - HEADER.size)
-            self.packets.append((op, guest, host, data[HEADER.size :]))
-
-    def send(self, op: int, guest: int, host: int, data: bytes = b"", **more: int) -> None:
-        header = HEADER.pack(
-            more.get("source", CID), more.get("target", 2), guest, host, more.get("length", len(data)),
-            more.get("kind", 1), op, more.get("flags", 0), more.get("room", 1 << 20), more.get("forwarded", 0),
-        )  # fmt: skip
-        self.raw(header + data)
-
-    def raw(self, data: bytes) -> None:
-        ring = self.driver.rings[TX]
-        self.driver.memory.write(SENDING, data)
-        ring.offer(ring.chain([(SENDING, len(data), 0)]))
-        self.driver.kick(TX)
-        self.turn()
-        ring.collect()
-
-    def next(self, *, give: bool = True) -> Packet:
-        until = time.monotonic() + 5
-        while not self.packets:
-            assert time.monotonic() < until, "nothing came"
-            self.turn(0.01)
-            if give and self.free:
-                self.give()
-        return self.packets.pop(0)
-
-    def nothing(self) -> None:
-        self.turn(0.02)
-        assert not self.packets
+from minirun.vm.devices import vsock_stream as words
+from minirun.vm.devices.vsock import Vsock
+from minirun.vm.devices.vsock_stream import BUFFER
+from tests.unit.vsock_guest import CID, Guest, from_guest, from_host, listener
 
 
 @pytest.fixture
@@ -109,35 +26,6 @@ def guest(path: Path) -> Iterator[Guest]:
     guest = Guest(path)
     yield guest
     guest.close()
-
-
-def listener(path: Path, port: int) -> socket.socket:
-    Path(f"{path}_{port}").unlink(missing_ok=True)
-    made = socket.socket(socket.AF_UNIX)
-    made.bind(f"{path}_{port}")
-    made.listen()
-    made.settimeout(5)
-    return made
-
-
-def from_guest(guest: Guest, path: Path, *, room: int = 1 << 20) -> socket.socket:
-    """A stream that the guest began: port 77 to 1024."""
-    with listener(path, 1024) as door:
-        guest.send(words.REQUEST, 77, 1024, room=room)
-        host, _ = door.accept()
-    assert guest.next() == (words.RESPONSE, 77, 1024, b"") and guest.last[1] == BUFFER
-    host.settimeout(5)
-    return host
-
-
-def from_host(guest: Guest, path: Path) -> tuple[socket.socket, int]:
-    host = socket.socket(socket.AF_UNIX)
-    host.settimeout(5)
-    host.connect(str(path))
-    host.sendall(b"CONNECT 52\nand more")
-    op, own, port, _ = guest.next()
-    assert (op, own) == (words.REQUEST, 52) and port >= vsock.FIRST_PORT
-    return host, port
 
 
 def test_the_host_calls(guest: Guest, path: Path) -> None:
@@ -287,51 +175,6 @@ def test_without_buffers_nothing_is_lost(guest: Guest, path: Path) -> None:
     assert taken == 40000
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"kind": 2}, {"length": 70000}, {"length": 100}, {"op": 99}, {"op": 8},
-    ],
-)  # fmt: skip
-def test_what_makes_no_sense_is_reset(guest: Guest, path: Path, wrong: dict[str, int]) -> None:
-    host = from_guest(guest, path)
-    guest.send(wrong.get("op", words.RW), 77, 1024, b"x", length=wrong.get("length", 1), kind=wrong.get("kind", 1))
-    assert guest.next()[:3] == (words.RST, 77, 1024)
-    assert host.recv(10) == b""
-
-
-def test_what_is_not_from_this_guest_is_dropped(guest: Guest, path: Path) -> None:
-    with listener(path, 1024):
-        for source, target in ((4, 2), (CID, 1), (CID, 5)):
-            guest.send(words.REQUEST, 77, 1024, source=source, target=target)
-        guest.send(0, 77, 1024)
-        guest.raw(b"short")
-        guest.send(words.RST, 5, 6)
-        guest.nothing()
-    guest.send(words.RW, 5, 6, b"to nobody")
-    assert guest.next() == (words.RST, 5, 6, b"")
-
-
-def test_streams_and_answers_are_bounded(guest: Guest, path: Path) -> None:
-    with listener(path, 1024) as door:
-        door.listen(STREAMS + 50)
-        for port in range(STREAMS + 50):
-            guest.send(words.REQUEST, port, 1024)
-            guest.give()
-        assert len(guest.device.streams) == STREAMS
-        assert sum(packet[0] == words.RST for packet in guest.packets) == 50
-    guest.packets.clear()
-    guest.turn()
-    for port in range(3 * ANSWERS):  # no buffers are given for what comes back
-        ring = guest.driver.rings[TX]
-        guest.driver.memory.write(SENDING, HEADER.pack(CID, 2, 5, port, 0, 1, words.RW, 0, 0, 0))
-        if port < ring.size:
-            ring.offer(ring.chain([(SENDING, HEADER.size, 0)]))
-    guest.driver.kick(TX)
-    guest.turn()
-    assert len(guest.device.answers) <= ANSWERS + 1
-
-
 def test_a_reset_ends_everything(guest: Guest, path: Path) -> None:
     host = from_guest(guest, path)
     guest.driver.start()
@@ -351,61 +194,3 @@ def test_the_socket_of_a_machine_that_died(path: Path) -> None:
         Vsock(CID, str(path))
     guest.close()
     assert not path.exists()
-
-
-packets = st.tuples(
-    st.sampled_from([3, 3, 3, 2, 0]), st.sampled_from([2, 2, 2, 3]), st.sampled_from([77, 1, 52]),
-    st.sampled_from([1024, 1024, 1, 1 << 30]), st.sampled_from([0, 0, 1, 5, 100, 1 << 16, 0xFFFFFFFF]),
-    st.sampled_from([1, 1, 1, 2, 0]), st.integers(0, 9), st.integers(0, 4),
-    st.sampled_from([0, 1, 100, 1 << 20, 0xFFFFFFFF]), st.sampled_from([0, 1, 5, 0xFFFFFFFF]),
-)  # fmt: skip
-Action = tuple[str, object]
-actions: st.SearchStrategy[Action] = st.one_of(
-    packets.map(lambda fields: ("packet", HEADER.pack(*fields) + b"hello")),
-    st.binary(max_size=60).map(lambda data: ("packet", data or b"\0")),
-    st.sampled_from([("give", 20), ("give", SIZE), ("host", b"data"), ("turn", 0), ("end", 0), ("call", 0)]),
-)
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(actions, max_size=40))
-def test_anything_at_all(tmp_path_factory: pytest.TempPathFactory, sequence: list[Action]) -> None:
-    path = tmp_path_factory.mktemp("v") / "v"
-    guest = Guest(path, buffers=4)
-    door = listener(path, 1024)
-    ends: list[socket.socket] = []
-    door.setblocking(False)
-    try:
-        for what, value in sequence:
-            act(guest, path, ends, what, value)
-            try:
-                ends.append(door.accept()[0])
-            except BlockingIOError:
-                pass
-            assert len(guest.device.answers) <= ANSWERS + 1
-        assert not guest.driver.needs_reset()
-    finally:
-        for end in [door, *ends]:
-            end.close()
-        guest.close()
-
-
-def act(guest: Guest, path: Path, ends: list[socket.socket], what: str, value: object) -> None:
-    if what == "packet":
-        assert isinstance(value, bytes)
-        guest.raw(value)
-    elif what == "give":
-        assert isinstance(value, int)
-        guest.give(value)
-    elif what == "call":
-        ends.append(socket.socket(socket.AF_UNIX))
-        ends[-1].connect(str(path))
-        ends[-1].sendall(b"CONNECT 52\n")
-    elif ends and what == "end":
-        ends.pop().close()
-    elif ends and what == "host":
-        try:
-            ends[-1].send(b"data")
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-    guest.turn()

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from minirun.vm.devices import mmio
 from minirun.vm.devices.balloon import Balloon
 from minirun.vm.devices.block import Block, open_disk
+from minirun.vm.devices.console import Console
 from minirun.vm.devices.rng import Rng
 from minirun.vm.devices.virtio import EVENT_IDX, VirtioDevice
 from tests.unit.virtio_driver import BUFFERS, INDIRECT, NEXT, QUEUES, SPACING, WRITE, Driver, Echo
@@ -32,12 +33,21 @@ def block(folder: Path, read_only: bool) -> Block:
     return Block(open_disk(str(path), read_only), read_only)
 
 
+def console() -> Console:
+    """With a port that says everything back."""
+    made = Console()
+    port = made.port("echo")
+    port.on_data = port.send
+    return made
+
+
 DEVICES: dict[str, Callable[[Path], VirtioDevice]] = {
     "echo": lambda _: Echo(),
     "block": lambda folder: block(folder, False),
     "block-read-only": lambda folder: block(folder, True),
     "rng": lambda _: Rng(),
     "balloon": lambda _: Balloon(),
+    "console": lambda _: console(),
 }
 
 REGISTERS = st.one_of(

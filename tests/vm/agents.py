@@ -17,7 +17,7 @@ from typing import Any
 from minirun import facts as host_facts
 from minirun.engine.host import INIT_PROGRAM
 from minirun.engine.init import Init
-from minirun.engine.protocol import START
+from minirun.engine.protocol import GO, START
 from minirun.linux import unix
 from minirun.plan import container, exec as plan_exec, wire
 from minirun.plan.ops import Op
@@ -119,7 +119,10 @@ class Pair:
                     late.set()
                 os.write(tick, b".")
 
-        self.loop.add(ticks, lambda events: None if os.read(ticks, 4096) else None)
+        def ticked(events: int) -> None:
+            os.read(ticks, 4096)
+
+        self.loop.add(ticks, ticked)
         thread = threading.Thread(target=clock)
         thread.start()
         try:
@@ -161,6 +164,7 @@ class Program:
         self.init = Init(os.getpid(), -1, ours)
         self.init.terminal_due = any(op.KIND == "console" for op in ops)
         spawn: Any = next(op for op in ops if op.KIND == "spawn")
+        self.points = len(wire.sync_points(ops))
         own: dict[str, Any] = {"plan": wire.encode(ops), "flags": spawn.flags, **more}
         start = own.pop("start", True)
         if self.init.terminal_due:
@@ -174,6 +178,9 @@ class Program:
     def talk(self, start: bool) -> None:
         """The engine's side."""
         try:
+            for _ in range(self.points):
+                self.init.reach()
+                self.init.send(GO)
             self.init.ready()
             self.ready.set()
             if start:

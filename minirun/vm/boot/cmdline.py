@@ -1,6 +1,7 @@
 """PURE: the kernel's command line, word by word (Documentation/admin-guide/kernel-parameters.txt).
 
-``DEFAULT`` is what a machine gets; words of the user's come behind it, and the last one counts.
+``DEFAULT`` is what a machine gets.  Words of the user's come behind it, and where one has the name of a default (what
+is before its "="), the default is left out: ``initcall_blacklist=`` takes ours away, and puts nothing there.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 # (word, why)
 DEFAULT: tuple[tuple[str, str], ...] = (
     ("console=ttyS0", "the kernel's messages go to COM1: a panic must be seen"),
-    ("quiet", "errors and worse only: every character is an exit from the guest"),
+    ("loglevel=3", "only what is worse than an error: every character is an exit, and having no PCI is an error to it"),
     ("panic=-1", "restart at once after a panic, do not wait for somebody to read the screen"),
     (
         "reboot=panic_warm",
@@ -25,6 +26,10 @@ DEFAULT: tuple[tuple[str, str], ...] = (
     ("rcupdate.rcu_expedited=1", "who waits for readers to pass does so by interrupt, not by the timer's tick"),
     ("8250.nr_uarts=1", "one serial port: the other three of a PC are not looked for"),
     ("pci=off", "there is no PCI: no scan of 256 buses that nobody answers on"),
+    (
+        "initcall_blacklist=trace_eval_init,tracer_init_tracefs",
+        "no files in tracefs: making them is a fifth of all that a distribution's kernel does until its init",
+    ),
     (
         "random.trust_cpu=on",
         "random numbers from RDRAND at once: a machine without disk or keyboard has no other noise",
@@ -37,11 +42,18 @@ def default() -> str:
 
 
 def join(words: Iterable[str]) -> str:
-    """Raises ValueError for what a kernel could not be told apart from something else."""
-    line = " ".join(word for word in words if word)
+    """One line of all; a default word gives way to one of its name.  Raises ValueError for more than one line."""
+    given = [word for text in words for word in text.split(" ") if word]
+    names = [name(word) for word in given]
+    ours = {word for word, _ in DEFAULT}
+    line = " ".join(word for at, word in enumerate(given) if word not in ours or name(word) not in names[at + 1 :])
     if "\0" in line or "\n" in line:
         raise ValueError("a kernel's command line is one line of text")
     return line
+
+
+def name(word: str) -> str:
+    return word.partition("=")[0]
 
 
 def encoded(line: str, most: int) -> bytes:

@@ -92,6 +92,7 @@ def trimmed(image: bytes) -> bytes:
     last = table + size * count
     for number, (kind, offset, _, in_file, _, _) in enumerate(elf.headers(memoryview(image))):
         if kind != elf.PT_LOAD:
+            last = max(last, offset + in_file)  # the note for PVH
             continue
         kept = in_file - trailing_zeros(memoryview(image)[offset : offset + in_file])
         pack_into("<Q", shorter, table + number * size + 32, kept)

@@ -200,9 +200,14 @@ def removexattr(nodes: Nodes, request: Request) -> bytes:
 
 
 def statfs(nodes: Nodes, request: Request) -> bytes:
-    if request.node == wire.ROOT:
+    """Of the share's root: what the first export says, for df(1) asks there."""
+    if request.node != wire.ROOT:
+        fd = nodes.node(request.node).fd
+    elif nodes.exports:
+        fd = next(iter(nodes.exports.values())).fd
+    else:
         return wire.STATFS_OUT.pack(0, 0, 0, 0, 0, wire.PAGE, 255, wire.PAGE, 0)
-    now = posix.fstatvfs(nodes.node(request.node).fd)
+    now = posix.fstatvfs(fd)
     return wire.STATFS_OUT.pack(
         now.f_blocks, now.f_bfree, now.f_bavail, now.f_files, now.f_ffree, now.f_bsize, now.f_namemax, now.f_frsize, 0
     )  # fmt: skip

@@ -1,7 +1,6 @@
 """Directories of a share, read: FUSE_READDIR and READDIRPLUS, which looks up every entry on the way.
 
-Positions are the host's own cookies (getdents64(2), d_off), so nothing is kept between two requests but the open
-directory.  The share's root is a list of exports; its positions count them.
+Positions are the host's own cookies (getdents64(2), d_off); in the share's root, a list of exports, they count.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from errno import EBADF, EINVAL, ENOTDIR
 from minirun.linux.kvm import ffi, lib
 from minirun.vm.devices import fs_wire as wire
 from minirun.vm.devices.fs_files import fsync, open_node
-from minirun.vm.devices.fs_nodes import Node, Nodes, failed
+from minirun.vm.devices.fs_nodes import Handle, Node, Nodes, failed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,41 +61,44 @@ def fsyncdir(nodes: Nodes, request: Request) -> bytes:
     return b"" if request.node == wire.ROOT else fsync(nodes, request)
 
 
-def asked(nodes: Nodes, request: Request) -> tuple[int, int, int]:
-    """The descriptor, the position and how much room there is."""
+def asked(nodes: Nodes, request: Request) -> tuple[Handle | None, int, int]:
+    """Which directory (None: the share's root), from where, and how much room there is."""
     number, position, size, _, _, _, _ = wire.READ_IN.unpack_from(request.body)
     size = min(size, SIZE_MOST, request.chain.writable - wire.OUT_HEADER.size)
     if size <= 0 or position >= 1 << 63:
         raise failed(EINVAL)
     if request.node == wire.ROOT:
-        return -1, position, size
+        return None, position, size
     handle = nodes.handle(number)
     if handle.node.kind != kinds.S_IFDIR:
         raise failed(EBADF)
-    return handle.fd, position, size
+    if handle.directory is None:
+        handle.directory = ffi.new("struct share_dir *")
+    return handle, position, size
 
 
 def readdir(nodes: Nodes, request: Request) -> bytes:
-    fd, position, size = asked(nodes, request)
-    if fd < 0:
+    handle, position, size = asked(nodes, request)
+    if handle is None:
         return root_entries(nodes, position, size)
     out = room(nodes).out
-    done = lib.share_dirents(fd, position, out, size)
+    done = lib.share_dirents(handle.fd, handle.directory, position, out, size)
     if done < 0:
         raise failed(-done)
     return bytes(ffi.buffer(out, done))
 
 
 def readdirplus(nodes: Nodes, request: Request) -> bytes:
-    fd, position, size = asked(nodes, request)
-    if fd < 0:
+    handle, position, size = asked(nodes, request)
+    if handle is None:
         return root_entries(nodes, position, size, plus=True)
-    (number, *_) = wire.READ_IN.unpack_from(request.body)
-    parent, place = nodes.handle(number).node, room(nodes)
-    done = lib.share_direntsplus(fd, position, place.out, size, place.entries, place.found)
+    place = room(nodes)
+    done = lib.share_direntsplus(
+        handle.fd, handle.directory, position, place.out, size, place.entries, place.found
+    )  # fmt: skip
     out = ffi.buffer(place.out, max(done, 0))
     for index in range(place.found[0]):
-        looked_up(nodes, parent, out, place.entries[index])
+        looked_up(nodes, handle.node, out, place.entries[index])
     if done < 0:
         raise failed(-done)
     return bytes(out)

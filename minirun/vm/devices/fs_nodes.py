@@ -52,10 +52,11 @@ class Node:
 class Handle:
     """``fd`` is open for IO.  ``node`` keeps its descriptor as long."""
 
-    __slots__ = ("fd", "node", "writable")
+    __slots__ = ("directory", "fd", "node", "writable")
 
     def __init__(self, fd: int, node: Node, writable: bool) -> None:
         self.fd, self.node, self.writable = fd, node, writable
+        self.directory: Any = None  # struct share_dir *, once it is read
 
 
 def failed(number: int) -> OSError:

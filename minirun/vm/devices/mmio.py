@@ -226,6 +226,10 @@ class Registers:
             self.device.activate()
         except OSError:
             self.needs_reset()
+            return
+        for queue in self.device.queues:
+            if queue.ready:
+                queue.kick()  # Linux's balloon fills its queue before DRIVER_OK, and kicks too early (3.1.1)
 
     def reset(self) -> None:
         for queue in self.device.queues:
