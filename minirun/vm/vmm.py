@@ -47,6 +47,7 @@ class Vmm:
         self.loop = Loop()
         self.code: int | None = None  # the program's
         self.said = b""
+        self.console = -1
         self.hardware = given.hardware
 
     def main(self) -> int:
@@ -58,6 +59,7 @@ class Vmm:
         machine = Machine(Memory(hardware.memory), hardware.vcpus, self.loop)
         begin_with(given)
         opened = parts.Opened(hardware, given.cache)
+        self.console = opened.console
         terminal = open_pty() if given.terminal else (-1, -1)
         root = posix.geteuid() == 0
         filter_program = confine.prepare(parts.IOCTLS, given.cache)
@@ -101,8 +103,6 @@ class Vmm:
                 posix.write(self.console, data)
             except OSError:
                 self.console = -1
-
-    console = -1
 
     def exited(self, ended: Exited | None) -> None:
         """The program has ended, and all that it said is written."""
