@@ -51,6 +51,7 @@ class Opened:
         self.shares = [(share.name, opened(share.path), share.read_only) for share in hardware.shares]
         self.disks = [disk(word) for word in hardware.disks]
         self.taps = [tap(word) for word in hardware.nets]
+        self.folder = opened(hardware.vsock.rpartition("/")[0] or "/") if hardware.vsock else -1
         self.console = -1
         if hardware.console:
             flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK
@@ -98,7 +99,8 @@ class Opened:
         if self.hardware.vsock:
             from minirun.vm.devices.vsock import Vsock
 
-            self.vsock = Vsock(GUEST_CID, self.hardware.vsock)
+            name = self.hardware.vsock.rpartition("/")[2]
+            self.vsock = Vsock(GUEST_CID, f"/proc/self/fd/{self.folder}/{name}")
             found.append(self.vsock)
         return found
 

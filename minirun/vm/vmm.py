@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 SIGNALS = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 32, 33))
 GRACE = 5.0  # seconds for a guest with disks to write them out
-SAID = 4096  # bytes of the guest's console that are kept
+SAID = 16384  # bytes of the guest's console that are kept
 KILLED = 128 + 9
 
 
@@ -48,6 +48,7 @@ class Vmm:
         self.loop = Loop()
         self.code: int | None = None  # the program's
         self.said = b""
+        self.console = -1
         self.hardware = given.hardware
 
     def main(self) -> int:
@@ -59,6 +60,7 @@ class Vmm:
         machine = Machine(Memory(hardware.memory), hardware.vcpus, self.loop)
         begin_with(given)
         opened = parts.Opened(hardware, given.cache)
+        self.console = opened.console
         terminal = open_pty() if given.terminal else (-1, -1)
         self.stdio = take_stdio(given.stdio)
         root = posix.geteuid() == 0
@@ -103,8 +105,6 @@ class Vmm:
             except OSError:
                 self.console = -1
 
-    console = -1
-
     def exited(self, ended: Exited | None) -> None:
         """The program has ended, and all that it said is written."""
         if ended is None:
@@ -128,10 +128,11 @@ class Vmm:
 
     def reason(self, why: Exit) -> str:
         word = getattr(why, "why", "") or why.describe()
-        lines = [line for line in self.said.decode("utf-8", "replace").splitlines() if line.strip()][-12:]
-        return f"the guest ended by itself ({word})" + (
-            ", its last words:\n    " + "\n    ".join(lines) if lines else ""
-        )
+        lines = [line for line in self.said.decode("utf-8", "replace").splitlines() if line.strip()]
+        panics = [number for number, line in enumerate(lines) if "Kernel panic" in line]
+        lines = lines[max(panics[0] - 3, 0) :][:8] if panics else lines[-8:]  # behind a panic there is but a trace
+        ended = f"the guest ended by itself ({word})"
+        return "\n    ".join([f"{ended}, its last words:", *lines]) if lines else ended
 
     def say(self, reason: str) -> None:
         from minirun.vm.process import say
