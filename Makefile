@@ -76,6 +76,8 @@ guest-kernel: lab-setup ## Debian's kernel for micro-VMs, unpacked into .cache/g
 	@$(BIN)/python rootfs/kernel/guest.py $(KERNEL)
 
 test-lab: lab-setup ## the tests that need the lab VM
+	@$(BIN)/python rootfs/kernel/guest.py >/dev/null || echo "minirun: no kernel for guests: what needs Linux in a machine will not be tested"
+	@$(BIN)/python tests/bench/vm.py --build || true
 	@$(SUDO) env MINIRUN_REQUIRE="$$MINIRUN_REQUIRE" tests/lab/run $(ARGS)
 
 lint: test-setup ## ruff, mypy, clang-format, compiler warnings

@@ -47,6 +47,7 @@ def options(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--flavour", default="cloud", help="which of the guest kernels (make guest-kernel)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this markdown file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON")
+    parser.add_argument("--build", action="store_true", help="only make the guest's program")
     parser.add_argument("--here", action="store_true", help="on this machine's own KVM, whatever it is")
     return parser.parse_args(argv)
 
@@ -54,6 +55,8 @@ def options(argv: list[str]) -> argparse.Namespace:
 def main(argv: list[str]) -> int:
     chosen = options(argv)
     guest = build_guest(CACHE)
+    if chosen.build:
+        return 0
     figures = CACHE / "vm.json"
     if chosen.here or hardware():
         data = measure(chosen, guest)
