@@ -25,7 +25,7 @@ def bench() -> Any:
     """The script, with its siblings."""
     sys.path.insert(0, str(HERE))
     try:
-        import vm  # type: ignore[import-not-found]
+        import vm
     finally:
         sys.path.remove(str(HERE))
     return vm
