@@ -11,7 +11,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 need_root = [ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { echo "minirun: $(1) needs root, and there is no sudo here: $(2)" >&2; exit 1; }
 DEBS := python3 python3-venv python3-dev gcc libc6-dev linux-libc-dev libcap-dev libseccomp-dev make busybox-static procps
 TEST_DEBS := apparmor checkpolicy iproute2 runc uidmap golang-github-containers-common clang clang-format libclang-rt-dev vagrant debootstrap \
-  bats jq dpkg-dev
+  bats jq dpkg-dev strace chromium
 # Who calls a runtime: the tests start daemons of their own, with all they write below a directory of theirs.
 CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
 LAB := $(BIN)/python rootfs/lab/lab.py
