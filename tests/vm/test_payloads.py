@@ -19,3 +19,12 @@ def test_memtest_starts(name: str) -> None:
         pytest.skip("no memtest86+ (package memtest86+)")
     seen = boot(path, "console=ttyS0,115200", mib=64, until="Memtest86+", seconds=60)
     assert seen.why == "heard", seen
+
+
+def test_ipxe_starts() -> None:
+    """In real mode, by our BIOS's interrupts: it unpacks itself, asks for the memory map, and prints its name."""
+    path = Path("/boot/ipxe.lkrn")
+    if not path.exists():
+        pytest.skip("no iPXE (package ipxe)")
+    seen = boot(path, mib=64, until="iPXE", seconds=90)
+    assert seen.protocol == "bzImage, 16-bit entry" and seen.why == "heard", seen
