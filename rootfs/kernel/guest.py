@@ -16,6 +16,7 @@ Running it again does nothing, but for an initramfs whose minirun-init has chang
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from minirun.vm.kernel import at, initramfs_for  # noqa: E402
 
 CACHE = ROOT / ".cache" / "guest"
 INIT = ROOT / "minirun" / "minirun-init"
+NEEDED = {"dpkg-deb": "dpkg", "depmod": "kmod"}
 FLAVOURS = {"generic": ("linux-image-amd64", PINS), "cloud": ("linux-image-cloud-amd64", HERE / "cloud.pin")}
 
 
@@ -43,6 +45,10 @@ def main(argv: list[str]) -> int:
     if unknown:
         print(__doc__, file=sys.stderr)
         return 2
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    lacking = [package for program, package in NEEDED.items() if not shutil.which(program)]
+    if lacking:
+        raise LabError(f"packages are missing: apt-get install {' '.join(lacking)}")
     with locked(CACHE):
         for flavour in argv or FLAVOURS:
             folder = build(flavour)
