@@ -48,6 +48,7 @@ class Vmm:
         self.code: int | None = None  # the program's
         self.said = b""
         self.console = -1
+        self.control: Control | None = None
         self.hardware = given.hardware
 
     def main(self) -> int:
@@ -74,7 +75,7 @@ class Vmm:
         opened.attach(machine, devices, places)
         relay = Relay(self.loop, opened.port)
         relay.broken = self.broken
-        Control(self.loop, given.control, relay, machine.exits)
+        self.control = Control(self.loop, given.control, relay, machine.exits, lambda: self.said)
         relay.spawn(self.program(terminal))
         relay.signals(signals)
         machine.on_end(self.ended)
@@ -98,6 +99,8 @@ class Vmm:
     def hear(self, data: bytes) -> None:
         """The guest's serial port."""
         self.said = (self.said + data)[-SAID:]
+        if self.control is not None:
+            self.control.heard(data)
         if self.console >= 0:
             try:
                 posix.write(self.console, data)
