@@ -26,6 +26,7 @@ from minirun.vm.memory import Memory
 from minirun.vm.platform import Platform
 from minirun.vm.pty import open_pty
 from minirun.vm.relay import Relay, Spawn
+from minirun.vm.stdio import own_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Vmm:
         opened = parts.Opened(hardware, given.cache)
         self.console = opened.console
         terminal = open_pty() if given.terminal else (-1, -1)
+        self.stdio = take_stdio(given.stdio)
         root = posix.geteuid() == 0
         filter_program = confine.prepare(parts.IOCTLS, given.cache)
         platform = Platform(machine, self.hear)
@@ -91,8 +93,7 @@ class Vmm:
         given = self.given
         return Spawn(
             step=given.step, flags=given.flags, plan=given.plan, sync=given.sync, gate=given.gate,
-            stdio=tuple(fd if fd >= 0 else number for number, fd in enumerate(given.stdio)),  # type: ignore[arg-type]
-            terminal=terminal, cgroup=CGROUP.rpartition("/")[2], exited=self.exited,
+            stdio=self.stdio, terminal=terminal, cgroup=CGROUP.rpartition("/")[2], exited=self.exited,
             cgroup_writes=[Write(step=step, file=file, value=value) for step, file, value in given.inside],
         )  # fmt: skip
 
@@ -156,6 +157,17 @@ def begin_with(given: Parts) -> None:
     if given.cgroup:
         with open(f"{given.cgroup}/cgroup.procs", "wb", buffering=0) as file:
             file.write(b"0")
+
+
+def take_stdio(given: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The program's, as descriptors that only the relay holds: what the program closes is closed for its readers."""
+    first, second, third = [fd if fd >= 0 else number for number, fd in enumerate(given)]
+    stdio = own_all((first, second, third))
+    null = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
+    for fd in range(3):
+        posix.dup2(null, fd)
+    posix.close(null)
+    return stdio
 
 
 def main(given: Parts) -> int:
