@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from minirun.plan import cgroup, container, devices, hooks, mounts, namespaces, process
 from minirun.plan.container import Asked, Options, Plan, Problems
-from minirun.plan.hardware import MIB, Hardware, Share, hardware_of, memory_limit
+from minirun.plan.hardware import MIB, Hardware, Share, addresses, hardware_of, memory_limit
 from minirun.plan.limits import limits
 from minirun.plan.machine_rules import refuse
 from minirun.plan.mountflags import RDONLY, parse
@@ -32,6 +32,7 @@ CONTROLLERS = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids")
 # What the VMM takes beside the guest's memory: Python, its devices, and the kernel's own for it (page tables, files).
 OF_THE_VMM = 96 * MIB
 KVM, TUN = (10, 232), (10, 200)
+NET = "/annotations/dev.minirun.vm.net"
 
 
 def plan(asked: Asked) -> Plan:
@@ -47,7 +48,7 @@ def plan(asked: Asked) -> Plan:
     spawn = spawned(guest, hardware)
     limited = inner_limits(spec)
     ops += [*limited, spawn, *made] if asked.options.cgroup_driver == "systemd" else [*made, *limited, spawn]
-    ops += namespaces_of(guest, problems)
+    ops += namespaces_of(guest, problems) + interfaces(hardware)
     ops += container.rootfs(guest)
     ops += mounts.all_mounts(guest, problems)
     ops += devices.nodes(guest) + disks(hardware)
@@ -158,6 +159,15 @@ def namespaces_of(guest: Asked, problems: Problems) -> list[Op]:
     """From the spawn to where the mounts begin; the machine's own network namespace has lo as any new one."""
     ops = [by_init(op) for op in namespaces.enter(guest, problems)[1:]]
     return [*ops, Interface(name="lo", pointer=namespaces.POINTER)]
+
+
+def interfaces(hardware: Hardware) -> list[Op]:
+    """The machine's own, in the order of its taps: without udev the kernel's names are what they are."""
+    ops: list[Op] = []
+    for index, word in enumerate(hardware.nets):
+        address, mask, gateway = addresses(word)
+        ops.append(Interface(name=f"eth{index}", address=address, mask=mask, gateway=gateway, pointer=NET))
+    return ops
 
 
 def by_init(op: Op) -> Op:

@@ -6,6 +6,7 @@ through it both ways, and nothing happens to them.  See termios(3), pty(7), ioct
 
 from __future__ import annotations
 
+import fcntl  # not later: in its cell the VMM finds no module any more
 import posix
 
 from minirun.vm.channel import SIZE
@@ -35,8 +36,6 @@ def make_raw(fd: int) -> None:
 
 def size_of(fd: int) -> bytes:
     """struct winsize as the guest takes it; none after a hang-up."""
-    import fcntl
-
     try:
         return fcntl.ioctl(fd, TIOCGWINSZ, bytes(SIZE.size))
     except OSError:
@@ -45,8 +44,6 @@ def size_of(fd: int) -> bytes:
 
 def control(fd: int) -> None:
     """Make it the terminal of our session, if we lead one without: then a change of its size is SIGWINCH for us."""
-    import fcntl
-
     try:
         fcntl.ioctl(fd, TIOCSCTTY, 0)
     except OSError:

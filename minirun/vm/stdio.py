@@ -26,7 +26,10 @@ NULL_DEVICE = posix.makedev(1, 3)
 
 def is_null(fd: int) -> bool:
     """No descriptor, or /dev/null: the guest has one of its own."""
-    return fd < 0 or posix.fstat(fd).st_rdev == NULL_DEVICE
+    try:
+        return fd < 0 or posix.fstat(fd).st_rdev == NULL_DEVICE
+    except OSError:  # EBADF: the caller has closed it
+        return True
 
 
 def same_file(first: int, second: int) -> bool:
@@ -59,6 +62,13 @@ def own(fd: int, flags: int) -> int:
         except OSError:  # EACCES: a terminal of before su(1); ENXIO: a fifo without its other end
             pass
     return posix.dup(fd)
+
+
+def own_all(stdio: tuple[int, int, int]) -> tuple[int, int, int]:
+    """``own`` for a program's three, while /proc is within reach: in its cell the VMM can only duplicate them."""
+    flags = (posix.O_RDONLY, posix.O_WRONLY, posix.O_WRONLY)
+    first, second, third = [-1 if is_null(fd) else own(fd, flag) for fd, flag in zip(stdio, flags, strict=True)]
+    return first, second, third
 
 
 class End:

@@ -14,6 +14,7 @@ from minirun.errors import FAILED
 from minirun.linux import memfd, unix
 from minirun.plan.wire import encode
 from minirun.vm.process import close_others
+from minirun.vm.stdio import own_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,13 +40,14 @@ def visit(site: Site, op: Spawn, control: int) -> Init:
         from minirun.vm.pty import open_pty
 
         passed["master"], passed["slave"] = open_pty()
-    own = [*passed.values()]
-    passed |= {str(fd): given if given >= 0 else fd for fd, given in enumerate(site.stdio)}
+    first, second, third = [given if given >= 0 else fd for fd, given in enumerate(site.stdio)]
+    stdio = own_all((first, second, third))
+    passed |= {str(number): fd for number, fd in enumerate(stdio) if fd >= 0}
     try:
         for name, fd in passed.items():
             unix.send(control, f"fd {name}".encode(), fd)
     finally:
-        for fd in own:
+        for fd in passed.values():
             posix.close(fd)
     directory = site.cgroup_root + site.cgroup if site.cgroup else ""
     pid = posix.fork()

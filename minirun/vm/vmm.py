@@ -26,6 +26,7 @@ from minirun.vm.memory import Memory
 from minirun.vm.platform import Platform
 from minirun.vm.pty import open_pty
 from minirun.vm.relay import Relay, Spawn
+from minirun.vm.stdio import own_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 SIGNALS = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 32, 33))
 GRACE = 5.0  # seconds for a guest with disks to write them out
-SAID = 4096  # bytes of the guest's console that are kept
+SAID = 16384  # bytes of the guest's console that are kept
 KILLED = 128 + 9
 
 
@@ -47,6 +48,7 @@ class Vmm:
         self.loop = Loop()
         self.code: int | None = None  # the program's
         self.said = b""
+        self.console = -1
         self.hardware = given.hardware
 
     def main(self) -> int:
@@ -58,7 +60,9 @@ class Vmm:
         machine = Machine(Memory(hardware.memory), hardware.vcpus, self.loop)
         begin_with(given)
         opened = parts.Opened(hardware, given.cache)
+        self.console = opened.console
         terminal = open_pty() if given.terminal else (-1, -1)
+        self.stdio = take_stdio(given.stdio)
         root = posix.geteuid() == 0
         filter_program = confine.prepare(parts.IOCTLS, given.cache)
         platform = Platform(machine, self.hear)
@@ -88,8 +92,7 @@ class Vmm:
         given = self.given
         return Spawn(
             step=given.step, flags=given.flags, plan=given.plan, sync=given.sync, gate=given.gate,
-            stdio=tuple(fd if fd >= 0 else number for number, fd in enumerate(given.stdio)),  # type: ignore[arg-type]
-            terminal=terminal, cgroup=CGROUP.rpartition("/")[2], exited=self.exited,
+            stdio=self.stdio, terminal=terminal, cgroup=CGROUP.rpartition("/")[2], exited=self.exited,
             cgroup_writes=[Write(step=step, file=file, value=value) for step, file, value in given.inside],
         )  # fmt: skip
 
@@ -101,8 +104,6 @@ class Vmm:
                 posix.write(self.console, data)
             except OSError:
                 self.console = -1
-
-    console = -1
 
     def exited(self, ended: Exited | None) -> None:
         """The program has ended, and all that it said is written."""
@@ -127,10 +128,11 @@ class Vmm:
 
     def reason(self, why: Exit) -> str:
         word = getattr(why, "why", "") or why.describe()
-        lines = [line for line in self.said.decode("utf-8", "replace").splitlines() if line.strip()][-12:]
-        return f"the guest ended by itself ({word})" + (
-            ", its last words:\n    " + "\n    ".join(lines) if lines else ""
-        )
+        lines = [line for line in self.said.decode("utf-8", "replace").splitlines() if line.strip()]
+        panics = [number for number, line in enumerate(lines) if "Kernel panic" in line]
+        lines = lines[max(panics[0] - 3, 0) :][:8] if panics else lines[-8:]  # behind a panic there is but a trace
+        ended = f"the guest ended by itself ({word})"
+        return "\n    ".join([f"{ended}, its last words:", *lines]) if lines else ended
 
     def say(self, reason: str) -> None:
         from minirun.vm.process import say
@@ -152,6 +154,17 @@ def begin_with(given: Parts) -> None:
     if given.cgroup:
         with open(f"{given.cgroup}/cgroup.procs", "wb", buffering=0) as file:
             file.write(b"0")
+
+
+def take_stdio(given: tuple[int, int, int]) -> tuple[int, int, int]:
+    """The program's, as descriptors that only the relay holds: what the program closes is closed for its readers."""
+    first, second, third = [fd if fd >= 0 else number for number, fd in enumerate(given)]
+    stdio = own_all((first, second, third))
+    null = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
+    for fd in range(3):
+        posix.dup2(null, fd)
+    posix.close(null)
+    return stdio
 
 
 def main(given: Parts) -> int:

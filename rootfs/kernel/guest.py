@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from kernel import locked, vmlinux  # noqa: E402 (the path is set above)
 from pin import PINS, LabError, Pin, choose, digest, download, read_pins  # noqa: E402
 
 from minirun.vm import initramfs  # noqa: E402
+from minirun.vm.boot.unpack import trimmed, vmlinux as unpack_kernel  # noqa: E402
 from minirun.vm.kernel import at, initramfs_for  # noqa: E402
 
 CACHE = ROOT / ".cache" / "guest"
@@ -121,51 +121,8 @@ def copy_modules(source: Path, target: Path) -> None:
 
 
 def uncompressed(image: bytes) -> bytes:
-    """The ELF file in a bzImage; the cloud flavour's is compressed by LZ4, which the lab's kernel.py does not know."""
-    start = (image[0x1F1] + 1) * 512 + struct.unpack_from("<I", image, 0x248)[0]
-    length = struct.unpack_from("<I", image, 0x24C)[0]
-    payload = image[start : start + length]
-    return lz4(payload[:-4]) if payload.startswith(b"\x02\x21\x4c\x18") else vmlinux(image)
-
-
-def lz4(data: bytes) -> bytes:
-    """The legacy frame of `lz4 -l`, which kernels use: a magic number, then blocks with their lengths."""
-    out, at = bytearray(), 4
-    while at + 4 <= len(data):
-        (size,) = struct.unpack_from("<I", data, at)
-        lz4_block(data[at + 4 : at + 4 + size], out)
-        at += 4 + size
-    return bytes(out)
-
-
-def lz4_block(block: bytes, out: bytearray) -> None:
-    """Sequences of (token, literals, offset, length of the match): github.com/lz4/lz4, lz4_Block_format.md."""
-    at, end = 0, len(block)
-    while at < end:
-        token = block[at]
-        literals, at = lz4_length(block, at + 1, token >> 4)
-        out += block[at : at + literals]
-        at += literals
-        if at >= end:
-            return  # the last sequence has literals only
-        offset = block[at] | block[at + 1] << 8
-        match, at = lz4_length(block, at + 2, token & 15)
-        match += 4
-        start = len(out) - offset
-        if offset >= match:
-            out += out[start : start + match]
-        else:  # it overlaps what it makes: the offset's bytes, again and again
-            out += (out[start:] * (match // offset + 1))[:match]
-
-
-def lz4_length(block: bytes, at: int, value: int) -> tuple[int, int]:
-    if value == 15:
-        while True:
-            value += block[at]
-            at += 1
-            if block[at - 1] != 255:
-                break
-    return value, at
+    """The ELF file in a bzImage, without the zeros at its segments' ends; one that zstd packed, as the lab does it."""
+    return unpack_kernel(image) or trimmed(vmlinux(image))
 
 
 def point(link: Path, target: str) -> None:
