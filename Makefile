@@ -11,7 +11,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 need_root = [ "$$(id -u)" = 0 ] || command -v sudo >/dev/null || { echo "minirun: $(1) needs root, and there is no sudo here: $(2)" >&2; exit 1; }
 DEBS := python3 python3-venv python3-dev gcc libc6-dev linux-libc-dev libcap-dev libseccomp-dev make busybox-static procps
 TEST_DEBS := apparmor checkpolicy iproute2 runc uidmap golang-github-containers-common clang clang-format libclang-rt-dev vagrant debootstrap \
-  bats jq dpkg-dev
+  bats jq dpkg-dev strace chromium
 # Who calls a runtime: the tests start daemons of their own, with all they write below a directory of theirs.
 CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
 LAB := $(BIN)/python rootfs/lab/lab.py
@@ -76,6 +76,8 @@ guest-kernel: lab-setup ## Debian's kernel for micro-VMs, unpacked into .cache/g
 	@$(BIN)/python rootfs/kernel/guest.py $(KERNEL)
 
 test-lab: lab-setup ## the tests that need the lab VM
+	@$(BIN)/python rootfs/kernel/guest.py >/dev/null || echo "minirun: no kernel for guests: what needs Linux in a machine will not be tested"
+	@$(BIN)/python tests/bench/vm.py --build || true
 	@$(SUDO) env MINIRUN_REQUIRE="$$MINIRUN_REQUIRE" tests/lab/run $(ARGS)
 
 lint: test-setup ## ruff, mypy, clang-format, compiler warnings

@@ -6,8 +6,9 @@ else in ``minirun.lab`` knows one from another.
 
 from __future__ import annotations
 
+from minirun.errors import MinirunError
 from minirun.record import Record
-from minirun.vm import probe
+from minirun.vm import kernel, probe
 from minirun.vm.ladder import climb, find
 
 TYPE_CHECKING = False
@@ -50,6 +51,10 @@ def no_vm() -> str:
             f"KVM emulates the kernel mode of guests here, {found.rate:.1f} million instructions a second: "
             "too slow for Linux (make demo-lab has a KVM that is not)"
         )
+    try:
+        kernel.find()
+    except MinirunError as error:
+        return f"{error.headline()} ({error.hint})"
     return ""
 
 

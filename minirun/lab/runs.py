@@ -120,7 +120,7 @@ class Runner:
         entry = Store(str(self.state)).open(self.name())
         try:
             answer = ask(entry, b"exits")
-        except MinirunError:  # nobody listens: a container
+        except (MinirunError, OSError):  # nobody listens: a container
             return {}
         finally:
             entry.close()

@@ -32,6 +32,7 @@ LEAST_MEMORY, MOST_MEMORY = 32 * MIB, 1 << 40
 OF_THE_KERNEL = 96 * MIB  # what Debian's kernel, its modules and page tables take before there is a program
 MOST_CPUS = 32
 MOST_DISKS, MOST_NETS = 4, 4
+HEX = "0123456789abcdefABCDEF"
 UNITS = {"k": 10, "m": 20, "g": 30}
 
 
@@ -53,7 +54,7 @@ class Hardware(Record):
     initrd: str = ""
     cmdline: str = ""  # behind our own
     disks: list[str]  # PATH, or PATH,ro
-    nets: list[str]  # TAP, or TAP,mac=..,address=..,gateway=..
+    nets: list[str]  # TAP, or TAP,mac=..,address=..,gateway=.. (net_of)
     vsock: str = ""  # the unix socket through which the host reaches ports of the guest's, as Firecracker has it
     balloon: bool = False
     rng: bool = False
@@ -149,13 +150,48 @@ def hardware_of(spec: Spec, bundle: str, problems: Problems) -> Hardware:
         kernel=answers.path("kernel", kernel.get("path", "")), initrd=answers.path("initrd", kernel.get("initrd", "")),
         cmdline=" ".join(text for text in (parameters, answers.given.get("cmdline", "")) if text),
         disks=[answers_path(word, bundle) for word in answers.listed("disk", MOST_DISKS)],
-        nets=answers.listed("net", MOST_NETS), vsock=answers.path("vsock"), balloon=answers.on("balloon"),
-        rng=answers.on("rng"), console=answers.path("console"),
-        emulated=answers.on("emulated", yes="allow"), shares=[],
+        nets=[net_of(word, answers) for word in answers.listed("net", MOST_NETS)],
+        vsock=answers.path("vsock"), balloon=answers.on("balloon"), rng=answers.on("rng"),
+        console=answers.path("console"), emulated=answers.on("emulated", yes="allow"), shares=[],
     )  # fmt: skip
     if "\n" in found.cmdline or len(found.cmdline) > 1024:
         answers.wrong("cmdline", "must be one line of at most 1024 bytes")
     return found
+
+
+def net_of(word: str, answers: Answers) -> str:
+    """``TAP[,mac=MAC][,address=A.B.C.D/N][,gateway=A.B.C.D]``, checked."""
+    name, _, rest = word.partition(",")
+    for part in rest.split(",") if rest else ():
+        key, _, value = part.partition("=")
+        if key == "mac":
+            pairs = value.split(":")
+            right = len(pairs) == 6 and all(len(pair) == 2 and not pair.strip(HEX) for pair in pairs)
+        elif key == "address":
+            address, _, bits = value.partition("/")
+            right = ipv4(address) is not None and bits.isascii() and bits.isdigit() and 0 < int(bits) <= 32
+        else:
+            right = key == "gateway" and ipv4(value) is not None
+        if not right:
+            answers.wrong("net", f"{part!r} is none of mac=, address=A.B.C.D/N, gateway=")
+            return name
+    return word
+
+
+def ipv4(text: str) -> int | None:
+    """An address as the kernel has it in memory: network order."""
+    parts = text.split(".")
+    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts):
+        return None
+    return int.from_bytes(bytes(map(int, parts)), "little")
+
+
+def addresses(word: str) -> tuple[int, int, int]:
+    """(address, mask, gateway) of a net that was checked; 0 for what it does not say."""
+    given = dict(part.partition("=")[::2] for part in word.split(",")[1:])
+    address, _, bits = given.get("address", "").partition("/")
+    mask = (0xFFFFFFFF << 32 - int(bits or 0)) & 0xFFFFFFFF if address else 0
+    return ipv4(address) or 0, int.from_bytes(mask.to_bytes(4, "big"), "little"), ipv4(given.get("gateway", "")) or 0
 
 
 def answers_path(word: str, bundle: str) -> str:

@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from minirun.plan import cgroup, container, devices, hooks, mounts, namespaces, process
 from minirun.plan.container import Asked, Options, Plan, Problems
-from minirun.plan.hardware import MIB, Hardware, Share, hardware_of, memory_limit
+from minirun.plan.hardware import MIB, Hardware, Share, addresses, hardware_of, memory_limit
 from minirun.plan.limits import limits
 from minirun.plan.machine_rules import refuse
 from minirun.plan.mountflags import RDONLY, parse
-from minirun.plan.ops import NODE_BIND, USER_SETGROUPS, Interface, Op, Spawn, WriteCgroup, WriteProc, WriteTask
+from minirun.plan.ops import USER_SETGROUPS, Bind, Interface, Op, Spawn, WriteCgroup, WriteProc, WriteTask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ CONTROLLERS = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids")
 # What the VMM takes beside the guest's memory: Python, its devices, and the kernel's own for it (page tables, files).
 OF_THE_VMM = 96 * MIB
 KVM, TUN = (10, 232), (10, 200)
+NET, DISK = "/annotations/dev.minirun.vm.net", "/annotations/dev.minirun.vm.disk"
 
 
 def plan(asked: Asked) -> Plan:
@@ -47,7 +48,7 @@ def plan(asked: Asked) -> Plan:
     spawn = spawned(guest, hardware)
     limited = inner_limits(spec)
     ops += [*limited, spawn, *made] if asked.options.cgroup_driver == "systemd" else [*made, *limited, spawn]
-    ops += namespaces_of(guest, problems)
+    ops += namespaces_of(guest, problems) + interfaces(hardware)
     ops += container.rootfs(guest)
     ops += mounts.all_mounts(guest, problems)
     ops += devices.nodes(guest) + disks(hardware)
@@ -160,6 +161,15 @@ def namespaces_of(guest: Asked, problems: Problems) -> list[Op]:
     return [*ops, Interface(name="lo", pointer=namespaces.POINTER)]
 
 
+def interfaces(hardware: Hardware) -> list[Op]:
+    """The machine's own, in the order of its taps: without udev the kernel's names are what they are."""
+    ops: list[Op] = []
+    for index, word in enumerate(hardware.nets):
+        address, mask, gateway = addresses(word)
+        ops.append(Interface(name=f"eth{index}", address=address, mask=mask, gateway=gateway, pointer=NET))
+    return ops
+
+
 def by_init(op: Op) -> Op:
     """What a host writes to a container's /proc/PID init writes itself: in the guest it has every right."""
     if not isinstance(op, WriteTask):
@@ -168,10 +178,11 @@ def by_init(op: Op) -> Op:
 
 
 def disks(hardware: Hardware) -> list[Op]:
-    """The guest's own nodes: their major number is whatever its kernel gave them."""
+    """The guest's own nodes, bound: their major number is whatever its kernel gave them."""
+    paths = [f"/dev/vd{'abcd'[index]}" for index in range(len(hardware.disks))]
     return [
-        devices.node(f"/dev/vd{'abcd'[index]}", "b", 0, 0, 0o600, 0, 0, NODE_BIND, "/annotations/dev.minirun.vm.disk")
-        for index in range(len(hardware.disks))
+        Bind(source=path, target=path, attr_set=0, attr_clr=0, rec_set=0, rec_clr=0, flags=0, words=[], pointer=DISK)
+        for path in paths
     ]
 
 

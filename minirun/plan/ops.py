@@ -241,16 +241,20 @@ class Session(Op):
 class Interface(Op):
     """A network interface, by rtnetlink(7) or ioctl(2), made one of the container's.
 
-    By init: SIOCSIFFLAGS of lo, in the new network namespace.  By the host: ``name`` moves from its own network
-    namespace into init's as ``new_name`` (which may have a %d), keeps its permanent global addresses, and comes up.
+    By init: SIOCSIFFLAGS of lo, in the new network namespace; of a machine's, SIOCSIFADDR and SIOCADDRT as well.
+    By the host: ``name`` moves from its own network namespace into init's as ``new_name`` (which may have a %d), keeps
+    its permanent global addresses, and comes up.
     """
 
     name: str
     new_name: str = ""
+    address: int = 0  # of init's: IPv4 as ioctl(2) takes it, with its mask and gateway
+    mask: int = 0
+    gateway: int = 0
 
     def describe(self) -> str:
         if self.actor == INIT:
-            return f"bring up {self.name}"
+            return f"bring up {self.name}" + (f" as {dotted(self.address)}" if self.address else "")
         new = f" as {self.new_name}" if self.new_name != self.name else ""
         return f"move the interface {self.name} into the container{new}"
 
@@ -616,6 +620,11 @@ def mapping_words(maps: list[str]) -> str:
         return "the container's id mapping"
     uids, gids = [text.strip().replace("\n", ", ") for text in maps]
     return f"ids mapped {uids}" if uids == gids else f"uids mapped {uids}, gids {gids}"
+
+
+def dotted(address: int) -> str:
+    """An IPv4 address in network order."""
+    return ".".join(map(str, address.to_bytes(4, "little")))
 
 
 def limit_word(value: int) -> str:

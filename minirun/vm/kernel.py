@@ -21,6 +21,8 @@ from _blake2 import blake2b
 from minirun.errors import MinirunError
 from minirun.record import Record
 from minirun.vm import initramfs
+from minirun.vm.boot import bzimage
+from minirun.vm.boot.entry import BadKernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,6 +123,27 @@ def initramfs_for(kernel: Kernel, devices: Iterable[str] = initramfs.USUAL, *, i
     return data
 
 
+def to_boot(kernel: Kernel, cache: str = "") -> str:
+    """The file to load: the vmlinux in a bzImage, kept in ``cache``, for a guest that unpacks itself loses a second.
+
+    Where there is no cache, or the host cannot unpack it, the guest does: then it is the bzImage itself.
+    """
+    image = kernel.image
+    if not cache or not bzimage.is_bzimage(read(image, 0x206)):
+        return image
+    kept = f"{cache}/vmlinux-{fingerprint([image])}"
+    if not is_ours(kept):
+        from minirun.vm.boot.unpack import vmlinux
+
+        try:
+            data = vmlinux(read(image))
+        except BadKernel:
+            return image  # the guest will say what is wrong with it
+        if data:
+            keep(kept, data)
+    return kept if is_ours(kept) else image
+
+
 def module_paths(kernel: Kernel, names: list[str]) -> list[str]:
     """The files to load, in order.  A kernel that has no ``names``, neither as a module nor built in, is refused."""
     if not kernel.modules:
@@ -186,13 +209,20 @@ def read(path: str, most: int = -1) -> bytes:
 
 
 def look_up(path: str) -> bytes:
-    """What is kept there, if it is of our own and nobody else could have written it; else nothing."""
+    """What is kept there, if it is of our own; else nothing."""
     try:
-        found = posix.lstat(path)
-        ours = found.st_uid == posix.geteuid() and found.st_mode & ~0o755 == 0o100000
-        return read(path) if ours else b""
+        return read(path) if is_ours(path) else b""
     except OSError:
         return b""
+
+
+def is_ours(path: str) -> bool:
+    """It is there, and nobody else could have written it."""
+    try:
+        found = posix.lstat(path)
+    except OSError:
+        return False
+    return found.st_uid == posix.geteuid() and found.st_mode & ~0o755 == 0o100000
 
 
 def keep(path: str, data: bytes) -> None:

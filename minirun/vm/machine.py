@@ -48,14 +48,24 @@ class Ports(Bus):
 
 
 class Thread:
-    """What a vCPU's thread and those who wait for it have between them: binary semaphores, all taken at first."""
+    """A vCPU's thread, as those who wait for it see it."""
 
     def __init__(self, vcpu: Vcpu) -> None:
         self.vcpu = vcpu
-        self.parked = taken()  # given by the thread: it stands
-        self.go = taken()  # given to the thread: run again
-        self.over = taken()  # given by the thread: it is no more
         self.started = False
+        self.parked = False  # it stands before the gate
+        self.over = taken()  # given when it is no more
+
+    def stands(self) -> bool:
+        return self.parked or not self.started or not self.over.locked()
+
+
+def give(lock: Any) -> None:
+    """A binary semaphore; another may have given it already."""
+    try:
+        lock.release()
+    except RuntimeError:
+        return
 
 
 def taken() -> Any:
@@ -95,6 +105,8 @@ class Machine:
             vcpu.native.shared = self.shared
         self.end: exits.Exit | None = None
         self.paused = False
+        self.gate = allocate_lock()  # held from pause to resume; vCPUs wait for it
+        self.arrived = taken()  # given whenever one has come to the gate, or to its end
         self.verbs = allocate_lock()  # one of pause, resume and the end at a time
         self.ended: list[Callable[[exits.Exit], None]] = []
         self.bell = posix.eventfd(0, posix.EFD_CLOEXEC | posix.EFD_NONBLOCK)
@@ -125,15 +137,17 @@ class Machine:
             thread.vcpu.thread(f"vcpu{thread.vcpu.number}")
             while self.end is None:
                 if self.paused:
-                    thread.parked.release()
-                    thread.go.acquire()
+                    thread.parked = True
+                    give(self.arrived)
+                    with self.gate:
+                        thread.parked = False
                 else:
                     self.serve(thread.vcpu, exits.next_exit(thread.vcpu, self.memory))
         except BaseException as error:  # a defect of a device's must end the machine, not one of its threads
             self.conclude(exits.Broken(error=error))
         finally:
-            thread.parked.release()
             thread.over.release()
+            give(self.arrived)
 
     def serve(self, vcpu: Vcpu, reason: exits.Exit) -> None:
         """Carry out an access; anything else ends the machine."""
@@ -171,8 +185,7 @@ class Machine:
         with Released(self.loop.lock), self.verbs:
             if self.paused:
                 self.paused = False
-                for thread in self.threads:
-                    thread.go.release()
+                self.gate.release()
             for thread in self.threads:
                 if thread.started:
                     thread.over.acquire()
@@ -186,28 +199,27 @@ class Machine:
         with Released(self.loop.lock), self.verbs:
             if self.paused or self.end is not None:
                 return
+            self.gate.acquire()
             self.paused = True
             for vcpu in self.vcpus:
                 vcpu.kick()
-            for thread in self.threads:
-                if thread.started:
-                    thread.parked.acquire()
+            while not all(thread.stands() for thread in self.threads):
+                self.arrived.acquire()
 
     def resume(self) -> None:
         with Released(self.loop.lock), self.verbs:
             if not self.paused:
                 return
             self.paused = False
-            for thread in self.threads:
+            for vcpu in self.vcpus:
                 try:
-                    thread.vcpu.kvmclock_ctrl()
+                    vcpu.kvmclock_ctrl()
                 except OSError as error:
                     if error.errno != EINVAL:
                         raise
                 if self.end is None:
-                    thread.vcpu.unkick()
-                if thread.started:
-                    thread.go.release()
+                    vcpu.unkick()
+            self.gate.release()
 
     def exits(self) -> dict[str, int]:
         """How many exits of each kind, all vCPUs together; ``in-c`` and ``in-python`` say who answered them."""

@@ -33,7 +33,8 @@ CHANNEL, TAG = "minirun", "minirun"
 GUEST_CID = 3  # in every machine: nobody but its own VMM hears of it
 # What is asked of descriptors while the guest runs: of a vCPU, of stdio (FIONBIO, TCGETS), of our ptys, of a tap.
 IOCTLS = [
-    0xAE80, 0xAEAD, 0x8090AE81, 0x8138AE83,  # KVM_RUN, KVM_KVMCLOCK_CTRL, KVM_GET_REGS, KVM_GET_SREGS
+    0xAE80, 0xAEAD,  # KVM_RUN, KVM_KVMCLOCK_CTRL
+    0x8090AE81, 0x8138AE83, 0xC018AE85,  # KVM_GET_REGS, KVM_GET_SREGS, KVM_TRANSLATE: an exit that ends it, explained
     0x5421, 0x5401, 0x5413, 0x540E,  # FIONBIO, TCGETS, TIOCGWINSZ, TIOCSCTTY
     0x400454D0, 0x1277,  # TUNSETOFFLOAD, BLKDISCARD
 ]  # fmt: skip
@@ -50,16 +51,17 @@ class Opened:
         self.shares = [(share.name, opened(share.path), share.read_only) for share in hardware.shares]
         self.disks = [disk(word) for word in hardware.disks]
         self.taps = [tap(word) for word in hardware.nets]
+        self.folder = opened(hardware.vsock.rpartition("/")[0] or "/") if hardware.vsock else -1
         self.console = -1
         if hardware.console:
             flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK
             self.console = posix.open(hardware.console, flags, 0o600)
         found = kernel.find(hardware.kernel)
-        self.kernel: bytes | mmap = mapped(found.image)
+        place = cache.rpartition("/")[0] + "/.guest" if cache else ""
+        self.kernel: bytes | mmap = mapped(kernel.to_boot(found, place))
         if hardware.initrd:
             self.initrd = kernel.read(hardware.initrd)
         else:
-            place = cache.rpartition("/")[0] + "/.guest" if cache else ""
             self.initrd = kernel.initramfs_for(found, kinds(hardware), init=INIT_PROGRAM, cache=place)
 
     @property
@@ -97,7 +99,8 @@ class Opened:
         if self.hardware.vsock:
             from minirun.vm.devices.vsock import Vsock
 
-            self.vsock = Vsock(GUEST_CID, self.hardware.vsock)
+            name = self.hardware.vsock.rpartition("/")[2]
+            self.vsock = Vsock(GUEST_CID, f"/proc/self/fd/{self.folder}/{name}")
             found.append(self.vsock)
         return found
 

@@ -17,11 +17,13 @@ from minirun.vm import layout
 from minirun.vm.devices.acpi_pm import AcpiPm
 from minirun.vm.devices.i8042 import I8042
 from minirun.vm.devices.serial import Serial
+from minirun.vm.exits import Shutdown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from minirun.vm.exits import Exit
     from minirun.vm.machine import Machine
 
 RESET, PANIC, SHUTDOWN, TRIPLE_FAULT = "reset", "panic", "shutdown", "triple fault"
@@ -58,9 +60,11 @@ class Platform:
     def word(self) -> int:
         return int.from_bytes(self.machine.memory.read(layout.RESET_WORD, 2), "little")
 
-    def after_triple_fault(self) -> str:
-        """Which of the four a KVM_EXIT_SHUTDOWN was: with ``reboot=t``, or when all else failed, Linux restarts so."""
-        return {WARM: PANIC, COLD: RESET}.get(self.word(), TRIPLE_FAULT)
+    def reason(self, end: Exit) -> str:
+        """How the machine ended, in a word or two.  With ``reboot=t`` Linux restarts by a triple fault of its own."""
+        if isinstance(end, Shutdown):
+            return {WARM: PANIC, COLD: RESET}.get(self.word(), TRIPLE_FAULT)
+        return end.describe()
 
     def close(self) -> None:
         for event in self.events:

@@ -78,18 +78,67 @@ int op_session(struct ctx *c, const struct op *op)
     return 0;
 }
 
-/* Brings it up.  That is lo: what the host moves here, the host brings up. */
+/* netdevice(7), rtnetlink's older sister: enough for one IPv4 address and one way out. */
+struct inet_address {
+    uint16_t family, port;
+    uint32_t address;
+    char zero[8];
+};
+struct address_request {
+    char name[16];
+    struct inet_address address;
+    char zero[8];
+};
+struct route_request { /* struct rtentry */
+    unsigned long pad1;
+    struct inet_address destination, gateway, mask;
+    uint16_t flags;
+    short pad2;
+    unsigned long pad3;
+    void *pad4;
+    short metric;
+    char *device;
+    unsigned long mtu, window;
+    unsigned short irtt;
+};
+#define AF_INET 2
+#define SET_ADDRESS 0x8916
+#define SET_MASK 0x891c
+#define ADD_ROUTE 0x890b
+#define UP_AND_GATEWAY 3
+
+static int set_inet(int fd, const char *name, unsigned request, uint64_t address)
+{
+    struct address_request wanted = {.address = {.family = AF_INET, .address = (uint32_t)address}};
+    if (!address)
+        return 0;
+    if (text_join(wanted.name, sizeof wanted.name, name, "", "") < 0)
+        return -1;
+    return (int)sys_ioctl(fd, request, P(&wanted));
+}
+
+static int default_route(int fd, uint64_t gateway)
+{
+    struct inet_address any = {.family = AF_INET}, way = {.family = AF_INET, .address = (uint32_t)gateway};
+    struct route_request wanted = {.destination = any, .gateway = way, .mask = any, .flags = UP_AND_GATEWAY};
+    return gateway ? (int)sys_ioctl(fd, ADD_ROUTE, P(&wanted)) : 0;
+}
+
+/* Brings it up: lo, or a machine's own, with its address.  What the host moves here, the host brings up. */
 int op_interface(struct ctx *c, const struct op *op)
 {
     c->detail = S(op, INTERFACE_NAME);
     struct interface_request wanted = {0};
     if (text_join(wanted.name, sizeof wanted.name, c->detail, "", "") < 0)
         return -1;
-    int fd = (int)sc3(socket, 1 /* AF_UNIX: any socket carries the request */, 2 | O_CLOEXEC, 0);
+    bool inet = N(op, INTERFACE_ADDRESS) != 0;
+    int fd = (int)sc3(socket, inet ? AF_INET : 1 /* AF_UNIX: any carries the request */, 2 | O_CLOEXEC, 0);
     if (fd < 0 || sys_ioctl(fd, GET_FLAGS, P(&wanted)) < 0)
         return -1;
     wanted.flags |= INTERFACE_UP;
-    if (sys_ioctl(fd, SET_FLAGS, P(&wanted)) < 0)
+    if (set_inet(fd, c->detail, SET_ADDRESS, N(op, INTERFACE_ADDRESS)) < 0 ||
+        set_inet(fd, c->detail, SET_MASK, N(op, INTERFACE_MASK)) < 0 || sys_ioctl(fd, SET_FLAGS, P(&wanted)) < 0 ||
+        default_route(fd, N(op, INTERFACE_GATEWAY)) < 0)
         return -1;
     return sys_close(fd);
 }

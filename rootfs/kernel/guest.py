@@ -16,8 +16,8 @@ Running it again does nothing, but for an initramfs whose minirun-init has chang
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -31,10 +31,12 @@ from kernel import locked, vmlinux  # noqa: E402 (the path is set above)
 from pin import PINS, LabError, Pin, choose, digest, download, read_pins  # noqa: E402
 
 from minirun.vm import initramfs  # noqa: E402
+from minirun.vm.boot.unpack import trimmed, vmlinux as unpack_kernel  # noqa: E402
 from minirun.vm.kernel import at, initramfs_for  # noqa: E402
 
 CACHE = ROOT / ".cache" / "guest"
 INIT = ROOT / "minirun" / "minirun-init"
+NEEDED = {"dpkg-deb": "dpkg", "depmod": "kmod"}
 FLAVOURS = {"generic": ("linux-image-amd64", PINS), "cloud": ("linux-image-cloud-amd64", HERE / "cloud.pin")}
 
 
@@ -43,6 +45,10 @@ def main(argv: list[str]) -> int:
     if unknown:
         print(__doc__, file=sys.stderr)
         return 2
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    lacking = [package for program, package in NEEDED.items() if not shutil.which(program)]
+    if lacking:
+        raise LabError(f"packages are missing: apt-get install {' '.join(lacking)}")
     with locked(CACHE):
         for flavour in argv or FLAVOURS:
             folder = build(flavour)
@@ -115,51 +121,8 @@ def copy_modules(source: Path, target: Path) -> None:
 
 
 def uncompressed(image: bytes) -> bytes:
-    """The ELF file in a bzImage; the cloud flavour's is compressed by LZ4, which the lab's kernel.py does not know."""
-    start = (image[0x1F1] + 1) * 512 + struct.unpack_from("<I", image, 0x248)[0]
-    length = struct.unpack_from("<I", image, 0x24C)[0]
-    payload = image[start : start + length]
-    return lz4(payload[:-4]) if payload.startswith(b"\x02\x21\x4c\x18") else vmlinux(image)
-
-
-def lz4(data: bytes) -> bytes:
-    """The legacy frame of `lz4 -l`, which kernels use: a magic number, then blocks with their lengths."""
-    out, at = bytearray(), 4
-    while at + 4 <= len(data):
-        (size,) = struct.unpack_from("<I", data, at)
-        lz4_block(data[at + 4 : at + 4 + size], out)
-        at += 4 + size
-    return bytes(out)
-
-
-def lz4_block(block: bytes, out: bytearray) -> None:
-    """Sequences of (token, literals, offset, length of the match): github.com/lz4/lz4, lz4_Block_format.md."""
-    at, end = 0, len(block)
-    while at < end:
-        token = block[at]
-        literals, at = lz4_length(block, at + 1, token >> 4)
-        out += block[at : at + literals]
-        at += literals
-        if at >= end:
-            return  # the last sequence has literals only
-        offset = block[at] | block[at + 1] << 8
-        match, at = lz4_length(block, at + 2, token & 15)
-        match += 4
-        start = len(out) - offset
-        if offset >= match:
-            out += out[start : start + match]
-        else:  # it overlaps what it makes: the offset's bytes, again and again
-            out += (out[start:] * (match // offset + 1))[:match]
-
-
-def lz4_length(block: bytes, at: int, value: int) -> tuple[int, int]:
-    if value == 15:
-        while True:
-            value += block[at]
-            at += 1
-            if block[at - 1] != 255:
-                break
-    return value, at
+    """The ELF file in a bzImage, without the zeros at its segments' ends; one that zstd packed, as the lab does it."""
+    return unpack_kernel(image) or trimmed(vmlinux(image))
 
 
 def point(link: Path, target: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import shutil
+import subprocess
 from collections.abc import Callable
 from struct import pack, pack_into
 
@@ -135,6 +137,15 @@ def test_lz4() -> None:
     assert unpack.lz4(lz4_frame(run, literals(b"x" * 300), size=328)) == b"a" * 25 + b"end" + b"x" * 300
     copy = b"\x40abcd\x04\x00" + literals(b"!")  # four literals, four of them again
     assert unpack.lz4(lz4_frame(copy, size=9)) == b"abcdabcd!"
+
+
+@given(data=st.lists(st.sampled_from([b"a", b"kernel", bytes(300), b"\x00\x01\x02" * 9]), max_size=200).map(b"".join))
+@settings(deadline=None, max_examples=25)
+def test_what_lz4_packs_is_undone(data: bytes) -> None:
+    if not shutil.which("lz4"):
+        pytest.skip("no lz4 here")
+    packed = subprocess.run(["lz4", "-lcq"], input=data, capture_output=True, check=True).stdout
+    assert unpack.lz4(memoryview(packed + pack("<I", len(data)))) == data
 
 
 @pytest.mark.parametrize(

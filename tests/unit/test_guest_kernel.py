@@ -1,4 +1,4 @@
-"""The guest's kernel and its initramfs: the search, modules in order, an archive that others can read, LZ4."""
+"""The guest's kernel and its initramfs: the search, modules in order, an archive that others can read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 from minirun.errors import MinirunError
 from minirun.vm import initramfs, kernel
 from tests.conftest import ROOT, run
+from tests.unit import kernels
 
 DEP = """\
 kernel/fs/fuse/fuse.ko.xz:
@@ -174,21 +175,6 @@ def test_both_flavours_are_pinned(recipe: ModuleType) -> None:
         assert recipe.read_pins(pins)
 
 
-@settings(max_examples=25, deadline=None)
-@given(data=st.lists(st.sampled_from([b"a", b"kernel", bytes(300), b"\x00\x01\x02" * 9]), max_size=200).map(b"".join))
-def test_lz4_is_undone(recipe: ModuleType, data: bytes) -> None:
-    if not shutil.which("lz4"):
-        pytest.skip("no lz4 here")
-    packed = subprocess.run(["lz4", "-lcq"], input=data, capture_output=True, check=True).stdout
-    assert recipe.lz4(packed) == data
-
-
-def test_lz4_by_hand(recipe: ModuleType) -> None:
-    """One literal, a match that overlaps what it makes, and the literals at the end."""
-    block = bytes([0x1F, ord("a"), 1, 0, 5]) + bytes([0x20]) + b"bc"
-    assert recipe.lz4(b"\x02\x21\x4c\x18" + len(block).to_bytes(4, "little") + block) == b"a" * 25 + b"bc"
-
-
 def test_a_second_run_changes_nothing() -> None:
     """Where `make guest-kernel` has run: it finds its work done, and a kernel that has all drivers."""
     if not Path(kernel.CHECKOUT).exists():
@@ -200,3 +186,19 @@ def test_a_second_run_changes_nothing() -> None:
     assert kernel.initramfs_for(
         kernel.at(kernel.CHECKOUT), initramfs.NEEDS, init=str(ROOT / "minirun" / "minirun-init")
     )
+
+
+def test_a_bzimage_is_unpacked_once(tmp_path: Path) -> None:
+    image = tmp_path / "vmlinuz"
+    image.write_bytes(kernels.bzimage(payload=gzip.compress(kernels.vmlinux())))
+    given = kernel.Kernel(image=str(image))
+    assert kernel.to_boot(given) == str(image)
+    path = kernel.to_boot(given, str(tmp_path / "kept"))
+    assert Path(path).read_bytes()[:4] == b"\x7fELF" and Path(path).parent == tmp_path / "kept"
+    first = os.stat(path).st_ino
+    assert kernel.to_boot(given, str(tmp_path / "kept")) == path and os.stat(path).st_ino == first
+    image.write_bytes(kernels.bzimage())  # nothing that we know is in it
+    assert kernel.to_boot(given, str(tmp_path / "kept")) == str(image)
+    (tmp_path / "vmlinux").write_bytes(kernels.vmlinux())
+    plain = kernel.Kernel(image=str(tmp_path / "vmlinux"))
+    assert kernel.to_boot(plain, str(tmp_path / "kept")) == plain.image

@@ -74,6 +74,13 @@ def test_the_section_of_config_json() -> None:
     assert (found.vcpus, found.memory, found.cmdline) == (2, 1024 * MIB, "quiet loglevel=3 x")
 
 
+def test_interfaces_are_brought_up_with_their_addresses() -> None:
+    plan = machine.plan(asked(annotated(net="tap0,address=10.0.0.2/20,gateway=10.0.0.1 tap1")))
+    found = [op for op in plan.ops if op.KIND == "interface"]
+    assert [op.describe() for op in found] == ["bring up lo", "bring up eth0 as 10.0.0.2", "bring up eth1"]
+    assert found[1].mask == 0x00F0FFFF and found[1].gateway == 0x0100000A  # type: ignore[attr-defined]
+
+
 def test_krun() -> None:
     document = default()
     document["annotations"] = {"run.oci.handler": "krun", "krun.cpus": "2", "krun.ram_mib": "300"}
@@ -104,6 +111,8 @@ def test_words_are_the_whole_machine() -> None:
         ("emulated", "true", "must be allow or false, not 'true'"),
         ("cmdline", "a\nb", "must be one line of at most 1024 bytes"),
         ("disk", "a b c d e", "names 5: a machine has at most 4"),
+        ("net", "tap0,address=10.0.0.2", "'address=10.0.0.2' is none of mac=, address=A.B.C.D/N, gateway="),
+        ("net", "tap0,mac=1", "'mac=1' is none of mac="),
         ("color", "red", "is none of "),
     ],
 )

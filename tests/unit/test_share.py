@@ -266,17 +266,3 @@ def test_what_may_be_cached(client: Client, data: Path) -> None:
     assert kept()
     path.write_bytes(b"changed by the host")
     assert not kept()
-
-
-def test_the_threads_own_work(tmp_path: Path) -> None:
-    """As in a machine: the device's thread answers; a reset and a second life are clean."""
-    (tmp_path / "file").write_text("x")
-    client = Client(export(tmp_path), threaded=True)
-    for _ in range(3):
-        node = client.lookup("root", "file")
-        assert client.read(node, client.open(node)) == b"x"
-        client.driver.start()
-        assert not client.device.nodes.by_id and not client.device.nodes.handles
-        client.init()
-    client.close()
-    assert not client.device.running

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 from minirun.vm.devices import mmio
@@ -76,6 +77,7 @@ class Driver:
         self.device = device
         self.registers = Registers(self.memory, device, loop)
         self.rings: list[Ring] = []
+        self.attend: Callable[[], None] = lambda: None  # where there is a loop: a round of it
         if start:
             self.start(features)
 
@@ -153,6 +155,7 @@ class Driver:
     def answers(self, ring: Ring, wait: float = 5) -> list[tuple[int, int]]:
         until = time.monotonic() + wait
         while not (found := ring.collect()) and time.monotonic() < until:
+            self.attend()
             time.sleep(0.0005)
         return found
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from collections.abc import Callable
@@ -17,8 +18,11 @@ from minirun.vm.devices import mmio
 from minirun.vm.devices.balloon import Balloon
 from minirun.vm.devices.block import Block, open_disk
 from minirun.vm.devices.console import Console
+from minirun.vm.devices.fs import Export, FileSystem
 from minirun.vm.devices.rng import Rng
 from minirun.vm.devices.virtio import EVENT_IDX, VirtioDevice
+from minirun.vm.devices.vsock import Vsock
+from minirun.vm.loop import Loop
 from tests.unit.virtio_driver import BUFFERS, INDIRECT, NEXT, QUEUES, SPACING, WRITE, Driver, Echo
 
 MEMORY = 1 << 20
@@ -36,9 +40,22 @@ def block(folder: Path, read_only: bool) -> Block:
 def console() -> Console:
     """With a port that says everything back."""
     made = Console()
-    port = made.port("echo")
+    port = made.port("minirun")
     port.on_data = port.send
     return made
+
+
+def share(folder: Path) -> FileSystem:
+    root = folder / "share"
+    root.mkdir(exist_ok=True)
+    (root / "file").write_bytes(b"content")
+    fd = os.open(root, os.O_PATH | os.O_CLOEXEC)
+    return FileSystem("minirun", [Export(name="root", fd=fd, read_only=False)], most_fds=64)
+
+
+def vsock(folder: Path) -> Vsock:
+    (folder / "socket").unlink(missing_ok=True)
+    return Vsock(3, str(folder / "socket"))
 
 
 DEVICES: dict[str, Callable[[Path], VirtioDevice]] = {
@@ -48,6 +65,8 @@ DEVICES: dict[str, Callable[[Path], VirtioDevice]] = {
     "rng": lambda _: Rng(),
     "balloon": lambda _: Balloon(),
     "console": lambda _: console(),
+    "fs": share,
+    "vsock": vsock,
 }
 
 REGISTERS = st.one_of(
@@ -71,7 +90,8 @@ LENGTHS = st.one_of(
 )
 FLAGS = st.sampled_from([0, 0, 0, WRITE, WRITE, NEXT, INDIRECT, WRITE | NEXT, 7, 0xFFFF])
 PARTS = st.lists(st.tuples(ADDRESSES, LENGTHS, FLAGS), min_size=1, max_size=6)
-GOOD = st.lists(st.tuples(st.just(BUFFERS), st.sampled_from([1, 8, 16, 24, 512]), st.just(0)), max_size=2).flatmap(
+SIZES = st.sampled_from([1, 8, 16, 24, 40, 44, 64, 104, 512])
+GOOD = st.lists(st.tuples(st.just(BUFFERS), SIZES, st.just(0)), max_size=2).flatmap(
     lambda first: st.lists(
         st.tuples(st.just(BUFFERS + 0x2000), st.sampled_from([1, 8, 20, 512, 4096]), st.just(WRITE)),
         min_size=0 if first else 1, max_size=3,
@@ -81,7 +101,16 @@ GOOD = st.lists(st.tuples(st.just(BUFFERS), st.sampled_from([1, 8, 16, 24, 512])
 HEADS = st.tuples(st.sampled_from([0, 1, 2, 3, 4, 8, 11, 13, 26, 99]), *[st.integers(0, 9)] * 7).map(
     lambda words: struct.pack("<8I", *words)
 )
-DATA = st.one_of(st.binary(max_size=64), HEADS, HEADS)
+# A FUSE request (length, opcode, unique, node ...), and a packet of vsock's (cids, ports, length, type, operation ...).
+FUSE = st.tuples(st.sampled_from([40, 64, 104, 512]), st.integers(1, 52), st.integers(0, 4)).map(
+    lambda words: (
+        struct.pack("<IIQQIIII", words[0], words[1], 1, words[2], 0, 0, 0, 0) + struct.pack("<6I", 7, 38, 0, 1, 0, 0)
+    )
+)
+PACKET = st.tuples(st.sampled_from([2, 3]), st.integers(0, 3), st.integers(0, 600), st.integers(0, 8)).map(
+    lambda words: struct.pack("<QQIIIHHIII", 3, words[0], words[1], 1024, words[2], 1, words[3], 0, 4096, 0)
+)
+DATA = st.one_of(st.binary(max_size=64), HEADS, HEADS, FUSE, PACKET)
 INDEX = st.integers(0, 4)
 
 ACTIONS = st.one_of(
@@ -103,7 +132,9 @@ class Hostile:
     """Carries actions out; raises what the device raises, and AssertionError if it took too long."""
 
     def __init__(self, device: VirtioDevice) -> None:
-        self.driver = Driver(device, size=MEMORY)
+        self.loop = Loop()
+        self.driver = Driver(device, size=MEMORY, loop=self.loop)
+        self.driver.attend = self.attend
 
     def do(self, action: Action) -> None:
         before = time.monotonic()
@@ -144,16 +175,17 @@ class Hostile:
         self.driver.start(self.driver.offered() & ~(0 if events else EVENT_IDX))
 
     def attend(self) -> None:
-        """What the loop would: one round of whatever has rung."""
-        registers = self.driver.registers
-        self.driver.needs_reset()
-        if not registers.device.WORKER:
-            for index in range(len(registers.kicks)):
-                registers.kicked(index)
+        """One round of the loop."""
+        with self.loop.lock:
+            for fd, event in self.loop.epoll.poll(0):
+                callback = self.loop.callbacks.get(fd)
+                if callback is not None:
+                    callback(event)
 
     def still_works(self) -> None:
         """Whatever happened: a reset mends it, and an honest request is answered."""
         self.start(False)
+        self.attend()
         assert not self.driver.needs_reset()
         device = self.driver.device
         if device.ID == 2:
@@ -167,3 +199,4 @@ class Hostile:
 
     def close(self) -> None:
         self.driver.close()
+        self.loop.epoll.close()

@@ -104,11 +104,11 @@ def listener(path: Path, port: int) -> socket.socket:
     return made
 
 
-def from_guest(guest: Guest, path: Path, *, room: int = 1 << 20) -> socket.socket:
+def from_guest(guest: Guest, path: Path, *, room: int = 1 << 20, door: socket.socket | None = None) -> socket.socket:
     """A stream that the guest began: port 77 to 1024."""
-    with listener(path, 1024) as door:
+    with door or listener(path, 1024) as listening:
         guest.send(words.REQUEST, 77, 1024, room=room)
-        host, _ = door.accept()
+        host, _ = listening.accept()
     assert guest.next() == (words.RESPONSE, 77, 1024, b"") and guest.last[1] == BUFFER
     host.settimeout(5)
     return host

@@ -127,6 +127,27 @@ def test_pause_from_a_callback_while_a_device_is_busy() -> None:
         assert count == 50
 
 
+def test_pause_before_the_start_holds_and_does_not_spoil_the_next_one() -> None:
+    with machine(SPIN) as made:
+        made.pause()
+        made.start()
+        time.sleep(0.05)
+        assert (made.exits()["in-c"], made.vcpus[0].get_regs().rax & 0xFFFF) == (0, 0)
+        made.resume()
+        for _ in range(5):
+            time.sleep(0.02)
+            made.pause()
+            before = made.vcpus[0].get_regs().rax
+            time.sleep(0.01)
+            assert made.vcpus[0].get_regs().rax == before
+            made.resume()
+        assert made.exits()["in-c"] > 0
+        made.pause()
+        made.stop("enough")
+        made.loop.run()
+        assert made.end == exits.Stopped(why="enough")
+
+
 def test_a_device_ends_the_machine_and_the_first_reason_counts() -> None:
     class Switch(Notes):
         def write(self, offset: int, size: int, value: int) -> None:

@@ -66,7 +66,8 @@ class FileSystem(VirtioDevice):
         self.lock = allocate_lock()
         self.ended = allocate_lock()  # held by the thread while it lives
         self.stopping = eventfd()
-        self.running = False
+        self.running = False  # the thread is
+        self.alive = False  # the driver is: between activate and reset the queues do not change under us
         self.operations: dict[int, Callable[[Nodes, Request], bytes]] = {
             **fs_names.OPERATIONS, **fs_files.OPERATIONS, **fs_directories.OPERATIONS, **fs_attributes.OPERATIONS,
             wire.INIT: self.init, wire.DESTROY: self.destroy,
@@ -78,6 +79,8 @@ class FileSystem(VirtioDevice):
     # -- its life
 
     def activate(self) -> None:
+        with self.lock:
+            self.alive = True
         if self.WORKER and not self.running:
             self.running = True
             self.ended.acquire()
@@ -85,6 +88,7 @@ class FileSystem(VirtioDevice):
 
     def reset(self) -> None:
         with self.lock:
+            self.alive = False
             self.forget_everything()
 
     def close(self) -> None:
@@ -123,7 +127,7 @@ class FileSystem(VirtioDevice):
     def work(self, queue: Queue) -> None:
         for _ in range(queue.size):
             with self.lock:
-                chain = queue.pop()
+                chain = queue.pop() if self.alive else None
                 if chain is None:
                     return
                 self.answer(chain)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import _socket
 import posix
 
+from minirun.linux.mountfd import open_tree
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +23,7 @@ class Place:
 
     def __init__(self, path: str) -> None:
         folder, slash, self.name = path.rpartition("/")
-        self.folder = posix.open(folder or slash or ".", posix.O_PATH | posix.O_CLOEXEC)
+        self.folder = opened(folder or slash or ".")
 
     def listen(self) -> int:
         try:
@@ -49,6 +51,20 @@ class Place:
         finally:
             posix.fchdir(before)
             posix.close(before)
+
+
+def opened(folder: str) -> int:
+    """As a mount of nobody's tree, as shares are: a VMM that was taken over finds no ``..`` in it.
+
+    Without the right to clone it (an ordinary user's VMM) it is the directory itself, with his rights.
+    """
+    fd = posix.open(folder, posix.O_PATH | posix.O_CLOEXEC)
+    if posix.geteuid() != 0:
+        return fd
+    try:
+        return open_tree(fd, 0, folder)
+    finally:
+        posix.close(fd)
 
 
 def connected(name: str) -> int:
