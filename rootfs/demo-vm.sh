@@ -14,8 +14,8 @@ printf '\n%sminirun: %s%s\n' "$bold" "the same bundle in a machine of its own" "
 heading "What KVM is here"
 say "/dev/kvm may be the processor's, or something that emulates a guest's kernel mode: minirun measures."
 printf '   %s$ minirun doctor | grep -A1 -w KVM%s\n' "$green" "$plain"
-kvm=$("$minirun" doctor 2>/dev/null | grep -A1 -w KVM || true)
-cut -c-93 <<<"$kvm" | indent
+kvm=$(COLUMNS=92 "$minirun" doctor 2>/dev/null | grep -A1 -w KVM || true)
+indent <<<"$kvm"
 
 # -----------------------------------------------------------------------------------------------------------------
 heading "The ladder: guests of a few instructions, each one step beyond the one before"

@@ -41,7 +41,7 @@ class Setting(NamedTuple):
 
 
 class Boot(NamedTuple):
-    """Seconds since the start of the command, by mark, each time that it came; KiB of the VMM beyond the guest's memory."""
+    """Seconds since the start of the command, by mark, each time it came; KiB of the VMM beyond the guest's memory."""
 
     marks: dict[str, list[float]]
     kib: int
