@@ -96,10 +96,12 @@ class Caller:
         if passed >= 0:
             posix.close(passed)
         verb = VERBS.get(word)
-        if verb is None:
-            self.say(b"errno 22")
-        else:
+        try:
+            if verb is None:
+                raise ValueError(word)
             verb(self, rest.decode("utf-8", "surrogateescape"))
+        except (KeyError, ValueError, OSError):  # not a word of ours, or a descriptor is missing
+            self.say(b"errno 22")
 
     def keep(self, name: str, fd: int) -> None:
         old = self.given.get(name)
