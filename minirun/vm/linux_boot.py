@@ -32,7 +32,7 @@ def entry(kernel: Buffer, way: str = BOOT) -> Entry:
     if elf.is_elf(kernel):
         return elf.pvh_entry(kernel) if way == PVH else elf.entry(kernel)
     if bzimage.is_bzimage(kernel):
-        return bzimage.entry(kernel) if bzimage.Setup(kernel).code32 else realmode.entry(kernel)
+        return realmode.entry(kernel) if bzimage.is_real(kernel) else bzimage.entry(kernel)
     raise BadKernel("it is neither a bzImage nor an ELF file")
 
 

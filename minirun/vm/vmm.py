@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 SIGNALS = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 32, 33))
 GRACE = 5.0  # seconds for a guest with disks to write them out
 SILENCE = 300.0  # seconds in which a guest has to say that its agent is there; it takes one, and in an emulator thirty
-SAID = 16384  # bytes of the guest's console that are kept
+SAID = 60000  # bytes of the guest's console that are kept
 KILLED = 128 + 9
 
 

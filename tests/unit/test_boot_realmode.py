@@ -38,7 +38,7 @@ def test_the_stubs_say_their_number() -> None:
 
 def test_the_header_is_filled_in() -> None:
     start = linux_boot.entry(lkrn(b""))
-    real = bytes(dict(start.pieces)[realmode.BASE])  # type: ignore[arg-type]
+    real = bytes(dict(start.pieces)[realmode.BASE])
     assert start.mode == "real" and real[0x210] == 0xFF and real[0x211] & 0x80
     assert unpack_from("<I", real, 0x228)[0] == layout.CMDLINE and unpack_from("<H", real, 0x224)[0] == 0xDE00
 

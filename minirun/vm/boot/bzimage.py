@@ -53,6 +53,12 @@ def is_bzimage(image: Buffer) -> bool:
     return bytes(memoryview(image)[0x202:0x206]) == MAGIC
 
 
+def is_real(image: Buffer) -> bool:
+    """It has no protected-mode entry, neither of 64 nor of 32 bits: what lies at 1 MiB is no code."""
+    setup = Setup(image)
+    return not setup.code32 and not setup.flags64 & XLF_KERNEL_64
+
+
 def entry(image: Buffer) -> Entry:
     """Raises BadKernel."""
     setup = Setup(image)
