@@ -133,6 +133,10 @@ class Runner:
             process = subprocess.Popen(argv, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr)
         try:
             yield process
+        except subprocess.TimeoutExpired as error:
+            raise MinirunError(
+                f"cannot compare under {self.isolation.name}", reason=f"no end after {SECONDS} s: {' '.join(argv)}"
+            ) from error
         finally:
             if process.poll() is None:
                 process.kill()

@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from minirun.vm.loop import Loop
 
     class Port(Protocol):
-        """A byte stream to the guest: ``send`` never blocks and never refuses."""
+        """A byte stream to the guest: ``send`` never blocks and never refuses; ``held`` is what waits there."""
 
+        held: bytearray
         on_data: Callable[[bytes], None]
 
         def send(self, data: bytes) -> None: ...

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from minirun.vm.relay import Relay
 
 PASSED_ON = (SYNC, TERMINAL, READY, TRACE, WARNING, FAILED)
+BACKLOG = 20 << 20  # what may wait for the guest to read it: a document, and every task's window
 SIGHUP, SIGKILL, SIGCONT, SIGWINCH = 1, 9, 18, 28
 
 
@@ -237,8 +238,12 @@ class Task:
             self.sinks[number].finish()
 
     def credit(self, count: int) -> None:
-        if self.source is not None:
-            self.source.grant(count)
+        """For input that it has taken; or says so.  Raises BadFrame."""
+        if self.source is None:
+            return
+        if count > self.source.outstanding or len(self.relay.port.held) > BACKLOG:
+            raise BadFrame("credit for what was not taken")
+        self.source.grant(count)
 
     def exited(self, ended: Exited | None) -> None:
         """None: nobody is left to say how."""

@@ -143,7 +143,7 @@ class Vmm:
         self.loop.stop()
 
     def reason(self, why: Exit) -> str:
-        word = getattr(why, "why", "") or why.describe()
+        word = self.platform.reason(why)
         lines = [line for line in self.said.decode("utf-8", "replace").splitlines() if line.strip()]
         panics = [number for number, line in enumerate(lines) if "Kernel panic" in line]
         lines = lines[max(panics[0] - 3, 0) :][:8] if panics else lines[-8:]  # behind a panic there is but a trace

@@ -132,7 +132,7 @@ def test_streams(tmp_path: Path) -> None:
     def made() -> object:
         door.bind(f"{path}_1024")
         door.listen()
-        return Guest(path)
+        return Guest(path, folder=parts.opened(str(path.parent)))
 
     confined(tmp_path, made, work)
     assert not path.exists(), "the socket is gone with the machine"
