@@ -172,7 +172,9 @@ def close_others(kept: list[int]) -> None:
 
 
 def say(words: int, error: MinirunError) -> None:
-    """An error's parts, for whoever made the VMM."""
+    """An error's parts, for whoever made the VMM; what was said first is the reason for the rest."""
+    if posix.fstat(words).st_size:
+        return
     text = decode.encode({"message": error.message, "reason": error.reason, "hint": error.hint}).encode()
     try:
         posix.pwrite(words, text[:LONGEST], 0)
