@@ -38,6 +38,7 @@ TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     "minirun.cli.oci_run": (FIRST, ("minirun.cli.oci_run", "minirun.runtime.run", *PLANNED)),
     "minirun.runtime.start": ("minirun.cli.oci_run", ("minirun.runtime.start", "minirun.runtime.lifecycle")),
     "minirun.plan.seccomp": ("minirun.cli.oci_run", FILTERED),
+    "minirun.vm.vmm": ("minirun.cli.oci_run", ("minirun.runtime.machine", "minirun.plan.machine", "minirun.vm.vmm")),
     "minirun.cli.oci_start": (FIRST, ("minirun.cli.oci_start",)),
     "minirun.cli.oci_exec": (FIRST, ("minirun.cli.oci_exec", "minirun.plan.wire", "minirun.engine.filter_cache")),
     "minirun.cli.oci_state": (FIRST, ("minirun.cli.oci_state",)),

@@ -96,7 +96,9 @@ def params(verb: Verb) -> list[click.Parameter]:
     found: list[click.Parameter] = []
     for option in verb.options:
         names = [f"--{option.long}", *([f"-{option.short}"] if option.short else [])]
-        found.append(click.Option(names, is_flag=not option.value, default=option.default or None))
+        found.append(
+            click.Option(names, is_flag=not option.value, default=option.default or None, multiple=option.many)
+        )
     for index, word in enumerate(verb.arguments):
         least = len(verb.arguments) if verb.at_least is None else verb.at_least
         kind = click.Choice(SHELLS) if word == "SHELL" else None

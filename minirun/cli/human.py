@@ -103,12 +103,13 @@ def compare(
     return measure(wanted, as_json=json, html=html or "")
 
 
-def vm(explain: str | None, format: str, what: str, rung: tuple[str, ...]) -> int:  # noqa: A002
+@click.pass_obj
+def vm(glob: Values, /, what: str, word: tuple[str, ...], **options: object) -> int:
     from minirun.cli.vm import run as verb
 
-    if format not in ("table", "json"):
-        raise usage(f"--format must be table or json, not {format!r}")
-    return verb(what, rung, {"explain": explain or "", "format": format})
+    if options["format"] not in ("table", "json"):
+        raise usage(f"--format must be table or json, not {options['format']!r}")
+    return verb(glob, what, word, options)
 
 
 def completion(shell: str) -> int:

@@ -119,11 +119,21 @@ LONGER = {
         examples=("minirun compare web", "minirun compare web --runs 20 --html web.html -- /bin/true"),
     ),
     "vm": Longer(
-        text="WHAT is ladder: guests of a few lines of assembly, from `hlt` to two processors, each of which checks "
+        text="run BUNDLE boots a machine and runs the bundle in it, as `minirun --isolation vm run` does; what follows "
+        "-- runs in place of the bundle's program, and options say what machine it is. run with --kernel and no "
+        "bundle boots that kernel alone, its serial port on this terminal (^A x ends it). ls lists machines; console "
+        "ID shows what the guest's kernel says; stop ID asks the program to end, and ends it after ten seconds.\n\n"
+        "ladder: guests of a few lines of assembly, from `hlt` to two processors, each of which checks "
         "itself. They need /dev/kvm and nothing else, and run where KVM is emulated, too. A line for each says how "
-        "long it was in the guest, which exits brought it back, and what it teaches; RUNG names the ones to run.\n\n"
-        "The exit code is 1 if one of them did not say 42. For bundles in micro-VMs, see --isolation.",
-        examples=("minirun vm ladder", "minirun vm ladder paging long", "minirun vm ladder --explain paging"),
+        "long it was in the guest, which exits brought it back, and what it teaches; WORD names the ones to run. "
+        "The exit code is 1 if one of them did not say 42.",
+        examples=(
+            "minirun vm run web",
+            "minirun vm run web --vcpus 2 -m 512m -- /bin/sh",
+            "minirun vm run --kernel bzImage --append 'loglevel=7'",
+            "minirun vm ladder",
+            "minirun vm ladder --explain paging",
+        ),
     ),
     "doctor": Longer(
         text="Every facility is tried, not guessed from the kernel's version: namespaces are made, a process is put "

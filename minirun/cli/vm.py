@@ -1,6 +1,7 @@
 """``minirun vm``: what people do with micro-VMs that is not the life of a container.
 
-``minirun vm ladder`` climbs the small guests of minirun.vm.ladder and says of each what happened.
+``minirun vm ladder`` climbs the small guests of minirun.vm.ladder and says of each what happened; the other words are
+in ``vm_machines``.
 """
 
 from __future__ import annotations
@@ -11,19 +12,24 @@ from minirun.cli.parse import usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Any
 
+    from minirun.cli.parse import Values
     from minirun.vm.ladder import Result, Rung
 
 
-def run(what: str, words: tuple[str, ...], options: dict[str, str]) -> int:
+def run(glob: Values, what: str, words: tuple[str, ...], options: dict[str, Any]) -> int:
     """``what`` is the word after ``vm``."""
-    if what not in WHAT:
-        raise usage(f"unknown word {what!r} after vm", f"there is: {', '.join(WHAT)}")
-    return WHAT[what](words, options)
+    from minirun.cli.vm_machines import WHAT as MACHINES
+
+    if what in MACHINES:
+        return MACHINES[what](glob, words, options)
+    if what != "ladder":
+        raise usage(f"unknown word {what!r} after vm", f"there is: {', '.join([*MACHINES, 'ladder'])}")
+    return ladder(words, options)
 
 
-def ladder(names: tuple[str, ...], options: dict[str, str]) -> int:
+def ladder(names: tuple[str, ...], options: dict[str, Any]) -> int:
     """0 if every rung said 42."""
     from minirun.vm import probe
     from minirun.vm.ladder import RUNGS, climb
@@ -97,4 +103,3 @@ def explain(rung: Rung) -> int:
 
 
 INTERNAL = ("in-c", "in-python", "kick")
-WHAT: dict[str, Callable[[tuple[str, ...], dict[str, str]], int]] = {"ladder": ladder}

@@ -9,7 +9,7 @@ from posix import strerror
 
 from minirun.linux.kvm import ffi, lib
 
-NEWNS, NEWNET, NEWIPC, NEWUTS, NEWUSER = 0x00020000, 0x40000000, 0x08000000, 0x04000000, 0x10000000
+NEWNS, NEWNET, NEWIPC, NEWUTS = 0x00020000, 0x40000000, 0x08000000, 0x04000000
 
 
 def checked(result: int, call: str) -> None:

@@ -96,6 +96,11 @@ class Plan(Record):
         return next((op.unit for op in self.ops if op.KIND == "make_cgroup" and op.unit), "")  # type: ignore[attr-defined]
 
     @property
+    def machine(self) -> list[str]:
+        """The words of the machine around it, if there is one."""
+        return next((op.machine for op in self.ops if op.KIND == "spawn"), [])  # type: ignore[attr-defined]
+
+    @property
     def writes_task(self) -> bool:
         """Are files of init's /proc written?  Without the host's root only those of dumpable processes can be."""
         return any(op.KIND == "write_task" for op in self.ops)

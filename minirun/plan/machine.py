@@ -18,7 +18,7 @@ from minirun.plan.hardware import MIB, Hardware, Share, addresses, hardware_of, 
 from minirun.plan.limits import limits
 from minirun.plan.machine_rules import refuse
 from minirun.plan.mountflags import RDONLY, parse
-from minirun.plan.ops import NODE_BIND, USER_SETGROUPS, Interface, Op, Spawn, WriteCgroup, WriteProc, WriteTask
+from minirun.plan.ops import USER_SETGROUPS, Bind, Interface, Op, Spawn, WriteCgroup, WriteProc, WriteTask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ CONTROLLERS = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids")
 # What the VMM takes beside the guest's memory: Python, its devices, and the kernel's own for it (page tables, files).
 OF_THE_VMM = 96 * MIB
 KVM, TUN = (10, 232), (10, 200)
-NET = "/annotations/dev.minirun.vm.net"
+NET, DISK = "/annotations/dev.minirun.vm.net", "/annotations/dev.minirun.vm.disk"
 
 
 def plan(asked: Asked) -> Plan:
@@ -178,10 +178,11 @@ def by_init(op: Op) -> Op:
 
 
 def disks(hardware: Hardware) -> list[Op]:
-    """The guest's own nodes: their major number is whatever its kernel gave them."""
+    """The guest's own nodes, bound: their major number is whatever its kernel gave them."""
+    paths = [f"/dev/vd{'abcd'[index]}" for index in range(len(hardware.disks))]
     return [
-        devices.node(f"/dev/vd{'abcd'[index]}", "b", 0, 0, 0o600, 0, 0, NODE_BIND, "/annotations/dev.minirun.vm.disk")
-        for index in range(len(hardware.disks))
+        Bind(source=path, target=path, attr_set=0, attr_clr=0, rec_set=0, rec_clr=0, flags=0, words=[], pointer=DISK)
+        for path in paths
     ]
 
 

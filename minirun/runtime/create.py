@@ -129,7 +129,7 @@ def create(store: Store, request: Request) -> Created:
         cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
         unit=plan.unit, bus=manager.address if manager else "", cgroupDriver=request.options.cgroup_driver,
         newKeyring=not request.options.no_new_keyring, resctrl=resctrl_groups(plan, spec, request.container_id),
-        steps=len(plan.ops), isolation=isolation_of(spec, request.isolation),
+        steps=len(plan.ops), isolation=isolation_of(spec, request.isolation), machine=plan.machine,
     )  # fmt: skip
     site = make_site(plan, state, facts, name, request)
     site.systemd = manager

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 # Whoever may write these sets systemd's properties, writes the filter, connects to a socket of the host's, appends to
 # its files, or keeps the caller's groups.
-UNSAFE = ["org.systemd.property.", RAW_FILTER, RECEIVER, HOOK_STDOUT, HOOK_STDERR, PIDFD_RECEIVER, KEEP_GROUPS]
+UNSAFE = [
+    "org.systemd.property.", RAW_FILTER, RECEIVER, HOOK_STDOUT, HOOK_STDERR, PIDFD_RECEIVER, KEEP_GROUPS,
+    "dev.minirun.vm.",
+]  # fmt: skip
 
 
 def seccomp() -> dict[str, Any]:

@@ -26,6 +26,9 @@ def plan(word: str, asked: Asked) -> Plan:
         from minirun.plan import container
 
         return container.plan(asked)
+    from minirun import hot
+
+    hot.board("minirun.vm.vmm")
     from minirun.plan import machine
 
     return machine.plan(asked)

@@ -53,6 +53,7 @@ class State(Record):
     resctrl: list[str] = []  # groups of the processor's resource control that go with it
     cgroupDriver: str = "cgroupfs"
     isolation: str = "container"  # or vm: then pid is the VMM's
+    machine: list[str] = []  # and these words say which (plan/hardware.py)
     mountId: int = 0  # without a mount namespace: what lay on the rootfs before (runtime/in_place.py)
     steps: int = 0  # of create's plan: init speaks of them by number
     complete: bool = False  # create got to its end

@@ -9,6 +9,8 @@ A guest that breaks out of its machine is in this process.  There it finds
     system calls  the list below; no execve(2), no new memory that can be executed, no socket but AF_UNIX
     limits        no core dumps (guest memory is nobody's file), no more descriptors than the machine can need
 
+An ordinary user's VMM has his rights and no more from the beginning; of the cell it has the filter and the limits.
+
 The order is the kernel's: namespaces and capabilities belong to a thread, so they come before the devices start theirs
 (``begin``, ``enter``); the filter is given to all threads at once, last (``close``).  Every module that the VMM will
 need must have been imported by then: there is no file left to import from.
@@ -77,14 +79,16 @@ def begin(*, network: bool, root: bool) -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = MOST_FILES if most < 0 else min(MOST_FILES, most)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    flags = confine.NEWNS | confine.NEWIPC | confine.NEWUTS | (0 if network else confine.NEWNET)
-    confine.unshare(flags if root else flags | confine.NEWUSER)
-    confine.private_proc()
+    if root:
+        flags = confine.NEWNS | confine.NEWIPC | confine.NEWUTS | (0 if network else confine.NEWNET)
+        confine.unshare(flags)
+        confine.private_proc()
 
 
 def enter(*, root: bool) -> None:
     """Still one thread: those to come inherit all of it."""
-    confine.empty_root()
+    if root:
+        confine.empty_root()
     confine.keep_capabilities(sum(1 << NUMBER[name] for name in OF_THE_SHARE) if root else 0)
 
 

@@ -7,6 +7,7 @@
     read PATH      a file of the guest's, or a directory's names: "ok" and the bytes, or "errno N"
     write PATH     and after a NUL what is written to it
     exits          counts of the machine's exits, as JSON
+    console        what the guest's kernel has said, then whatever it says
 
 Only the owner of the state directory can reach it (mode 0700): whoever may use minirun on this container.  The end of a
 connection is the end of its program, as a terminal's is.
@@ -38,11 +39,14 @@ MOST = 64  # connections
 class Control:
     """The listener."""
 
-    def __init__(self, loop: Loop, fd: int, relay: Relay, exits: Callable[[], dict[str, int]]) -> None:
+    def __init__(
+        self, loop: Loop, fd: int, relay: Relay, exits: Callable[[], dict[str, int]], said: Callable[[], bytes]
+    ) -> None:
         self.loop = loop
         self.fd = fd
         self.relay = relay
         self.exits = exits
+        self.said = said
         self.callers: set[Caller] = set()
         posix.set_blocking(fd, False)
         loop.add(fd, self.knock)
@@ -57,6 +61,12 @@ class Control:
             return
         self.callers.add(Caller(self, fd))
 
+    def heard(self, data: bytes) -> None:
+        """The guest's kernel says something."""
+        for caller in [*self.callers]:
+            if caller.listens:
+                caller.say(data)
+
 
 class Caller:
     """One connection."""
@@ -66,6 +76,7 @@ class Caller:
         self.fd = fd
         self.given: dict[str, int] = {}
         self.task: Task | None = None
+        self.listens = False
         control.loop.add(fd, self.hear)
 
     def hear(self, events: int) -> None:
@@ -85,10 +96,12 @@ class Caller:
         if passed >= 0:
             posix.close(passed)
         verb = VERBS.get(word)
-        if verb is None:
-            self.say(b"errno 22")
-        else:
+        try:
+            if verb is None:
+                raise ValueError(word)
             verb(self, rest.decode("utf-8", "surrogateescape"))
+        except (KeyError, ValueError, OSError):  # not a word of ours, or a descriptor is missing
+            self.say(b"errno 22")
 
     def keep(self, name: str, fd: int) -> None:
         old = self.given.get(name)
@@ -157,13 +170,18 @@ class Caller:
     def answer(self, errno: int, data: bytes) -> None:
         self.say(b"errno %d" % errno if errno else b"ok" + data)
 
+    def console(self, _: str) -> None:
+        """What the guest's kernel has said, and from now on says."""
+        self.say(self.control.said() or b"\n")
+        self.listens = True
+
     def tell_exits(self, _: str) -> None:
         self.say(b"ok" + encode(self.control.exits()).encode())
 
 
 VERBS: dict[bytes, Callable[[Caller, str], None]] = {
     b"exec": Caller.execute, b"signal": Caller.signal, b"kill": Caller.kill, b"read": Caller.read,
-    b"write": Caller.write, b"exits": Caller.tell_exits,
+    b"write": Caller.write, b"exits": Caller.tell_exits, b"console": Caller.console,
 }  # fmt: skip
 
 

@@ -54,6 +54,7 @@ I8042 = 0x60  # data here, command and status at 0x64
 I8042_PORTS = 5
 PM = 0x600  # our own choice: outside of what ISA had (below 0x400) and of PCI configuration (0xcf8)
 PM_PORTS = 16
+BIOS = 0xB0  # unused on every PC; only payloads in real mode write to it, by our own stubs
 
 # Interrupts (GSIs: pins of the I/O APIC; without overrides an ISA interrupt has the pin of its number).
 SERIAL_GSI = 4  # COM1's

@@ -9,8 +9,8 @@ The kernel is a bzImage or a vmlinux, told apart by their first bytes; a vmlinux
 from __future__ import annotations
 
 from minirun.vm import layout
-from minirun.vm.boot import acpi, bzimage, cmdline, cpu, cpuid, elf, zeropage
-from minirun.vm.boot.entry import LONG, BadKernel
+from minirun.vm.boot import acpi, bzimage, cmdline, cpu, cpuid, elf, realmode, zeropage
+from minirun.vm.boot.entry import LONG, REAL, BadKernel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def entry(kernel: Buffer, way: str = BOOT) -> Entry:
     if elf.is_elf(kernel):
         return elf.pvh_entry(kernel) if way == PVH else elf.entry(kernel)
     if bzimage.is_bzimage(kernel):
-        return bzimage.entry(kernel)
+        return realmode.entry(kernel) if bzimage.is_real(kernel) else bzimage.entry(kernel)
     raise BadKernel("it is neither a bzImage nor an ELF file")
 
 
@@ -55,6 +55,12 @@ def load(
     memory.write(layout.ACPI, acpi.tables(len(machine.vcpus), virtio))
     tell(memory, start, told)
     processors(machine, start)
+    if start.mode == REAL:
+        from minirun.vm.devices.bios import Bios
+
+        if len(machine.vcpus) > 1:  # its BIOS looks at the first one's registers, which must be the one that asks
+            raise ValueError("a payload that starts in real mode has one processor")
+        Bios(machine, lambda byte: machine.ports.write(layout.SERIAL, 1, byte))
     return start
 
 
@@ -71,6 +77,8 @@ def place(size: int, start: Entry, length: int) -> int:
 
 def tell(memory: Memory, start: Entry, told: zeropage.Told) -> None:
     """What the entry's protocol has in memory."""
+    if start.mode == REAL:
+        return
     if start.rbx:
         memory.write(start.rbx, zeropage.hvm_start_info(told, start.rbx))
     else:
@@ -93,10 +101,12 @@ def processors(machine: Machine, start: Entry) -> None:
 
 def enter(vcpu: Vcpu, start: Entry) -> None:
     sregs = vcpu.get_sregs()
-    for name, value in cpu.sregs(start.mode).items():
+    for name, value in (realmode.sregs() if start.mode == REAL else cpu.sregs(start.mode)).items():
         setattr(sregs, name, value)
     vcpu.set_sregs(sregs)
     regs = vcpu.get_regs()
     for name, value in cpu.regs(start.rip, start.rsi, start.rbx).items():
         setattr(regs, name, value)
+    if start.mode == REAL:
+        regs.rsp = realmode.HEAP_END
     vcpu.set_regs(regs)

@@ -100,7 +100,7 @@ class Opened:
             from minirun.vm.devices.vsock import Vsock
 
             name = self.hardware.vsock.rpartition("/")[2]
-            self.vsock = Vsock(GUEST_CID, f"/proc/self/fd/{self.folder}/{name}")
+            self.vsock = Vsock(GUEST_CID, name, self.folder)
             found.append(self.vsock)
         return found
 

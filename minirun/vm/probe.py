@@ -22,6 +22,7 @@ from minirun.vm.memory import Memory
 REAL, EMULATED = "real", "emulated"
 SLOW = 50.0  # million instructions a second: emulation stays well below, hardware in a slow machine well above
 LOOP = b"\x66\xb9%s\x66\x49\x75\xfc\xf4"  # mov ecx, n; again: dec ecx; jnz again; hlt
+TRIES = 4
 ENTRY = 0x1000
 ENOENT, EACCES, EPERM, EBUSY, ENODEV, EOPNOTSUPP, ENOTTY = 2, 13, 1, 16, 19, 95, 25
 
@@ -93,12 +94,17 @@ def first_processor() -> str:
 
 
 def counted() -> float:
-    """Million instructions a second at level 0, in the thread's own time: others' load does not count.  Raises OSError.
+    """Million instructions a second at level 0.  Raises OSError.
 
-    A short count first, 20 ms of emulation; one a hundred times longer where that took hardly any time.
+    The best of a few, for a host that is a virtual machine itself is not always given the time it counts.  Short ones
+    first, 20 ms of emulation each; where one took hardly any time, one a hundred times longer.
     """
-    rate = count(20_000)
-    return count(2_000_000) if rate >= SLOW / 10 else rate
+    best = 0.0
+    for _ in range(TRIES):
+        best = max(best, count(20_000))
+        if best >= SLOW / 10:
+            return max(count(2_000_000), count(2_000_000))
+    return best
 
 
 def count(rounds: int) -> float:

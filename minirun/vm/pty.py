@@ -15,9 +15,10 @@ TIOCGWINSZ, TIOCSCTTY = 0x5413, 0x540E
 
 
 def open_pty() -> tuple[int, int]:
-    """(master, slave), the slave raw.  Needs /dev/ptmx: before any confinement."""
+    """(master, slave), the slave raw and non-blocking: it is ours alone.  Needs /dev/ptmx: before any confinement."""
     master, slave = posix.openpty()
     make_raw(slave)
+    posix.set_blocking(slave, False)
     return master, slave
 
 

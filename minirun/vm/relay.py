@@ -34,7 +34,7 @@ from minirun.vm.channel import (
     Frames,
     Hello,
 )
-from minirun.vm.task import SIGHUP, Spawn, Task
+from minirun.vm.task import Spawn, Task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,15 +44,16 @@ if TYPE_CHECKING:
     from minirun.vm.loop import Loop
 
     class Port(Protocol):
-        """A byte stream to the guest: ``send`` never blocks and never refuses."""
+        """A byte stream to the guest: ``send`` never blocks and never refuses; ``held`` is what waits there."""
 
+        held: bytearray
         on_data: Callable[[bytes], None]
 
         def send(self, data: bytes) -> None: ...
 
 
 __all__ = ["Relay", "Spawn"]
-SIGCHLD, SIGCONT = 17, 18
+SIGCHLD = 17
 ESHUTDOWN = 108
 
 
@@ -90,6 +91,7 @@ class Relay:
     def spawn(self, asked: Spawn) -> Task:
         """Raises ValueError if there are too many programs already."""
         if len(self.tasks) >= TASKS:
+            asked.close()
             raise ValueError(f"{TASKS} programs at most")
         while True:
             self.last = self.last % 0x3FFF + 1
@@ -132,13 +134,10 @@ class Relay:
             self.signal(number)
 
     def signal(self, number: int) -> None:
-        """To the first program.  A terminal's own signals (of our session's, pty.py) are not the program's."""
+        """To the first program."""
         main = self.tasks.get(1)
-        if main is None or number == SIGCHLD:
-            return
-        if number in (SIGHUP, SIGCONT) and main.slave >= 0 and main.hung_up():
-            return
-        main.kill(number)
+        if main is not None and number != SIGCHLD:
+            main.kill(number)
 
     # -- in -----------------------------------------------------------------------------------------------------
 

@@ -114,9 +114,16 @@ class Source(End):
         super().__init__(loop, fd, IN)
         self.data, self.end = data, end
         self.credit = 0
+        self.granted = False  # the first WINDOW
+
+    @property
+    def outstanding(self) -> int:
+        """What has been sent, and no credit has come back for."""
+        return WINDOW - self.credit if self.granted else 0
 
     def grant(self, count: int) -> None:
-        self.credit = min(self.credit + count, WINDOW)  # more was never promised
+        self.granted = True
+        self.credit += count
         self.wait(self.fd >= 0 and self.credit > 0)
         while self.always and self.fd >= 0 and self.credit > 0:
             self.ready(IN)

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from minirun.vm.relay import Relay
 
 PASSED_ON = (SYNC, TERMINAL, READY, TRACE, WARNING, FAILED)
-SIGHUP, SIGKILL, SIGWINCH = 1, 9, 28
+BACKLOG = 20 << 20  # what may wait for the guest to read it: a document, and every task's window
+SIGHUP, SIGKILL, SIGCONT, SIGWINCH = 1, 9, 18, 28
 
 
 class Spawn(Record):
@@ -62,6 +63,11 @@ class Spawn(Record):
     cgroup_writes: list[Write] = []
     task_writes: list[Write] = []
     exited: Callable[[Exited | None], None]
+
+    def close(self) -> None:
+        """Nothing came of it."""
+        for fd in {self.sync, self.gate, *self.stdio, *self.terminal} - {-1}:
+            posix.close(fd)
 
 
 class Task:
@@ -232,8 +238,12 @@ class Task:
             self.sinks[number].finish()
 
     def credit(self, count: int) -> None:
-        if self.source is not None:
-            self.source.grant(count)
+        """For input that it has taken; or says so.  Raises BadFrame."""
+        if self.source is None:
+            return
+        if count > self.source.outstanding or len(self.relay.port.held) > BACKLOG:
+            raise BadFrame("credit for what was not taken")
+        self.source.grant(count)
 
     def exited(self, ended: Exited | None) -> None:
         """None: nobody is left to say how."""
@@ -264,8 +274,10 @@ class Task:
     # -- people -------------------------------------------------------------------------------------------------
 
     def kill(self, number: int) -> None:
-        """A signal; of a terminal, SIGWINCH means that ours has another size."""
+        """A signal; but what our own end of a terminal means to say, the guest's says by itself."""
         if number == SIGWINCH and self.slave >= 0 and self.resize():
+            return
+        if number in (SIGHUP, SIGCONT) and self.hung_up():
             return
         self.send(SIGNAL, channel.NUMBER.pack(number))
 

@@ -46,29 +46,36 @@ def visit(site: Site, op: Spawn, control: int) -> Init:
     try:
         for name, fd in passed.items():
             unix.send(control, f"fd {name}".encode(), fd)
-    finally:
-        for fd in passed.values():
-            posix.close(fd)
+    except BaseException:
+        close_all(passed)
+        raise
     directory = site.cgroup_root + site.cgroup if site.cgroup else ""
     pid = posix.fork()
     if pid == 0:
-        stand_for(control, f"exec {op.flags} {site.ops.index(op) + 1}".encode(), directory)
+        stand_for(control, f"exec {op.flags} {site.ops.index(op) + 1}".encode(), directory, passed.get("slave", -1))
+    close_all(passed)
     posix.close(control)
     return Init(pid, posix.pidfd_open(pid), ours)
 
 
-def stand_for(control: int, order: bytes, directory: str) -> None:
+def close_all(passed: dict[str, int]) -> None:
+    for fd in passed.values():
+        posix.close(fd)
+
+
+def stand_for(control: int, order: bytes, directory: str, terminal: int) -> None:
     """The child: its whole life."""
     code = FAILED
     try:
-        code = wait(control, order, directory)
+        code = wait(control, order, directory, terminal)
     except BaseException:  # nothing of the parent's may run here
         code = FAILED
     finally:
         posix._exit(code)
 
 
-def wait(control: int, order: bytes, directory: str) -> int:
+def wait(control: int, order: bytes, directory: str, terminal: int) -> int:
+    """``terminal``: the slave of the program's, which becomes our session's, so that we hear of its new sizes."""
     import select
 
     from minirun.linux.signalfd import read_signal, signalfd
@@ -78,7 +85,13 @@ def wait(control: int, order: bytes, directory: str) -> int:
     if directory:
         with open(f"{directory}/cgroup.procs", "wb", buffering=0) as file:
             file.write(b"0")
-    close_others(sorted((control, signals)))
+    kept = [control, signals]
+    if terminal >= 0:
+        from minirun.vm.pty import control as take_control
+
+        take_control(terminal)
+        kept.append(terminal)
+    close_others(sorted(kept))
     unix.send(control, order)
     poller = select.poll()
     poller.register(control, select.POLLIN)

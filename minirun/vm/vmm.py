@@ -12,6 +12,8 @@ before the program does.
 from __future__ import annotations
 
 import posix
+from _thread import start_new_thread
+from time import sleep
 
 from minirun.errors import FAILED, MinirunError
 from minirun.linux.confine import set_name
@@ -30,13 +32,16 @@ from minirun.vm.stdio import own_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minirun.vm.channel import Exited
     from minirun.vm.exits import Exit
     from minirun.vm.process import Parts
 
 SIGNALS = tuple(number for number in range(1, 65) if number not in (9, 17, 19, 32, 33))
 GRACE = 5.0  # seconds for a guest with disks to write them out
-SAID = 16384  # bytes of the guest's console that are kept
+SILENCE = 300.0  # seconds in which a guest has to say that its agent is there; it takes one, and in an emulator thirty
+SAID = 60000  # bytes of the guest's console that are kept
 KILLED = 128 + 9
 
 
@@ -49,6 +54,7 @@ class Vmm:
         self.code: int | None = None  # the program's
         self.said = b""
         self.console = -1
+        self.control: Control | None = None
         self.hardware = given.hardware
 
     def main(self) -> int:
@@ -76,13 +82,15 @@ class Vmm:
         opened.attach(machine, devices, places)
         relay = Relay(self.loop, opened.port)
         relay.broken = self.broken
-        Control(self.loop, given.control, relay, machine.exits)
+        self.control = Control(self.loop, given.control, relay, machine.exits, lambda: self.said)
         relay.spawn(self.program(terminal))
         relay.signals(signals)
         machine.on_end(self.ended)
         self.machine, self.relay, self.platform = machine, relay, platform
         confine.close(filter_program)
         machine.start()
+        if not hardware.emulated:
+            later(SILENCE, self.silent)
         self.loop.run()
         opened.leave()
         return FAILED if self.code is None else self.code
@@ -99,6 +107,8 @@ class Vmm:
     def hear(self, data: bytes) -> None:
         """The guest's serial port."""
         self.said = (self.said + data)[-SAID:]
+        if self.control is not None:
+            self.control.heard(data)
         if self.console >= 0:
             try:
                 posix.write(self.console, data)
@@ -112,8 +122,14 @@ class Vmm:
         self.code = ended.code()
         if self.hardware.disks:
             self.relay.power_off()
+            later(GRACE, lambda: self.machine.stop("the guest did not switch itself off"))
         else:
             self.machine.stop("the program has ended")
+
+    def silent(self) -> None:
+        """No word from the agent: a kernel that hangs, or one that does not find it."""
+        if self.relay.hello is None:
+            self.machine.stop(f"its agent has said nothing for {SILENCE:.0f} seconds")
 
     def broken(self, why: str) -> None:
         self.say(f"the guest's agent does not keep to its protocol: {why}")
@@ -127,7 +143,7 @@ class Vmm:
         self.loop.stop()
 
     def reason(self, why: Exit) -> str:
-        word = getattr(why, "why", "") or why.describe()
+        word = self.platform.reason(why)
         lines = [line for line in self.said.decode("utf-8", "replace").splitlines() if line.strip()]
         panics = [number for number, line in enumerate(lines) if "Kernel panic" in line]
         lines = lines[max(panics[0] - 3, 0) :][:8] if panics else lines[-8:]  # behind a panic there is but a trace
@@ -138,6 +154,16 @@ class Vmm:
         from minirun.vm.process import say
 
         say(self.given.words, MinirunError("the machine ended", reason=reason))
+
+
+def later(seconds: float, call: Callable[[], None]) -> None:
+    """Once, from a thread of its own: a loop without timers needs none for this."""
+
+    def wait() -> None:
+        sleep(seconds)
+        call()
+
+    start_new_thread(wait, ())
 
 
 def begin_with(given: Parts) -> None:

@@ -93,19 +93,19 @@ static bool exchange(void *device)
     struct pollfd *tap = &net->worker.fds[TAP];
     bool more = false;
     net->stuck = false;
-    if (net->tx->ready) {
+    if (virtq_lives(net->tx)) {
         virtq_disable(net->tx);
         more = send_packets(net);
         virtq_notify(net->tx);
     }
-    if (net->rx->ready) {
+    if (virtq_lives(net->rx)) {
         virtq_disable(net->rx);
         more |= receive(net);
         virtq_notify(net->rx);
     }
     /* a negative descriptor is not waited for; and a tap that is gone (POLLERR) is not either */
     bool gone = tap->revents & (POLLERR | POLLNVAL | POLLHUP);
-    bool wanted = net->stuck || (net->rx->ready && !net->hungry && !net->rx->broken);
+    bool wanted = net->stuck || (virtq_lives(net->rx) && !net->hungry);
     tap->fd = wanted && !gone ? net->tap : -1;
     tap->events = (short)((net->hungry ? 0 : POLLIN) | (net->stuck ? POLLOUT : 0));
     return more;

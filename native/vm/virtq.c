@@ -24,6 +24,11 @@ static void ring_bell(int fd)
     (void)done;
 }
 
+bool virtq_lives(const struct virtq *queue)
+{
+    return __atomic_load_n(&queue->ready, __ATOMIC_ACQUIRE) && !__atomic_load_n(&queue->broken, __ATOMIC_RELAXED);
+}
+
 int virtq_start(struct virtq *queue)
 {
     uint64_t size = queue->size;
@@ -47,9 +52,8 @@ void virtq_stop(struct virtq *queue) { __atomic_store_n(&queue->ready, false, __
 
 int virtq_break(struct virtq *queue)
 {
-    if (!queue->broken)
+    if (!__atomic_exchange_n(&queue->broken, true, __ATOMIC_RELAXED))
         ring_bell(queue->trouble_fd);
-    queue->broken = true;
     return -1;
 }
 
@@ -104,10 +108,8 @@ static int walk(struct virtq *queue, struct virtq_chain *chain, uint16_t at)
 
 int virtq_next(struct virtq *queue, struct virtq_chain *chain)
 {
-    if (queue->broken)
-        return -1;
-    if (!__atomic_load_n(&queue->ready, __ATOMIC_ACQUIRE))
-        return 0;
+    if (!virtq_lives(queue))
+        return __atomic_load_n(&queue->broken, __ATOMIC_RELAXED) ? -1 : 0;
     /* acquire: the entries of the ring were written before the index */
     uint16_t waiting = __atomic_load_n(&queue->available->idx, __ATOMIC_ACQUIRE) - queue->next_avail;
     if (!waiting)
@@ -147,7 +149,7 @@ void virtq_undo(struct virtq *queue, struct virtq_chain *chain)
 
 bool virtq_enable(struct virtq *queue)
 {
-    if (queue->broken || !queue->ready)
+    if (!virtq_lives(queue))
         return false;
     if (queue->event_idx) /* for one more than there are, even if we leave some for later */
         __atomic_store_n(avail_event(queue), load(&queue->available->idx), __ATOMIC_RELAXED);
@@ -159,7 +161,7 @@ bool virtq_enable(struct virtq *queue)
 
 void virtq_disable(struct virtq *queue)
 {
-    if (!queue->event_idx && queue->ready) /* with event_idx, the old index is far away already */
+    if (!queue->event_idx && virtq_lives(queue)) /* with event_idx, the old index is far away already */
         __atomic_store_n(&queue->done->flags, VRING_USED_F_NO_NOTIFY, __ATOMIC_RELAXED);
 }
 
@@ -180,7 +182,8 @@ void virtq_publish(struct virtq *queue, uint16_t count)
 
 void virtq_push(struct virtq *queue, struct virtq_chain *chain, uint32_t written)
 {
-    if (chain->generation != queue->generation || !queue->ready) /* pushed already, or the device was reset */
+    if (chain->generation != queue->generation ||
+        !virtq_lives(queue)) /* pushed already, or the device was reset */
         return;
     chain->generation = 0;
     virtq_put(queue, 0, chain->head, written);
@@ -190,7 +193,7 @@ void virtq_push(struct virtq *queue, struct virtq_chain *chain, uint32_t written
 bool virtq_should_interrupt(struct virtq *queue)
 {
     uint16_t old = queue->signalled, now = queue->next_used;
-    if (queue->broken || !queue->ready || old == now)
+    if (old == now || !virtq_lives(queue))
         return false;
     queue->signalled = now;
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* our index before our look at what the driver wants */

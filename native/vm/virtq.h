@@ -48,6 +48,8 @@ enum { VIRTQ_INTERRUPT_USED = 1, VIRTQ_INTERRUPT_CONFIG = 2 };
 /* -1 if size, alignment or addresses are wrong. */
 int virtq_start(struct virtq *queue);
 void virtq_stop(struct virtq *queue);
+/* Ready and not broken; another thread may end that at any time: a reset, a broken queue of the same device. */
+bool virtq_lives(const struct virtq *queue);
 
 /* 1 and the next chain, 0 if there is none, -1 if the queue is broken. */
 int virtq_next(struct virtq *queue, struct virtq_chain *chain);

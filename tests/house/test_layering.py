@@ -34,7 +34,7 @@ PURE = {"spec", "plan", "record", "errors", "hints"}
 PURE_FILES = {
     "cgroups/device_program.py", "cli/options.py", "cli/parse.py", "engine/protocol.py", "vm/layout.py",
     "vm/boot/acpi.py", "vm/boot/aml.py", "vm/boot/bzimage.py", "vm/boot/cmdline.py", "vm/boot/cpu.py",
-    "vm/boot/cpuid.py", "vm/boot/elf.py", "vm/boot/entry.py", "vm/boot/zeropage.py",
+    "vm/boot/cpuid.py", "vm/boot/elf.py", "vm/boot/entry.py", "vm/boot/realmode.py", "vm/boot/zeropage.py",
     "vm/devices/acpi_pm.py", "vm/devices/i8042.py", "vm/devices/serial.py", "vm/initramfs.py",
     "vm/channel.py",
 }  # fmt: skip

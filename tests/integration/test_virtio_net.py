@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from minirun.errors import MinirunError
 from minirun.vm.devices import mmio, net
 from minirun.vm.devices.net import Net, open_tap
 from minirun.vm.devices.virtio import COMMON
 from tests.unit.virtio_driver import BUFFERS, WRITE, Driver
+from tests.unit.virtio_hostile import ACTIONS, Action, Hostile
 
 pytestmark = pytest.mark.needs("root")
 MAC = bytes.fromhex("02005e000001")
@@ -24,21 +26,27 @@ HEADER = bytes(12)
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
 
+def far_end(name: str) -> socket.socket:
+    """A packet socket on a tap that is up, and on which the host itself says nothing (neighbour discovery)."""
+    quiet = Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6")
+    if quiet.exists():
+        quiet.write_text("1")
+    end = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(KIND))
+    request = fcntl.ioctl(end, SIOCGIFFLAGS, struct.pack("16sH22x", name.encode(), 0))
+    flags = struct.unpack_from("H", request, 16)[0]
+    fcntl.ioctl(end, SIOCSIFFLAGS, struct.pack("16sH22x", name.encode(), flags | IFF_UP))
+    end.bind((name, KIND))
+    end.settimeout(5)
+    return end
+
+
 class Wire:
     """A driver on a tap, and a packet socket at the tap's other end."""
 
     def __init__(self, features: int | None = None, buffers: int = 4, length: int = 2048) -> None:
         self.name = f"mrt{os.getpid() % 100000}"
         self.driver = Driver(Net(open_tap(self.name), MAC, mtu=1400), features)
-        quiet = Path(f"/proc/sys/net/ipv6/conf/{self.name}/disable_ipv6")  # the host's own neighbour discovery
-        if quiet.exists():
-            quiet.write_text("1")
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(KIND))
-        request = fcntl.ioctl(self.socket, SIOCGIFFLAGS, struct.pack("16sH22x", self.name.encode(), 0))
-        flags = struct.unpack_from("H", request, 16)[0]
-        fcntl.ioctl(self.socket, SIOCSIFFLAGS, struct.pack("16sH22x", self.name.encode(), flags | IFF_UP))
-        self.socket.bind((self.name, KIND))
-        self.socket.settimeout(5)
+        self.socket = far_end(self.name)
         self.length = length
         self.received: list[bytes] = []
         self.offer(buffers)
@@ -172,3 +180,24 @@ def test_resets_under_traffic(wire: Wire) -> None:
 def test_a_tap_that_cannot_be_opened() -> None:
     with pytest.raises(MinirunError, match="cannot open the tap device"):
         open_tap("lo")
+
+
+def test_a_hostile_driver() -> None:
+    """As tests/unit/test_virtio_fuzz.py, with packets that come in meanwhile."""
+
+    @settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(st.lists(ACTIONS, min_size=20, max_size=60))
+    def attack(actions: list[Action]) -> None:
+        name = f"mrh{os.getpid() % 100000}"
+        hostile = Hostile(Net(open_tap(name), MAC))
+        try:
+            with far_end(name) as end:
+                for number, action in enumerate(actions):
+                    hostile.do(action)
+                    if number % 5 == 0:
+                        end.send(frame(b"n" * 60))
+                hostile.still_works()
+        finally:
+            hostile.close()
+
+    attack()

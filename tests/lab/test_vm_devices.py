@@ -26,21 +26,21 @@ cat /sys/block/vda/size | say size
 cat /sys/block/vda/serial | say serial
 cat /sys/block/vdb/ro | say read-only
 sum < /dev/vdb | say second
-dd if=/dev/urandom of=/tmp/data bs=1M count=8 2> /dev/null
+dd if=/dev/urandom of=/tmp/data bs=1M count=2 2> /dev/null
 sum < /tmp/data | say data
 dd if=/tmp/data of=/dev/vda bs=64k oflag=direct 2> /dev/null; sync
-for part in 1 2 3; do dd if=/tmp/data of=/dev/vda bs=1M seek=$((part * 8)) 2> /dev/null & done; wait; sync
-part() { dd if=/dev/vda bs=64k skip=$(($1 * 128)) count=128 iflag=direct 2> /dev/null; }
+for part in 1 2 3; do dd if=/tmp/data of=/dev/vda bs=1M seek=$((part * 2)) 2> /dev/null & done; wait; sync
+part() { dd if=/dev/vda bs=64k skip=$(($1 * 32)) count=32 iflag=direct 2> /dev/null; }
 for part in 0 1 2 3; do part $part | sum; done | sort -u | say copies
 blkdiscard -o $((32 << 20)) -l $((4 << 20)) /dev/vda && echo yes | say discarded
 name=$(basename $(readlink /sys/block/vda/device))
 echo $name > /sys/bus/virtio/drivers/virtio_blk/unbind && echo $name > /sys/bus/virtio/drivers/virtio_blk/bind
-dd if=/dev/vda bs=1M count=8 2> /dev/null | sum | say rebound
+dd if=/dev/vda bs=1M count=2 2> /dev/null | sum | say rebound
 
 ip link set lo up; ip link set eth0 up; ip address add 10.99.0.2/24 dev eth0
 cat /sys/class/net/eth0/address | say mac
 cat /sys/class/net/eth0/mtu | say mtu
-ping -c 3 -W 10 10.99.0.1 > /dev/null && echo yes | say ping
+ping -c 1 -W 10 10.99.0.1 > /dev/null && echo yes | say ping
 nc 10.99.0.1 5001 < /tmp/data; echo sent | say send
 nc 10.99.0.1 5002 < /dev/null | sum | say received
 
@@ -84,13 +84,12 @@ def md5(data: bytes) -> str:
     return hashlib.md5(data).hexdigest()
 
 
-@pytest.mark.parametrize("vcpus", [1, 2])
-def test_debian_drives_all_of_them(vcpus: int, tmp_path: Path, tap: str) -> None:
+def test_debian_drives_all_of_them(tmp_path: Path, tap: str) -> None:
     try:
         kernel.find()
     except MinirunError as error:
         pytest.skip(f"{error}")
-    disk, second, data = tmp_path / "disk", tmp_path / "second", os.urandom(4 * MIB)
+    disk, second, data = tmp_path / "disk", tmp_path / "second", os.urandom(2 * MIB)
     with open(disk, "wb") as file:
         file.truncate(64 * MIB)
     second.write_bytes(data)
@@ -99,7 +98,7 @@ def test_debian_drives_all_of_them(vcpus: int, tmp_path: Path, tap: str) -> None
     subprocess.run(["ip", "address", "add", "10.99.0.1/24", "dev", tap], check=True)
     subprocess.run(["ip", "link", "set", tap, "up"], check=True)
     peer = Peer(data)
-    guest = Guest(SCRIPT, [*blocks, net, Rng(), balloon], vcpus=vcpus)
+    guest = Guest(SCRIPT, [*blocks, net, Rng(), balloon], vcpus=2)
     seen: list[int] = []
     guest.watch["balloon: now"] = lambda: balloon.inflate_to(32 * MIB)
     guest.watch["free: "] = lambda: seen.append(balloon.actual)
@@ -110,7 +109,7 @@ def test_debian_drives_all_of_them(vcpus: int, tmp_path: Path, tap: str) -> None
     assert said["copies"] == said["rebound"] == said["data"]
     assert said["discarded"] == "yes"
     written = disk.read_bytes()
-    assert {md5(written[at : at + 8 * MIB]) for at in range(0, 32 * MIB, 8 * MIB)} == {said["data"]}
+    assert {md5(written[at : at + 2 * MIB]) for at in range(0, 8 * MIB, 2 * MIB)} == {said["data"]}
     assert (said["mac"], said["mtu"], said["ping"]) == ("02:00:5e:00:00:07", "1400", "yes")
     assert md5(peer.got) == said["data"] and said["received"] == md5(data)
     assert said["random"] == "64" and said["rng"].startswith("virtio_rng")

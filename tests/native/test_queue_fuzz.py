@@ -59,3 +59,18 @@ def test_a_short_run_of_the_fuzzer(tmp_path: Path) -> None:
     flags = ["-max_total_time=5", "-seed=1", "-max_len=4096", "-timeout=5", f"-artifact_prefix={tmp_path}/"]
     done = run(fuzzer, *flags, tmp_path / "corpus")
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_worker_and_driver_never_miss_each_other(compiler: str, tmp_path: Path) -> None:
+    """Under ThreadSanitizer: no race on what is ours, no kick and no interrupt lost, resets under load."""
+    program = tmp_path / "stress"
+    names = ("memory", "virtq", "virtq_data", "worker", "blk")
+    sources = [build.NATIVE / "fuzz" / "stress.c", *(build.NATIVE / "vm" / f"{name}.c" for name in names)]
+    done = run(compiler, "-std=gnu11", "-O1", "-g", "-fsanitize=thread", "-o", program, *sources)
+    if done.returncode:
+        pytest.skip(f"{compiler} has no ThreadSanitizer here")
+    done = run(program, env={**SANITIZERS, "TSAN_OPTIONS": "exitcode=99"}, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    requests = int(done.stdout.split()[0])
+    assert requests > 500_000

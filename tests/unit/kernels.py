@@ -13,6 +13,7 @@ def bzimage(code: bytes = b"\xf4" * 1024, *, payload: bytes = b"", long: bool = 
     setup[0x200:0x202] = b"\xeb\x6a"
     pack_into("<4sH", setup, 0x202, b"HdrS", version)
     setup[0x211] = 0x81
+    pack_into("<I", setup, 0x214, 0x100000)
     pack_into("<I", setup, 0x22C, 0x7FFFFFFF)
     pack_into("<H", setup, 0x236, int(long))
     pack_into("<I", setup, 0x238, 2047)

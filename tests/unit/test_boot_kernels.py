@@ -86,7 +86,9 @@ def test_a_broken_kernel_is_refused_or_stays_in_its_file(data: st.DataObject) ->
             start = linux_boot.entry(bytes(image), way)
         except BadKernel:
             continue
-        assert sum(len(memoryview(piece)) for _, piece in start.pieces) <= 2 * len(image)
+        assert (
+            sum(len(memoryview(piece)) for _, piece in start.pieces) <= 2 * len(image) + 4096
+        )  # the BIOS's, in real mode
 
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {

@@ -22,9 +22,9 @@ Packet = tuple[int, int, int, bytes]  # op, our port, the host's port, data
 class Guest:
     """Its kernel: gives buffers, sends packets, counts credit only where a test says so."""
 
-    def __init__(self, path: Path, buffers: int = 32) -> None:
+    def __init__(self, path: Path, buffers: int = 32, folder: int = -1) -> None:
         self.loop = Loop()
-        self.device = Vsock(CID, str(path))
+        self.device = Vsock(CID, path.name if folder >= 0 else str(path), folder)
         self.driver = Driver(self.device, size=8 << 20, loop=self.loop)
         self.packets: list[Packet] = []
         self.given: dict[int, int] = {}

@@ -29,7 +29,7 @@ from minirun.vm.relay import Relay
 from minirun.vm.task import Spawn, Task
 from tests.conftest import Bundle
 
-SECONDS = 40
+SECONDS = 20
 
 
 class SocketPort:

@@ -57,14 +57,14 @@ SEED, ROUNDS = 11, 400
 class Liar(Pair):
     """A relay with a task, and a socket to lie to it by."""
 
-    def __init__(self, *, gate: int = -1) -> None:
+    def __init__(self, *, stdin: int = -1) -> None:
         super().__init__(start=False)
         self.sync, theirs = unix.pair()
         self.output, ours = os.pipe()
         os.set_blocking(self.output, False)
         self.ends: list[Exited | None] = []
         self.task = self.relay.spawn(
-            Spawn(step=1, flags=0, plan=b"", sync=theirs, gate=gate, stdio=(-1, ours, -1), exited=self.ends.append)
+            Spawn(step=1, flags=0, plan=b"", sync=theirs, stdio=(stdin, ours, -1), exited=self.ends.append)
         )
 
     def lie(self, *frames: bytes) -> None:
@@ -144,6 +144,20 @@ def test_harmless_nonsense(liar: Liar) -> None:
     assert not liar.why and len(liar.lines[0]) <= 1000
     liar.lie(frame(EXITED, ONE, channel.EXITED_BODY.pack(7 << 8, 0, 0, 0)) * 2)
     assert [ended.code() for ended in liar.ends if ended] == [7]
+
+
+@pytest.mark.parametrize("count", [1, WINDOW])
+def test_credit_without_reading(count: int) -> None:
+    """A guest that wants ever more input, and takes none of it, would be kept in our memory."""
+    liar = Liar(stdin=os.open("/dev/zero", os.O_RDONLY))
+    liar.lie(HI)
+    for _ in range(500):
+        liar.lie(frame(CREDIT, stream_of(1, 0), channel.NUMBER.pack(count)))
+    assert (liar.why == ["credit for what was not taken"]) == (count == WINDOW)
+    assert len(liar.port.held) < 24 << 20
+    liar.lie(frame(CREDIT, stream_of(1, 0), channel.NUMBER.pack(WINDOW + 1)))
+    assert liar.why == ["credit for what was not taken"]
+    liar.close()
 
 
 def test_random_lies() -> None:

@@ -167,16 +167,15 @@ def with_terminal(bundle: Bundle, *words: str) -> Bundle:
 
 
 def test_a_terminal(pair: Pair, bundle: Bundle) -> None:
-    program = Program(pair, plan_of(with_terminal(bundle, "/bin/sh")))
+    script = """test -t 0 && test -t 1 && test -t 2 && read line && echo "<$line>"
+        trap 'echo int; exit 9' INT; echo trapped; while :; do sleep 0.02; done"""
+    program = Program(pair, plan_of(with_terminal(bundle, "/bin/sh", "-c", script)))
     terminal = Terminal(pair, program)
-    terminal.say(b"echo a$((1 + 1))b; test -t 0 && test -t 2 && echo is-a-$((9))tty\n")
-    assert b"\r\n" in terminal.until(b"a2b"), "the guest's terminal echoes, and ends lines"
-    terminal.until(b"is-a-9tty")
-    terminal.say(b"cat\n")
-    terminal.until(b"cat\r\n")
+    terminal.say(b"some words\n")
+    assert terminal.until(b"trapped\r\n") == b"some words\r\n<some words>\r\n", "the guest's terminal echoes"
     terminal.say(b"\x03")
     terminal.until(b"^C")
-    terminal.say(b"exit 9\n")
+    terminal.until(b"int\r\n")
     assert program.wait() == 9
     terminal.close()
 
@@ -221,10 +220,11 @@ def test_much_through_a_terminal(pair: Pair, bundle: Bundle) -> None:
 def test_exec_with_a_terminal(pair: Pair, bundle: Bundle) -> None:
     main = Program(pair, plan_of(bundle.args("/bin/sleep", "1000")))
     main.until(main.started)
-    program = Program(pair, exec_of(bundle, "/bin/sh", terminal=True), target=main.task.number)
+    ops = exec_of(bundle, "/bin/sh", "-c", "read line; test -t 0 && echo got $line; exit 8", terminal=True)
+    program = Program(pair, ops, target=main.task.number)
     terminal = Terminal(pair, program)
-    terminal.say(b"test -t 0 && echo $((6 * 7)); exit 8\n")
-    terminal.until(b"42\r\n")
+    terminal.say(b"words\n")
+    terminal.until(b"got words\r\n")
     assert program.wait() == 8
     terminal.close()
     main.task.kill(9)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from minirun.vm import kernel
 from tests.conftest import Bundle, run
 from tests.integration.seen import wait_for
-from tests.vm.both import Isolated
+from tests.vm.both import PATIENCE, Isolated
 
 pytestmark = [pytest.mark.lab, pytest.mark.needs("root", "busybox", "compiler", "guest")]
 MEGA = 1 << 20
@@ -147,6 +148,45 @@ def test_a_network(machine: Isolated, bundle: Bundle, tap: str) -> None:
             out, _ = process.communicate(timeout=60)
     assert peer[0] == "10.77.0.2" and process.returncode == 0
     assert out.startswith("02:00:00:00:00:77\nfrom the host\ndefault via 10.77.0.1 dev eth0")
+
+
+def test_verbs_for_people(machine: Isolated, bundle: Bundle) -> None:
+    """run with the machine on the command line; ls, console and stop of it."""
+    name = machine.name()
+    bundle.write()
+
+    def vm(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        return run(machine.program, "--root", machine.root, "vm", *words, timeout=PATIENCE)
+
+    options = ("--vcpus", "2", "-m", "200m", "--append", "loglevel=7", "--name", name, "-d")
+    with open(bundle.path / "out", "wb") as out:
+        done = run(
+            machine.program, "--root", machine.root, "vm", "run", *options, bundle.path, "--", "/bin/sh", "-c",
+            "trap 'exit 3' TERM; while true; do sleep 0.1; done",
+            capture_output=False, stdout=out, stderr=out, timeout=PATIENCE,
+        )  # fmt: skip
+    assert done.returncode == 0, (bundle.path / "out").read_text()
+    row = json.loads(vm("ls", "-f", "json").stdout)[0]
+    assert (row["id"], row["status"], row["cpus"], row["memory"]) == (name, "running", 2, "200M")
+    assert name in vm("ls").stdout
+    argv = [str(machine.program), "--root", str(machine.root), "vm", "console", name]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as console:
+        assert console.stdout
+        first = console.stdout.readline()
+        assert vm("stop", name).returncode == 0
+        assert "Linux version" in first + console.stdout.read()
+        assert console.wait(PATIENCE) == 0
+    assert machine.state(name)["status"] == "stopped"
+
+
+def test_a_kernel_alone(machine: Isolated) -> None:
+    """Its serial port is our standard output; without an initramfs it gets as far as that."""
+    done = run(
+        machine.program, "vm", "run", "--kernel", kernel.find().image, "--append", "minirun.alone", timeout=PATIENCE
+    )
+    assert "Linux version" in done.stdout and "minirun.alone" in done.stdout
+    assert "Kernel panic - not syncing: VFS: Unable to mount root fs" in done.stdout
+    assert done.returncode == 1 and done.stdout.endswith("minirun: panic\n")
 
 
 def test_many_at_once(machine: Isolated, bundle: Bundle) -> None:

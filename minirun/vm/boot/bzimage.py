@@ -44,12 +44,19 @@ class Setup:
         self.initrd_most: int = unpack_from("<I", view, 0x22C)[0] if self.version >= 0x0203 else 0x37FFFFFF
         self.cmdline_most: int = unpack_from("<I", view, 0x238)[0] if self.version >= 0x0206 else 255
         self.flags64: int = unpack_from("<H", view, 0x236)[0] if self.version >= 0x020C else 0
+        self.code32: int = unpack_from("<I", view, 0x214)[0]
         self.payload: tuple[int, int] = unpack_from("<II", view, 0x248) if self.version >= 0x0208 else (0, 0)
         self.preferred, self.needs = unpack_from("<QI", view, 0x258) if self.version >= 0x020A else (layout.KERNEL, 0)
 
 
 def is_bzimage(image: Buffer) -> bool:
     return bytes(memoryview(image)[0x202:0x206]) == MAGIC
+
+
+def is_real(image: Buffer) -> bool:
+    """It has no protected-mode entry, neither of 64 nor of 32 bits: what lies at 1 MiB is no code."""
+    setup = Setup(image)
+    return not setup.code32 and not setup.flags64 & XLF_KERNEL_64
 
 
 def entry(image: Buffer) -> Entry:

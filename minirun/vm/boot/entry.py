@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-LONG, PROTECTED = "long", "protected"  # 64-bit with paging; 32-bit without
+LONG, PROTECTED, REAL = "long", "protected", "real"  # 64-bit with paging; 32-bit without; 16-bit
 
 
 class Entry(Record):

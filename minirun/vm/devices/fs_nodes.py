@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from minirun.vm.devices.fs_directories import Room
 
-NODES_MOST = 1 << 19  # a guest pays about 1 KiB of its own memory for each
+NODES_MOST = 1 << 18  # 500 bytes of ours for each, and about 1 KiB of the guest's own memory
 FEWEST_FDS = 64
 
 
@@ -41,7 +41,7 @@ class Node:
 
     __slots__ = ("born", "export", "fd", "held", "id", "key", "kind", "lookups", "name", "parent", "touched", "version")
 
-    def __init__(self, number: int, fd: int, key: tuple[int, ...], kind: int, export: Export) -> None:
+    def __init__(self, number: int, fd: int, key: int, kind: int, export: Export) -> None:
         self.id, self.fd, self.key, self.kind, self.export = number, fd, key, kind, export
         self.lookups = self.held = self.born = 0
         self.touched = True
@@ -76,7 +76,8 @@ class Nodes:
         self.proc = proc
         self.most_fds = max(most_fds, FEWEST_FDS)
         self.by_id: dict[int, Node] = {}
-        self.by_key: dict[tuple[int, ...], Node] = {}
+        self.by_key: dict[int, Node] = {}
+        self.places: dict[tuple[int, int, int], int] = {}  # (device, mount, export) -> the upper half of keys
         self.warm: dict[int, Node] = {}  # those with a descriptor, in the order of a clock's hand
         self.handles: dict[int, Handle] = {}
         self.devices: dict[int, int] = {}  # st_dev -> what its inode numbers are mixed with
@@ -107,8 +108,7 @@ class Nodes:
 
     def intern(self, fd: int, stat: Any, parent: int, name: bytes, export: Export) -> Node:
         """The node of a descriptor that was just opened, which is ours from now on."""
-        # The mount belongs to it: the same inode may be writable through one and read-only through another.
-        key = (stat.device, stat.inode, stat.mount, id(export))
+        key = self.key(stat, export)
         node = self.by_key.get(key)
         if node is not None and node.fd < 0 and not is_same(node, stat):
             node.parent, node = 0, None  # the inode number was used again: the old node is gone for good
@@ -130,6 +130,14 @@ class Nodes:
         node.parent, node.name = parent, name
         return node
 
+    def key(self, stat: Any, export: Export) -> int:
+        """The mount belongs to it: the same inode may be writable through one and read-only through another."""
+        place = (stat.device, stat.mount, id(export))
+        upper = self.places.get(place)
+        if upper is None:
+            upper = self.places[place] = len(self.places) << 64
+        return int(upper | stat.inode)
+
     def reopen(self, node: Node) -> int:
         """A descriptor by the name under which it was last seen, if that still is the same inode."""
         chain = [node]
@@ -146,7 +154,7 @@ class Nodes:
             fd = self.open_export(node.export)
         elif (fd := lib.share_lookup(self.by_id[node.parent].fd, node.name, self.stat)) < 0:
             raise failed(ESTALE)
-        if (self.stat.device, self.stat.inode, self.stat.mount) != node.key[:3] or not is_same(node, self.stat):
+        if self.key(self.stat, node.export) != node.key or not is_same(node, self.stat):
             posix.close(fd)
             raise failed(ESTALE)
         return fd

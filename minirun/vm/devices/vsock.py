@@ -54,18 +54,18 @@ FIRST_PORT = 1 << 30  # of ours, for streams that the host began
 
 
 class Vsock(VirtioDevice):
-    """``cid`` is the guest's address, 3 or more; ``path`` the unix socket to listen at."""
+    """``cid`` is the guest's address, 3 or more; ``path`` the unix socket to listen at (``folder``: see ``Place``)."""
 
     ID = 19
     QUEUES = (128, 128, 8)
 
     loop: Loop
 
-    def __init__(self, cid: int, path: str) -> None:
+    def __init__(self, cid: int, path: str, folder: int = -1) -> None:
         if not 3 <= cid < MASK:
             raise ValueError(f"CID {cid} is not a guest's")
         self.cid = cid
-        self.place = Place(path)
+        self.place = Place(path, folder)
         self.listener = self.place.listen()
         self.streams: dict[tuple[int, int], Stream] = {}
         self.greeted: set[Stream] = set()  # connected, but have not said a port yet

@@ -9,8 +9,6 @@ from __future__ import annotations
 import _socket
 import posix
 
-from minirun.linux.mountfd import open_tree
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +17,14 @@ FLAGS = _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC
 
 
 class Place:
-    """``path`` is where to listen; whom to call is listening at ``path`` and a suffix."""
+    """``path`` is where to listen; whom to call is listening at ``path`` and a suffix.
 
-    def __init__(self, path: str) -> None:
-        folder, slash, self.name = path.rpartition("/")
-        self.folder = opened(folder or slash or ".")
+    ``folder``: its directory, open already (and ours from now on), if not -1; ``path`` is a name then.
+    """
+
+    def __init__(self, path: str, folder: int = -1) -> None:
+        above, slash, self.name = path.rpartition("/")
+        self.folder = folder if folder >= 0 else posix.open(above or slash or ".", posix.O_PATH | posix.O_CLOEXEC)
 
     def listen(self) -> int:
         try:
@@ -51,20 +52,6 @@ class Place:
         finally:
             posix.fchdir(before)
             posix.close(before)
-
-
-def opened(folder: str) -> int:
-    """As a mount of nobody's tree, as shares are: a VMM that was taken over finds no ``..`` in it.
-
-    Without the right to clone it (an ordinary user's VMM) it is the directory itself, with his rights.
-    """
-    fd = posix.open(folder, posix.O_PATH | posix.O_CLOEXEC)
-    if posix.geteuid() != 0:
-        return fd
-    try:
-        return open_tree(fd, 0, folder)
-    finally:
-        posix.close(fd)
 
 
 def connected(name: str) -> int:

@@ -1,0 +1,151 @@
+"""``minirun vm run, ls, console, stop``: containers in machines, for people; and a kernel alone.
+
+minirun vm run BUNDLE [-- PROGRAM]      as ``minirun --isolation vm run``, with the machine on the command line
+minirun vm run --kernel FILE            no bundle: a kernel with its serial port on this terminal
+minirun vm ls                           which machines there are
+minirun vm console ID                   what the guest's kernel has said, and says
+minirun vm stop ID                      TERM, and after ten seconds KILL
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+
+from minirun.cli.oci_list import columns
+from minirun.cli.parse import usage
+from minirun.cli.stores import absolute
+from minirun.plan.hardware import DEFAULT_MEMORY, MIB, PREFIX, from_words, size
+from minirun.runtime import lifecycle, status
+from minirun.runtime.root import default_root
+from minirun.runtime.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from minirun.cli.parse import Values
+
+PATHS = ("kernel", "initrd", "console")  # options that are seen from here, not from the bundle
+GRACE = 10.0  # seconds between TERM and KILL
+
+
+def run(glob: Values, words: tuple[str, ...], options: dict[str, Any]) -> int:
+    """The program's exit code."""
+    if not words:
+        if not options["kernel"]:
+            raise usage("minirun vm run wants a BUNDLE, or --kernel FILE", "minirun vm --help says more")
+        return plain(options)
+    from minirun.cli.main import main
+
+    bundle, program = absolute(words[0], os.getcwd()), words[1:]
+    with open(f"{bundle}/config.json", "rb") as file:
+        config = json.load(file)
+    config.setdefault("annotations", {}).update(annotated(options))
+    process = config.get("process", {})
+    if program:
+        process["args"] = list(program)
+    process["terminal"] = sys.stdin.isatty() and sys.stdout.isatty() and not options["detach"]
+    fd = os.memfd_create("config.json")
+    os.write(fd, json.dumps(config).encode())
+    name = options["name"] or f"{os.path.basename(bundle) or 'vm'}-{os.urandom(2).hex()}"
+    argv = ["--isolation", "vm", "--root", root_of(glob), "run", "-b", bundle, "-f", f"/proc/self/fd/{fd}"]
+    argv += ["--detach"] if options["detach"] else []
+    return main([*argv, name], dict(os.environ), os.getcwd())
+
+
+def annotated(options: dict[str, Any]) -> dict[str, str]:
+    """What the options say, in the words of config.json."""
+    found = {"cmdline": options["append"] or "", "disk": " ".join(options["disk"]), "net": " ".join(options["net"])}
+    found |= {name: options[name] or "" for name in ("kernel", "initrd", "memory", "vcpus", "console")}
+    found["disk"] = " ".join(absolute(word, os.getcwd()) for word in options["disk"])
+    for name in PATHS:
+        found[name] = absolute(found[name], os.getcwd()) if found[name] else ""
+    return {PREFIX + name: value for name, value in found.items() if value}
+
+
+def plain(options: dict[str, Any]) -> int:
+    """A kernel by itself: 0 if it switches the machine off or restarts it."""
+    from minirun.vm import plain as machine
+
+    memory = size(options["memory"]) if options["memory"] else DEFAULT_MEMORY
+    if not memory:
+        raise usage(f"--memory wants a size such as 512m, not {options['memory']!r}")
+    vcpus = options["vcpus"] or "1"
+    if not vcpus.isdigit() or not 1 <= int(vcpus) <= 32:
+        raise usage(f"--vcpus wants a number from 1 to 32, not {vcpus!r}")
+    return machine.run(options["kernel"], options["initrd"] or "", options["append"] or "", memory, int(vcpus))
+
+
+def root_of(glob: Values) -> str:
+    return absolute(glob.text("root") or default_root(dict(os.environ), os.geteuid()), os.getcwd())
+
+
+def ls(glob: Values, words: tuple[str, ...], options: dict[str, Any]) -> int:
+    """Every container that is in a machine, with the machine."""
+    rows = machines(Store(root_of(glob)))
+    if options["format"] == "json":
+        print(json.dumps(rows, indent=2))
+        return 0
+    titles = ["ID", "PID", "STATUS", "CPUS", "MEMORY", "BUNDLE"]
+    cells = [[str(row[name.lower()]) for name in titles] for row in rows]
+    sys.stdout.write(columns([titles, *cells]))
+    return 0
+
+
+def machines(store: Store) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    for container_id in store.ids():
+        entry = store.open(container_id)
+        state = entry.load()
+        if state.isolation == "vm":
+            hardware = from_words(state.machine)
+            word = status.status(entry, state)
+            pid = 0 if word == status.STOPPED else state.pid
+            found.append(
+                {"id": state.id, "pid": pid, "status": word, "cpus": hardware.vcpus,
+                 "memory": f"{hardware.memory // MIB}M", "bundle": state.bundle}
+            )  # fmt: skip
+        entry.close()
+    return found
+
+
+def console(glob: Values, words: tuple[str, ...], options: dict[str, Any]) -> int:
+    """Until the machine ends, or ^C."""
+    from minirun.linux import unix
+    from minirun.runtime.machine import connect
+
+    entry = Store(root_of(glob)).open(one(words, "console"))
+    fd = connect(entry)
+    entry.close()
+    unix.send(fd, b"console")
+    while data := unix.receive(fd, 65536)[0]:
+        os.write(1, data)
+    return 0
+
+
+def stop(glob: Values, words: tuple[str, ...], options: dict[str, Any]) -> int:
+    """The program is asked to end, then made to."""
+    store, name = Store(root_of(glob)), one(words, "stop")
+    lifecycle.kill(store, name, 15)
+    end = time.monotonic() + GRACE
+    while time.monotonic() < end:
+        entry = store.open(name)
+        word = status.status(entry, entry.load())
+        entry.close()
+        if word == status.STOPPED:
+            return 0
+        time.sleep(0.05)
+    lifecycle.kill(store, name, 9)
+    return 0
+
+
+def one(words: tuple[str, ...], verb: str) -> str:
+    if len(words) != 1:
+        raise usage(f"minirun vm {verb} wants one ID")
+    return words[0]
+
+
+WHAT = {"run": run, "ls": ls, "console": console, "stop": stop}
