@@ -172,18 +172,24 @@ def close_others(kept: list[int]) -> None:
 
 
 def say(words: int, error: MinirunError) -> None:
-    """An error's parts, for whoever made the VMM."""
+    """An error's parts, for whoever made the VMM: whole, whatever was there before."""
     text = decode.encode({"message": error.message, "reason": error.reason, "hint": error.hint}).encode()
+    if len(text) > LONGEST:
+        text = decode.encode({"message": error.message, "reason": error.reason[:1000], "hint": ""}).encode()
     try:
-        posix.pwrite(words, text[:LONGEST], 0)
+        posix.ftruncate(words, 0)
+        posix.pwrite(words, text, 0)
     except OSError:
         return
 
 
 def last_words(words: int) -> MinirunError | None:
-    """None if there are none."""
+    """None if there are none.  A guest that broke out of its machine could write them."""
     data = posix.pread(words, LONGEST, 0)
     if not data:
         return None
-    told = decode.decode(data, "the VMM's last words")
-    return MinirunError(told["message"], reason=told["reason"], hint=told["hint"])
+    try:
+        told = decode.decode(data, "the VMM's last words")
+        return MinirunError(str(told["message"]), reason=str(told["reason"]), hint=str(told["hint"]))
+    except (MinirunError, LookupError, TypeError):
+        return MinirunError("the machine ended", reason="what its VMM said of it is damaged")
