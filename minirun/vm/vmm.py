@@ -78,7 +78,7 @@ class Vmm:
         places = [virtio(slot) for slot in range(opened.devices)]
         linux_boot.load(machine, opened.kernel, opened.initrd, line, places)
         opened.loaded()
-        confine.begin(network=bool(hardware.nets), root=root)
+        confine.begin(root=root)
         devices = opened.made()
         confine.enter(root=root)
         opened.attach(machine, devices, places)
