@@ -19,8 +19,10 @@ from minirun.errors import FAILED, MinirunError, printable
 from minirun.linux.confine import set_name
 from minirun.linux.signalfd import signalfd
 from minirun.vm import confine, linux_boot, parts, probe, process
+from minirun.vm.boot.entry import BadKernel
 from minirun.vm.channel import Write
 from minirun.vm.control import CGROUP, Control
+from minirun.vm.kernel import HINT
 from minirun.vm.layout import virtio
 from minirun.vm.loop import Loop
 from minirun.vm.machine import Machine
@@ -34,6 +36,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from minirun.plan.hardware import Hardware
     from minirun.vm.channel import Exited
     from minirun.vm.exits import Exit
     from minirun.vm.process import Parts
@@ -54,7 +57,7 @@ class Vmm:
         self.loop = Loop()
         self.code: int | None = None  # the program's
         self.said = b""
-        self.spoke = self.over = False
+        self.over = False
         self.console = -1
         self.control: Control | None = None
         self.hardware = given.hardware
@@ -65,7 +68,7 @@ class Vmm:
         probe.demand(emulated=hardware.emulated)
         # Before we join the cgroup: KVM puts a thread of the kernel's into ours, which no freezer stops (Linux 6.1 to
         # 6.12), so that the container could never be called paused.  Its memory is touched later.
-        machine = Machine(Memory(hardware.memory), hardware.vcpus, self.loop)
+        machine = Machine(memory_of(hardware), hardware.vcpus, self.loop)
         begin_with(given)
         opened = parts.Opened(hardware, given.cache)
         self.console = opened.console
@@ -76,10 +79,10 @@ class Vmm:
         platform = Platform(machine, self.hear)
         line = parts.command_line(hardware)
         places = [virtio(slot) for slot in range(opened.devices)]
-        linux_boot.load(machine, opened.kernel, opened.initrd, line, places)
+        self.load(machine, opened, line, places)
         opened.loaded()
         confine.begin(root=root)
-        devices = opened.made()
+        devices = opened.made(self.hear)
         confine.enter(root=root)
         opened.attach(machine, devices, places)
         relay = Relay(self.loop, opened.port)
@@ -96,6 +99,17 @@ class Vmm:
         self.loop.run()
         opened.leave()
         return FAILED if self.code is None else self.code
+
+    def load(self, machine: Machine, opened: parts.Opened, line: str, places: list[tuple[int, int]]) -> None:
+        """Linux into its memory: what is no kernel, or larger than its machine, is somebody's word in config.json."""
+        what, where = f"cannot boot the kernel {opened.image}", self.hardware.origin
+        try:
+            linux_boot.load(machine, opened.kernel, opened.initrd, line, places)
+        except BadKernel as error:
+            raise MinirunError(what, reason=str(error), pointer=where("kernel") or None, hint=HINT) from error
+        except ValueError as error:
+            hint = "annotation dev.minirun.vm.memory gives a machine more"
+            raise MinirunError(what, reason=str(error), pointer=where("memory") or None, hint=hint) from error
 
     def program(self, terminal: tuple[int, int]) -> Spawn:
         """The container's first process; the descriptors pass to it."""
@@ -162,10 +176,7 @@ class Vmm:
         return "\n    ".join([f"{ended}, its last words:", *lines]) if lines else ended
 
     def say(self, reason: str) -> None:
-        """The first reason counts: the others follow from it."""
-        if not self.spoke:
-            self.spoke = True
-            process.say(self.given.words, MinirunError("the machine ended", reason=reason))
+        process.say(self.given.words, MinirunError("the machine ended", reason=reason))
 
 
 def later(seconds: float, call: Callable[[], None]) -> None:
@@ -192,6 +203,15 @@ def begin_with(given: Parts) -> None:
     if given.cgroup:
         with open(f"{given.cgroup}/cgroup.procs", "wb", buffering=0) as file:
             file.write(b"0")
+
+
+def memory_of(hardware: Hardware) -> Memory:
+    try:
+        return Memory(hardware.memory)
+    except OSError as error:
+        what = f"cannot have {hardware.memory >> 20} MiB for the machine"
+        pointer, hint = hardware.origin("memory") or None, "annotation dev.minirun.vm.memory asks for another number"
+        raise MinirunError(what, reason=error.strerror or "", pointer=pointer, hint=hint) from error
 
 
 def take_stdio(given: tuple[int, int, int]) -> tuple[int, int, int]:
