@@ -42,9 +42,11 @@ svg .name { fill: var(--soft) } svg circle { fill: var(--dot); fill-opacity: .55
 .fill2 { fill: var(--three); background: var(--three) }
 .cards + .scroll { margin-top: .8rem }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; background: var(--card) }
-table { border-collapse: collapse; width: 100%; font-size: .92rem } th, td { padding: .5rem .9rem; text-align: left;
+table { border-collapse: collapse; table-layout: fixed; width: 100%; overflow-wrap: break-word; font-size: .92rem }
+th, td { padding: .5rem .9rem; text-align: left;
   vertical-align: top; border-top: 1px solid var(--line) } thead th { border-top: 0 } th { font-weight: 600 }
-tbody th { font-weight: 400; color: var(--soft); width: 14rem } ul.notes { color: var(--soft); padding-left: 1.2rem }
+tbody th { font-weight: 400; color: var(--soft) }
+thead th:first-child { width: 24% } ul.notes { color: var(--soft); padding-left: 1.2rem }
 """
 
 

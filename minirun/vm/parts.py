@@ -1,7 +1,7 @@
 """What a machine is put together from: files of the host's, opened while they can be, and the devices made of them.
 
     Opened(hardware, cache)    kernel, initramfs, disks, taps, shares: everything with a path
-    .made()                    the devices, in the order of their windows
+    .made(hear)                the devices, in the order of their windows
     .attach(machine, ...)      on the bus, with their threads
 
 The console is always first, the share second: what a guest needs to be spoken to.
@@ -23,6 +23,8 @@ from minirun.vm.devices.mmio import Mmio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minirun.plan.hardware import Hardware
     from minirun.vm.devices.virtio import VirtioDevice
     from minirun.vm.machine import Machine
@@ -84,9 +86,10 @@ class Opened:
         """The kernel is in guest memory: our copies need not stay."""
         self.kernel = self.initrd = b""
 
-    def made(self) -> list[VirtioDevice]:
-        """While /proc can still be reached."""
+    def made(self, hear: Callable[[bytes], None]) -> list[VirtioDevice]:
+        """While /proc can still be reached.  ``hear`` takes what is written to hvc0."""
         console = Console()
+        console.ports[0].on_data = hear
         self.port = console.port(CHANNEL)
         exports = [Export(name=name, fd=fd, read_only=read_only) for name, fd, read_only in self.shares]
         found: list[VirtioDevice] = [console, FileSystem(TAG, exports)]

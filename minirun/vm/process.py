@@ -176,7 +176,9 @@ def close_others(kept: list[int]) -> None:
 
 
 def say(words: int, error: MinirunError) -> None:
-    """An error's parts, for whoever made the VMM; the file with its pointer is known there."""
+    """An error's parts, for whoever made the VMM, which knows the pointer's file; what was said first is the reason."""
+    if posix.fstat(words).st_size:
+        return
     text = decode.encode(
         {"message": error.message, "reason": error.reason, "hint": error.hint, "pointer": error.pointer or ""}
     ).encode()

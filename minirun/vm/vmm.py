@@ -80,7 +80,7 @@ class Vmm:
         self.load(machine, opened, line, places)
         opened.loaded()
         confine.begin(network=bool(hardware.nets), root=root)
-        devices = opened.made()
+        devices = opened.made(self.hear)
         confine.enter(root=root)
         opened.attach(machine, devices, places)
         relay = Relay(self.loop, opened.port)
