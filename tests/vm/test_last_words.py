@@ -10,10 +10,10 @@ from minirun.vm.process import close_others, last_words, say
 
 def test_the_first_words_count() -> None:
     words = os.memfd_create("words")
-    assert last_words(words) is None
+    assert last_words(words, "config.json") is None
     say(words, MinirunError("the machine ended", reason="a long reason " * 100, hint="do"))
     say(words, MinirunError("short"))
-    told = last_words(words)
+    told = last_words(words, "config.json")
     assert told is not None
     assert (told.message, told.reason, told.hint) == ("the machine ended", "a long reason " * 100, "do")
     os.close(words)
