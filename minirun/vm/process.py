@@ -179,23 +179,26 @@ def say(words: int, error: MinirunError) -> None:
     """An error's parts, for whoever made the VMM, which knows the pointer's file; what was said first is the reason."""
     if posix.fstat(words).st_size:
         return
-    text = decode.encode(
-        {"message": error.message, "reason": error.reason, "hint": error.hint, "pointer": error.pointer or ""}
-    ).encode()
+    told = {"message": error.message, "reason": error.reason, "hint": error.hint, "pointer": error.pointer or ""}
+    text = decode.encode(told).encode()
+    if len(text) > LONGEST:  # half a document is none
+        text = decode.encode(told | {"reason": error.reason[:1000], "hint": ""}).encode()
     try:
-        posix.pwrite(words, text[:LONGEST], 0)
+        posix.pwrite(words, text, 0)
     except OSError:
         return
 
 
-def last_words(words: int, config: str) -> MinirunError | None:
-    """None if there are none."""
+def last_words(words: int, config: str = "") -> MinirunError | None:
+    """None if there are none.  A guest that broke out of its machine could write them."""
     data = posix.pread(words, LONGEST, 0)
     if not data:
         return None
-    told = decode.decode(data, "the VMM's last words")
-    pointer = told["pointer"]
+    try:
+        told = decode.decode(data, "the VMM's last words")
+        message, reason, hint, pointer = [str(told[name]) for name in ("message", "reason", "hint", "pointer")]
+    except (MinirunError, LookupError, TypeError):
+        return MinirunError("the machine ended", reason="what its VMM said of it is damaged")
     return MinirunError(
-        told["message"], reason=told["reason"], hint=told["hint"], pointer=pointer or None,
-        config=config if pointer else "",
+        message, reason=reason, hint=hint, pointer=pointer or None, config=config if pointer else ""
     )  # fmt: skip
