@@ -20,7 +20,7 @@ from minirun.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.plan.container import Problems
-    from minirun.spec.types import Spec
+    from minirun.spec.types import VM, Spec
 
 PREFIX = "dev.minirun.vm."
 NAMES = (
@@ -60,6 +60,7 @@ class Hardware(Record):
     rng: bool = False
     console: str = ""  # a file that takes what the guest's kernel says
     emulated: bool = False  # run even where /dev/kvm emulates the guest's kernel, a thousand times slower
+    origins: list[str]  # NAME POINTER: where in config.json something came from (``origin``)
     shares: list[Share]
 
     def words(self) -> list[str]:
@@ -69,18 +70,26 @@ class Hardware(Record):
         for name in self.FIELDS[:-1]:
             value = getattr(self, name)
             found += [f"{name}={each}" for each in value] if value.__class__ is list else [f"{name}={value}"]
-        return found + [f"share={share.name} {'ro' if share.read_only else 'rw'} {share.path}" for share in self.shares]
+        return found + [
+            f"share={share.name} {'ro' if share.read_only else 'rw'} {share.pointer} {share.path}"
+            for share in self.shares
+        ]
+
+    def origin(self, name: str) -> str:
+        """The place in config.json that asks for it; "" for what nobody asked for."""
+        found = dict(word.split(" ", 1) for word in self.origins)
+        return found.get(name, "")
 
 
 def from_words(words: list[str]) -> Hardware:
     """The other way."""
-    found = Hardware(memory=0, vcpus=0, disks=[], nets=[], shares=[])
+    found = Hardware(memory=0, vcpus=0, disks=[], nets=[], origins=[], shares=[])
     for word in words[1:]:
         name, _, value = word.partition("=")
         if name == "share":
-            share, mode, path = value.split(" ", 2)
-            found.shares.append(Share(name=share, path=path, read_only=mode == "ro"))
-        elif name in ("disks", "nets"):
+            share, mode, pointer, path = value.split(" ", 3)
+            found.shares.append(Share(name=share, path=path, read_only=mode == "ro", pointer=pointer))
+        elif name in ("disks", "nets", "origins"):
             getattr(found, name).append(value)
         else:
             kind = getattr(found, name).__class__
@@ -96,9 +105,10 @@ class Answers:
         self.given = {name[len(PREFIX) :]: value for name, value in annotations.items() if name.startswith(PREFIX)}
         self.bundle = bundle
         self.problems = problems
+        self.origins = {name: f"/annotations/{PREFIX}{name}" for name in self.given}
         for name in self.given:
             if name not in NAMES:
-                problems.add(f"/annotations/{PREFIX}{name}", f"is none of {', '.join(NAMES)}")
+                problems.add(f"/annotations/{PREFIX}{name}", f"a machine has no {name!r}, only {', '.join(NAMES)}")
 
     def wrong(self, name: str, what: str) -> None:
         self.problems.add(f"/annotations/{PREFIX}{name}", what)
@@ -125,9 +135,10 @@ class Answers:
         word = self.given.get(name)
         if word is None:
             return 0
-        found = size(word) if name == "memory" else int(word) if word.isascii() and word.isdigit() else 0
+        found = size(word) if name == "memory" else decimal(word)
         if not found:
-            self.wrong(name, f"must be a number{', or one as 512m' * (name == 'memory')}, not {word!r}")
+            what = "a number of bytes, or one as 512m" if name == "memory" else "a number, at least 1"
+            self.wrong(name, f"must be {what}, not {word[:32]!r}")
         return found
 
 
@@ -136,7 +147,12 @@ def size(word: str) -> int:
     low = word.lower().removesuffix("b").removesuffix("i")
     shift = UNITS.get(low[-1:], 0)
     digits = low[:-1] if shift else low
-    return int(digits) << shift if digits.isascii() and digits.isdigit() and len(digits) < 16 else 0
+    return decimal(digits) << shift
+
+
+def decimal(word: str) -> int:
+    """0 if it is no number, or none that anybody could mean."""
+    return int(word) if word.isascii() and word.isdigit() and len(word) < 16 else 0
 
 
 def hardware_of(spec: Spec, bundle: str, problems: Problems) -> Hardware:
@@ -152,16 +168,27 @@ def hardware_of(spec: Spec, bundle: str, problems: Problems) -> Hardware:
         disks=[answers_path(word, bundle) for word in answers.listed("disk", MOST_DISKS)],
         nets=[net_of(word, answers) for word in answers.listed("net", MOST_NETS)],
         vsock=answers.path("vsock"), balloon=answers.on("balloon"), rng=answers.on("rng"),
-        console=answers.path("console"), emulated=answers.on("emulated", yes="allow"), shares=[],
+        console=answers.path("console"), emulated=answers.on("emulated", yes="allow"), origins=[], shares=[],
     )  # fmt: skip
-    if "\n" in found.cmdline or len(found.cmdline) > 1024:
+    found.origins = [f"{name} {pointer}" for name, pointer in origins_of(vm, answers).items()]
+    if "\n" in found.cmdline or "\0" in found.cmdline or len(found.cmdline) > 1024:
         answers.wrong("cmdline", "must be one line of at most 1024 bytes")
     return found
+
+
+def origins_of(vm: VM, answers: Answers) -> dict[str, str]:
+    """Where the kernel and the rest come from, for who cannot open them."""
+    for name in ("path", "initrd"):
+        if name in vm.get("kernel", {}):
+            answers.origins.setdefault(name.replace("path", "kernel"), f"/vm/kernel/{name}")
+    return {name: pointer for name, pointer in answers.origins.items() if name in NAMES and pointer}
 
 
 def net_of(word: str, answers: Answers) -> str:
     """``TAP[,mac=MAC][,address=A.B.C.D/N][,gateway=A.B.C.D]``, checked."""
     name, _, rest = word.partition(",")
+    if not 0 < len(name.encode()) < 16 or "/" in name:
+        answers.wrong("net", f"{name!r} is no name of an interface: those have at most 15 bytes")
     for part in rest.split(",") if rest else ():
         key, _, value = part.partition("=")
         if key == "mac":
@@ -206,11 +233,12 @@ def memory_of(spec: Spec, answers: Answers) -> int:
     if not asked:
         asked, pointer = krun(spec, "ram_mib", answers.problems) * MIB, "/annotations/krun.ram_mib"
     if not asked:
-        limit, pointer = memory_limit(spec), "/linux/resources/memory/limit"
-        asked = limit + OF_THE_KERNEL if limit > 0 else DEFAULT_MEMORY
+        limit = memory_limit(spec)
+        asked, pointer = (limit + OF_THE_KERNEL, "/linux/resources/memory/limit") if limit else (DEFAULT_MEMORY, "")
     if not LEAST_MEMORY <= asked <= MOST_MEMORY:
         answers.problems.add(pointer, f"a machine has from {LEAST_MEMORY // MIB} MiB to 1 TiB, not {asked} bytes")
         return DEFAULT_MEMORY
+    answers.origins["memory"] = pointer
     return -(-asked // MIB) * MIB
 
 

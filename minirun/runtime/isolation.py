@@ -95,14 +95,13 @@ def process_rows(entry: Entry, state: State) -> list[list[str]]:
 
 def numbers(entry: Entry, state: State) -> dict[str, object]:
     """events --stats."""
-    from minirun.cgroups.stats import stats
-
     if state.isolation == CONTAINER:
+        from minirun.cgroups.stats import stats
+
         return stats(state.cgroupRoot + state.cgroup)
     from minirun.runtime import machine
 
-    with machine.Files(entry) as directory:
-        return stats(directory)
+    return machine.numbers(entry, state)
 
 
 def update(entry: Entry, state: State, resources: Resources, source: str) -> Resources:

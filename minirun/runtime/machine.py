@@ -1,7 +1,8 @@
 """Containers in machines: the spawners that ``isolation`` hands to the engine, and what is asked of a VMM that runs.
 
 What counts a program's memory and processes is a cgroup of the guest's, and its processes are in the guest's /proc:
-both are read through the VMM (vm/control.py).
+both are read through the VMM (vm/control.py).  A guest may answer what it likes: its words are never a path of ours,
+and what makes no sense is an error, or nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import posix
 
 from minirun.engine.report import operation_failed
-from minirun.errors import MinirunError
+from minirun.errors import MinirunError, printable
 from minirun.linux import unix
 from minirun.plan.hardware import MIB, OF_THE_KERNEL
 from minirun.plan.machine import counted_inside, inner_limits
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from minirun.spec.types import Resources, Spec
 
 CGROUP = "/sys/fs/cgroup/minirun"
+COUNTERS = (".stat", ".current", ".max", ".peak", ".events", ".pressure", ".weight", ".effective")
+MOST_COUNTERS = 200  # a cgroup of Linux 6 has some sixty files
+CPU_DIGITS = 5  # of a CPU's number: a list of numbers is spelled out in memory
 TITLES = ["UID", "PID", "PPID", "CMD"]
 
 
@@ -75,7 +79,12 @@ def signal_all(entry: Entry, number: int) -> None:
 
 def processes(entry: Entry) -> list[int]:
     """As the guest's first process counts them."""
-    return [int(word) for word in read(entry, f"{CGROUP}/cgroup.procs").split()]
+    return [int(word) for word in read(entry, f"{CGROUP}/cgroup.procs").split() if is_number(word)]
+
+
+def is_number(word: str) -> bool:
+    """As the kernel writes a pid: whoever is asked is the guest."""
+    return word.isascii() and word.isdigit() and len(word) < 20
 
 
 def process_rows(entry: Entry) -> list[list[str]]:
@@ -83,10 +92,11 @@ def process_rows(entry: Entry) -> list[list[str]]:
     rows = [TITLES]
     for pid in processes(entry):
         fields = dict(line.partition(":")[::2] for line in read(entry, f"/proc/{pid}/status").splitlines())
-        if "Uid" not in fields:
+        if not fields.get("Uid", "").split():
             continue
-        words = read(entry, f"/proc/{pid}/cmdline").replace("\0", " ").strip() or f"[{fields['Name'].strip()}]"
-        rows.append([fields["Uid"].split()[0], str(pid), fields["PPid"].strip(), words])
+        words = read(entry, f"/proc/{pid}/cmdline").replace("\0", " ").strip() or f"[{fields.get('Name', '').strip()}]"
+        row = [fields["Uid"].split()[0], str(pid), fields.get("PPid", "").strip(), words]
+        rows.append([printable(each) for each in row])
     return rows
 
 
@@ -100,18 +110,57 @@ class Files:
 
     def __enter__(self) -> str:
         posix.mkdir(self.path, 0o700)
-        for name in read(self.entry, CGROUP).split("\0"):
-            if name.endswith((".stat", ".current", ".max", ".peak", ".events", ".pressure", ".weight", ".effective")):
+        try:
+            for name in counters(read(self.entry, CGROUP)):
                 text = read(self.entry, f"{CGROUP}/{name}")
+                if name.startswith("cpuset.") and not is_list(text):
+                    continue
                 self.names.append(name)
-                with open(f"{self.path}/{name}", "w") as file:
+                with open(f"{self.path}/{name}", "x", errors="replace") as file:
                     file.write(text)
+        except BaseException:
+            self.__exit__()
+            raise
         return self.path
 
     def __exit__(self, *_: object) -> None:
         for name in self.names:
-            posix.unlink(f"{self.path}/{name}")
+            try:
+                posix.unlink(f"{self.path}/{name}")
+            except FileNotFoundError:
+                continue
         posix.rmdir(self.path)
+
+
+def counters(names: str) -> list[str]:
+    """Those of a cgroup's files that stats read.  They become files of ours: no name leads anywhere else."""
+    found = {name for name in names.split("\0") if name.endswith(COUNTERS) and is_file_name(name)}
+    return sorted(found)[:MOST_COUNTERS]
+
+
+def is_file_name(name: str) -> bool:
+    return (
+        len(name) < 64 and name[0].isalpha() and name.replace(".", "a").replace("_", "a").isalnum() and name.isascii()
+    )
+
+
+def is_list(text: str) -> bool:
+    """ "0-2,7", with numbers that may be counted up to (cpuset(7), List Format)."""
+    words = text.strip().replace("-", ",").split(",")
+    return all(not word or (is_number(word) and len(word) <= CPU_DIGITS) for word in words)
+
+
+def numbers(entry: Entry, state: State) -> dict[str, object]:
+    """events --stats, of the guest's counters."""
+    from minirun.cgroups.stats import stats
+
+    with Files(entry) as directory:
+        try:
+            return stats(directory)
+        except (ValueError, LookupError, OverflowError) as error:
+            raise MinirunError(
+                f"cannot read the counters of container {state.id}", reason="its guest's are none of Linux's"
+            ) from error
 
 
 def update(entry: Entry, state: State, resources: Resources, source: str) -> Resources:
@@ -146,6 +195,7 @@ def update(entry: Entry, state: State, resources: Resources, source: str) -> Res
 def machine_memory(entry: Entry) -> int:
     """What the guest's kernel has to give, in bytes; 0 if it does not say."""
     for line in read(entry, "/proc/meminfo").splitlines():
-        if line.startswith("MemTotal:"):
-            return int(line.split()[1]) << 10
+        words = line.split()
+        if len(words) > 1 and words[0] == "MemTotal:" and is_number(words[1]):
+            return int(words[1]) << 10
     return 0

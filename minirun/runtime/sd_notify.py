@@ -68,15 +68,15 @@ def prepare(entry: Entry) -> None:
     posix.close(fd)
 
 
-def remove(parent: int) -> None:
-    """delete: the directory, which has at most the socket in it; ``parent`` is the container's."""
-    fd = posix.open(FOLDER, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=parent)
+def remove(parent: int, name: str = FOLDER) -> None:
+    """delete: a directory with nothing but files in it; ``parent`` is the container's."""
+    fd = posix.open(name, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=parent)
     try:
         for inner in posix.listdir(fd):
             posix.unlink(inner, dir_fd=fd)
     finally:
         posix.close(fd)
-    posix.rmdir(FOLDER, dir_fd=parent)
+    posix.rmdir(name, dir_fd=parent)
 
 
 def listen(entry: Entry, env: dict[str, str]) -> Proxy | None:

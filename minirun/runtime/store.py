@@ -286,7 +286,7 @@ class Entry:
             except IsADirectoryError:
                 from minirun.runtime.sd_notify import remove
 
-                remove(self.fd)
+                remove(self.fd, name)  # of sd_notify(3), or of an events that was killed (runtime/machine.py)
         try:
             posix.rmdir(self.path)
         except FileNotFoundError:

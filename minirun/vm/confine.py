@@ -19,6 +19,8 @@ need must have been imported by then: there is no file left to import from.
 from __future__ import annotations
 
 import resource
+from _struct import pack
+from posix import getpid
 
 from minirun.engine.filter_cache import filter_of
 from minirun.linux import confine
@@ -31,12 +33,12 @@ MOST_FILES = 65536
 
 CALLS = {
     "memory": "brk madvise mincore mlock mremap msync munmap",
-    "threads": "exit exit_group futex gettid getpid rseq sched_yield set_robust_list set_tid_address tgkill"
+    "threads": "exit exit_group futex gettid getpid rseq sched_yield set_robust_list set_tid_address"
     " sched_getaffinity membarrier restart_syscall",
     "signals": "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigtimedwait sigaltstack",
     "time": "clock_getres clock_gettime clock_nanosleep gettimeofday nanosleep timerfd_create timerfd_gettime"
     " timerfd_settime",
-    "descriptors": "close dup dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2 fcntl lseek pipe2 poll ppoll"
+    "descriptors": "close dup dup3 epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2 lseek pipe2 poll ppoll"
     " pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readv write writev",
     "sockets": "accept4 bind connect getsockopt getsockname listen recvfrom recvmsg sendmsg sendto setsockopt shutdown",
     "files": "copy_file_range fadvise64 fallocate fchdir fchmod fchmodat fchown fchownat fdatasync fgetxattr flistxattr"
@@ -48,12 +50,17 @@ CALLS = {
 PROT_EXEC = 4
 AF_UNIX = 1
 CLONE_THREAD = 0x10000
+# fcntl(2): F_DUPFD to F_SETFL, F_DUPFD_CLOEXEC.  With F_SETOWN and F_SETSIG, root sends any signal to any process.
+FCNTL = (0, 1, 2, 3, 4, 1030)
+OURSELVES = 0x7FFFFFF1  # in place of our pid: no pid is as large, and the filter is compiled once for all VMMs
 LINES = [
     "default errno 1",
     *[f"allow {names}" for names in CALLS.values()],
     f"allow mmap where 2 & {PROT_EXEC:#x} == 0x0",
     f"allow mprotect where 2 & {PROT_EXEC:#x} == 0x0",
     f"allow clone where 0 & {CLONE_THREAD:#x} == {CLONE_THREAD:#x}",
+    f"allow tgkill where 0 == {OURSELVES:#x}",
+    *[f"allow fcntl where 1 == {command:#x}" for command in FCNTL],
     "errno 38 clone3",  # nobody can look at its flags: glibc then uses clone
     f"allow socket where 0 == {AF_UNIX:#x}",
     f"allow socketpair where 0 == {AF_UNIX:#x}",
@@ -70,18 +77,17 @@ def prepare(requests: list[int], cache: str) -> bytes:
     return filter_of(LINES + ioctls(requests), cache)
 
 
-def begin(*, network: bool, root: bool) -> None:
-    """While there is one thread.  ``network``: stay in the host's, where taps are; ``root``: are we the host's root?
+def begin(*, root: bool) -> None:
+    """While there is one thread.  ``root``: are we the host's root?
 
-    What the share needs of /proc it finds in one without /proc/sys.
+    What the share needs of /proc it finds in one without /proc/sys.  A tap that is open stays in the host's network.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     most = MOST_FILES if most < 0 else min(MOST_FILES, most)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if root:
-        flags = confine.NEWNS | confine.NEWIPC | confine.NEWUTS | (0 if network else confine.NEWNET)
-        confine.unshare(flags)
+        confine.unshare(confine.NEWNS | confine.NEWIPC | confine.NEWUTS | confine.NEWNET)
         confine.private_proc()
 
 
@@ -93,5 +99,7 @@ def enter(*, root: bool) -> None:
 
 
 def close(program: bytes) -> None:
-    """The filter, for every thread."""
-    confine.load_filter(program)
+    """The filter, for every thread: signals are for our own."""
+    operand = pack("<I", OURSELVES)
+    assert operand in program
+    confine.load_filter(program.replace(operand, pack("<I", getpid())))

@@ -34,6 +34,8 @@ LONGEST = 65536
 SIGKILL = 9
 CGROUP = "/sys/fs/cgroup/minirun"
 MOST = 64  # connections
+PATIENCE = 30.0  # seconds for an answer: a guest that is emulated takes its time
+EIO, ETIMEDOUT = 5, 110
 
 
 class Control:
@@ -190,15 +192,21 @@ def contents(fd: int) -> bytes:
     return posix.pread(fd, posix.fstat(fd).st_size, 0)
 
 
-def ask(fd: int, question: bytes) -> bytes:
+def ask(fd: int, question: bytes, seconds: float = PATIENCE) -> bytes:
     """For the other end: one question on a connection of its own.  Raises OSError with the guest's errno."""
+    from select import POLLIN, poll
+
     try:
         unix.send(fd, question)
+        watch = poll()
+        watch.register(fd, POLLIN)
+        if not watch.poll(seconds * 1000):  # paused, or a guest that does not want to: nobody waits for ever
+            raise TimeoutError(ETIMEDOUT, "the machine does not answer", "")
         data, _ = unix.receive(fd, LONGEST + 16)
     finally:
         posix.close(fd)
     if data.startswith(b"errno "):
-        number = int(data[6:])
+        number = int(data[6:]) if data[6:].isdigit() else EIO
         raise OSError(number, posix.strerror(number), question.partition(b" ")[2].decode("utf-8", "replace"))
     if not data.startswith(b"ok"):
         raise OSError(104, "the machine has ended")

@@ -2,7 +2,7 @@
 
 Searched in this order; the first that is there is taken:
 
-1. what was asked for: ``--kernel``, an annotation, ``vm.kernel.path`` of config.json, ``$MINIRUN_KERNEL``
+1. what was asked for: ``vm run --kernel``, an annotation, ``vm.kernel.path`` of config.json, ``$MINIRUN_KERNEL``
 2. ``/var/lib/minirun/guest``: installed for this machine
 3. the checkout's ``.cache/guest/default`` (``make guest-kernel``)
 4. this machine's own: ``/boot/vmlinuz-RELEASE`` with ``/lib/modules/RELEASE``
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 INSTALLED = "/var/lib/minirun/guest"
 CHECKOUT = __file__.rpartition("/minirun/vm/")[0] + "/.cache/guest/default"
 IMAGES = ("vmlinux", "vmlinuz", "bzImage")  # in a folder: the uncompressed one first, it starts sooner
-HINT = "make guest-kernel fetches Debian's kernel for guests; --kernel FILE, or MINIRUN_KERNEL, names another"
+HINT = (
+    "make guest-kernel fetches Debian's kernel for guests; MINIRUN_KERNEL, or the annotation dev.minirun.vm.kernel, "
+    "names another: a bzImage, a vmlinux, or a folder with one"
+)
 
 
 class Kernel(Record):

@@ -1,7 +1,7 @@
 """What a machine is put together from: files of the host's, opened while they can be, and the devices made of them.
 
     Opened(hardware, cache)    kernel, initramfs, disks, taps, shares: everything with a path
-    .made()                    the devices, in the order of their windows
+    .made(hear)                the devices, in the order of their windows
     .attach(machine, ...)      on the bus, with their threads
 
 The console is always first, the share second: what a guest needs to be spoken to.
@@ -23,6 +23,8 @@ from minirun.vm.devices.mmio import Mmio
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from minirun.plan.hardware import Hardware
     from minirun.vm.devices.virtio import VirtioDevice
     from minirun.vm.machine import Machine
@@ -48,21 +50,31 @@ class Opened:
 
     def __init__(self, hardware: Hardware, cache: str) -> None:
         self.hardware = hardware
-        self.shares = [(share.name, opened(share.path), share.read_only) for share in hardware.shares]
-        self.disks = [disk(word) for word in hardware.disks]
-        self.taps = [tap(word) for word in hardware.nets]
-        self.folder = opened(hardware.vsock.rpartition("/")[0] or "/") if hardware.vsock else -1
-        self.console = -1
-        if hardware.console:
-            flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK
-            self.console = posix.open(hardware.console, flags, 0o600)
-        found = kernel.find(hardware.kernel)
-        place = cache.rpartition("/")[0] + "/.guest" if cache else ""
+        where = hardware.origin
+        self.shares: list[tuple[str, int, bool]] = []
+        for share in hardware.shares:
+            with Asked(share.pointer):
+                self.shares.append((share.name, opened(share.path), share.read_only))
+        with Asked(where("disk")):
+            self.disks = [disk(word) for word in hardware.disks]
+        with Asked(where("net")):
+            self.taps = [tap(word) for word in hardware.nets]
+        with Asked(where("vsock")):
+            self.folder = opened(hardware.vsock.rpartition("/")[0] or "/") if hardware.vsock else -1
+        with Asked(where("console")):
+            self.console = written(hardware.console) if hardware.console else -1
+        with Asked(where("initrd")):
+            self.initrd = kernel.read(hardware.initrd) if hardware.initrd else b""
+        with Asked(where("kernel")):
+            self.boots(cache.rpartition("/")[0] + "/.guest" if cache else "")
+
+    def boots(self, place: str) -> None:
+        """Kernel, and the initramfs that is made for it where none was named."""
+        found = kernel.find(self.hardware.kernel)
+        self.image = found.image
         self.kernel: bytes | mmap = mapped(kernel.to_boot(found, place))
-        if hardware.initrd:
-            self.initrd = kernel.read(hardware.initrd)
-        else:
-            self.initrd = kernel.initramfs_for(found, kinds(hardware), init=INIT_PROGRAM, cache=place)
+        if not self.hardware.initrd:
+            self.initrd = kernel.initramfs_for(found, kinds(self.hardware), init=INIT_PROGRAM, cache=place)
 
     @property
     def devices(self) -> int:
@@ -74,9 +86,10 @@ class Opened:
         """The kernel is in guest memory: our copies need not stay."""
         self.kernel = self.initrd = b""
 
-    def made(self) -> list[VirtioDevice]:
-        """While /proc can still be reached."""
+    def made(self, hear: Callable[[bytes], None]) -> list[VirtioDevice]:
+        """While /proc can still be reached.  ``hear`` takes what is written to hvc0."""
         console = Console()
+        console.ports[0].on_data = hear
         self.port = console.port(CHANNEL)
         exports = [Export(name=name, fd=fd, read_only=read_only) for name, fd, read_only in self.shares]
         found: list[VirtioDevice] = [console, FileSystem(TAG, exports)]
@@ -127,6 +140,29 @@ def command_line(hardware: Hardware) -> str:
     return cmdline.join([cmdline.default(), hardware.cmdline])
 
 
+class Asked:
+    """``with`` it something of the host's is opened: what goes wrong is told with the place in config.json."""
+
+    def __init__(self, pointer: str) -> None:
+        self.pointer = pointer
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, MinirunError):
+            error.pointer = error.pointer or self.pointer or None
+        elif isinstance(error, OSError):
+            what, why = f"cannot open {error.filename}", error.strerror or ""
+            raise MinirunError(what, reason=why, pointer=self.pointer or None) from error
+
+
+def written(path: str) -> int:
+    """The file that takes what the guest's kernel says."""
+    flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK
+    return posix.open(path, flags, 0o600)
+
+
 def mapped(path: str) -> mmap:
     """A file to be read once, in parts: no copy of our own."""
     with open(path, "rb", buffering=0) as file:
@@ -158,10 +194,19 @@ def disk(word: str) -> tuple[int, bool]:
 
 
 def tap(word: str) -> tuple[int, bytes]:
-    """``TAP`` or ``TAP,mac=..``; an address of our own making is a local one (IEEE 802, the second bit)."""
-    from minirun.vm.devices.net import open_tap
+    """``TAP`` or ``TAP,mac=..``; an address of our own making is a local one (IEEE 802, the second bit).
+
+    TUNSETIFF makes what is not there: by a slip of the pen a machine would have a network that leads nowhere.
+    """
+    from _socket import if_nametoindex
+
+    from minirun.vm.devices.net import TAP, open_tap
 
     name, _, rest = word.partition(",")
+    try:
+        if_nametoindex(name)
+    except OSError as error:
+        raise MinirunError(f"cannot find the tap device {name}", reason=str(error), hint=TAP) from error
     given = dict(part.partition("=")[::2] for part in rest.split(",") if part)
     text = given.get("mac", "").replace(":", "")
     try:

@@ -63,7 +63,7 @@ def run(image: str, initrd: str, append: str, memory: int, vcpus: int) -> int:
     try:
         data = kernel.read(kernel.find(image).image)
         archive = kernel.read(initrd) if initrd else b""
-        line = cmdline.join([cmdline.default().replace("quiet ", ""), append])
+        line = cmdline.join([cmdline.default(), "loglevel=7", append])
         linux_boot.load(plain.machine, data, archive, line, [])
     except (BadKernel, ValueError) as error:
         raise MinirunError(f"cannot boot {image}", reason=str(error)) from error

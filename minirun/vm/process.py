@@ -59,6 +59,8 @@ class Parts(Record):
 class Machine(Init):
     """The VMM, as the engine sees it."""
 
+    config = ""  # the file that its pointers point into
+
     def __init__(self, pid: int, pidfd: int, sync: int, go: int, words: int, tell: Callable[[str], None]) -> None:
         super().__init__(pid, pidfd, sync)
         self.go = go
@@ -75,14 +77,14 @@ class Machine(Init):
     def wait(self) -> int:
         first = self.status is None
         status = super().wait()
-        told = last_words(self.words) if first else None
+        told = last_words(self.words, self.config) if first else None
         if told is not None:
             self.tell(told.headline())
         return status
 
     def died(self) -> MinirunError:
         status = super().wait()
-        told = last_words(self.words)
+        told = last_words(self.words, self.config)
         if told is not None:
             return told
         if status > 128:
@@ -113,7 +115,9 @@ def boot(site: Site, op: Spawn, name: str, control: int) -> Machine:
         live(parts)
     for fd in (theirs, wait, control):
         posix.close(fd)
-    return Machine(pid, posix.pidfd_open(pid), ours, go, words, site.warn or (lambda text: None))
+    machine = Machine(pid, posix.pidfd_open(pid), ours, go, words, site.warn or (lambda text: None))
+    machine.config = site.config
+    return machine
 
 
 def inside(ops: list[Op]) -> list[tuple[int, str, str]]:
@@ -172,18 +176,29 @@ def close_others(kept: list[int]) -> None:
 
 
 def say(words: int, error: MinirunError) -> None:
-    """An error's parts, for whoever made the VMM."""
-    text = decode.encode({"message": error.message, "reason": error.reason, "hint": error.hint}).encode()
+    """An error's parts, for whoever made the VMM, which knows the pointer's file; what was said first is the reason."""
+    if posix.fstat(words).st_size:
+        return
+    told = {"message": error.message, "reason": error.reason, "hint": error.hint, "pointer": error.pointer or ""}
+    text = decode.encode(told).encode()
+    if len(text) > LONGEST:  # half a document is none
+        text = decode.encode(told | {"reason": error.reason[:1000], "hint": ""}).encode()
     try:
-        posix.pwrite(words, text[:LONGEST], 0)
+        posix.pwrite(words, text, 0)
     except OSError:
         return
 
 
-def last_words(words: int) -> MinirunError | None:
-    """None if there are none."""
+def last_words(words: int, config: str = "") -> MinirunError | None:
+    """None if there are none.  A guest that broke out of its machine could write them."""
     data = posix.pread(words, LONGEST, 0)
     if not data:
         return None
-    told = decode.decode(data, "the VMM's last words")
-    return MinirunError(told["message"], reason=told["reason"], hint=told["hint"])
+    try:
+        told = decode.decode(data, "the VMM's last words")
+        message, reason, hint, pointer = [str(told[name]) for name in ("message", "reason", "hint", "pointer")]
+    except (MinirunError, LookupError, TypeError):
+        return MinirunError("the machine ended", reason="what its VMM said of it is damaged")
+    return MinirunError(
+        message, reason=reason, hint=hint, pointer=pointer or None, config=config if pointer else ""
+    )  # fmt: skip

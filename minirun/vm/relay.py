@@ -34,7 +34,7 @@ from minirun.vm.channel import (
     Frames,
     Hello,
 )
-from minirun.vm.task import Spawn, Task
+from minirun.vm.task import BACKLOG, Spawn, Task
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -147,6 +147,8 @@ class Relay:
         try:
             for kind, stream, payload in self.frames.feed(data):
                 self.take(kind, stream, payload)
+                if len(self.port.held) > BACKLOG:  # each byte of output is answered by credit, which must be taken
+                    raise BadFrame("it does not take what it asks for")
         except BadFrame as error:
             self.deaf = True
             self.broken(str(error))

@@ -48,7 +48,7 @@ class Spawn(Record):
     ``stdio``: the host's descriptors, -1 for none.  ``terminal``: the host's pty, (master, slave) of ``pty.open_pty``,
     where the plan has a console.  ``gate``: a listening socket, where another process will say START.
     ``target``: 0, or the task whose namespaces the plan joins.  ``exited`` is called once, when all output is out;
-    None says that the machine ended before the program did.
+    None says that the machine ended first.  ``abandoned`` is called if the engine goes before it has said START.
     """
 
     step: int
@@ -63,6 +63,7 @@ class Spawn(Record):
     cgroup_writes: list[Write] = []
     task_writes: list[Write] = []
     exited: Callable[[Exited | None], None]
+    abandoned: Callable[[], None] | None = None
 
     def close(self) -> None:
         """Nothing came of it."""
@@ -81,7 +82,7 @@ class Task:
         self.gate = Gate(relay.loop, asked.gate, self.opened)
         self.master, self.slave = asked.terminal
         self.pid = 0  # in the guest
-        self.ready = self.ordered = self.started = False  # READY was said; START was said; exec has succeeded
+        self.ready = self.ordered = False  # READY was said; START was said
         self.size = b""
         self.over = False
         self.ended: Exited | None = None
@@ -157,6 +158,8 @@ class Task:
         elif not self.ordered:  # the host is gone, or does not know what it says: so are we
             self.let_go()
             self.kill(SIGKILL)
+            if self.asked.abandoned is not None:
+                self.asked.abandoned()
         else:
             self.let_go()
         if passed >= 0:
@@ -223,7 +226,6 @@ class Task:
 
     def closed(self) -> None:
         """Init's end of file: exec has succeeded, or it is dead; the engine tells the two apart as on the host."""
-        self.started = self.ordered
         self.let_go()
 
     def data(self, number: int, payload: bytes) -> None:
@@ -241,7 +243,7 @@ class Task:
         """For input that it has taken; or says so.  Raises BadFrame."""
         if self.source is None:
             return
-        if count > self.source.outstanding or len(self.relay.port.held) > BACKLOG:
+        if count > self.source.outstanding:
             raise BadFrame("credit for what was not taken")
         self.source.grant(count)
 

@@ -173,7 +173,10 @@ static bool serve_round(void *device)
     return more;
 }
 
-int blk_start(struct blk *blk, int kick) { return worker_start(&blk->worker, &kick, 1, serve_round, blk); }
+int blk_start(struct blk *blk, int kick)
+{
+    return worker_start(&blk->worker, "virtio-blk", &kick, 1, serve_round, blk);
+}
 
 void blk_end(struct blk *blk) { worker_end(&blk->worker); }
 

@@ -114,7 +114,7 @@ static bool exchange(void *device)
 int net_start(struct net *net, int rx_kick, int tx_kick)
 {
     const int kicks[] = {rx_kick, tx_kick};
-    return worker_start(&net->worker, kicks, 2, exchange, net);
+    return worker_start(&net->worker, "virtio-net", kicks, 2, exchange, net);
 }
 
 void net_end(struct net *net) { worker_end(&net->worker); }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 static void drain(struct pollfd *fd)
@@ -20,6 +21,7 @@ static void *run(void *argument)
 {
     struct worker *worker = argument;
     bool more = false, walking = false;
+    prctl(PR_SET_NAME, worker->name); /* of ourselves: from outside it would take /proc */
     while (!is(&worker->ending)) {
         /* whoever wants the lock gets it: a busy queue must not hold up a reset */
         bool alert = walking && !is(&worker->wanted);
@@ -45,7 +47,8 @@ static void ring(struct worker *worker)
     (void)done;
 }
 
-int worker_start(struct worker *worker, const int *kicks, int count, bool (*round)(void *), void *device)
+int worker_start(struct worker *worker, const char *name, const int *kicks, int count, bool (*round)(void *),
+                 void *device)
 {
     sigset_t all, old;
     int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -57,6 +60,7 @@ int worker_start(struct worker *worker, const int *kicks, int count, bool (*roun
     for (int i = 1 + count; i < WORKER_FDS; i++)
         worker->fds[i].fd = -1;
     worker->kicks = count;
+    worker->name = name;
     worker->round = round;
     worker->device = device;
     pthread_mutex_init(&worker->lock, NULL);

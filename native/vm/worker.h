@@ -21,12 +21,14 @@ struct worker {
     struct pollfd fds[WORKER_FDS]; /* [0] is our own bell, then kicks, then what the device adds; -1: none */
     int kicks;
     bool started, walking, wanted, ending;
+    const char *name;
     bool (*round)(void *device); /* true: there is more, do not sleep */
     void *device;
 };
 
-/* 0, or an errno; kicks are eventfds, read before each round. */
-int worker_start(struct worker *worker, const int *kicks, int count, bool (*round)(void *), void *device);
+/* 0, or an errno; name is what ps -T shows; kicks are eventfds, read before each round. */
+int worker_start(struct worker *worker, const char *name, const int *kicks, int count, bool (*round)(void *),
+                 void *device);
 void worker_walk(struct worker *worker);
 void worker_stand(struct worker *worker);
 void worker_end(struct worker *worker);

@@ -103,9 +103,9 @@ def test_words_are_the_whole_machine() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("memory", "much", "must be a number, or one as 512m, not 'much'"),
+        ("memory", "much", "must be a number of bytes, or one as 512m, not 'much'"),
         ("memory", "1m", "a machine has from 32 MiB to 1 TiB, not 1048576 bytes"),
-        ("vcpus", "0", "must be a number, not '0'"),
+        ("vcpus", "0", "must be a number, at least 1, not '0'"),
         ("vcpus", "33", "a machine has from 1 to 32 CPUs, not 33"),
         ("balloon", "yes", "must be true or false, not 'yes'"),
         ("emulated", "true", "must be allow or false, not 'true'"),
@@ -113,7 +113,7 @@ def test_words_are_the_whole_machine() -> None:
         ("disk", "a b c d e", "names 5: a machine has at most 4"),
         ("net", "tap0,address=10.0.0.2", "'address=10.0.0.2' is none of mac=, address=A.B.C.D/N, gateway="),
         ("net", "tap0,mac=1", "'mac=1' is none of mac="),
-        ("color", "red", "is none of "),
+        ("color", "red", "a machine has no 'color', only kernel, "),
     ],
 )
 def test_wrong_annotations(name: str, value: str, message: str) -> None:

@@ -138,6 +138,9 @@ def test_remove_takes_everything(store: Store) -> None:
     entry.save(a_state())
     entry.write("config.json", b"{}")
     assert entry.config() == {}
+    for folder in ("notify", ".stats.1"):  # the second is of an events that was killed
+        os.mkdir(f"{entry.path}/{folder}")
+        Path(f"{entry.path}/{folder}/file").touch()
     entry.remove()
     assert store.ids() == []
 

@@ -205,3 +205,9 @@ def test_what_is_no_disk(tmp_path: Path) -> None:
         open_disk(str(tmp_path / "missing"))
     with pytest.raises(MinirunError, match="Is a directory"):
         open_disk(str(tmp_path))
+
+
+def test_its_thread_has_a_name(make: Make) -> None:
+    assert ask(make(), IN, 1, room=512)[0] == OK
+    names = [Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in os.listdir("/proc/self/task")]
+    assert "virtio-blk" in names

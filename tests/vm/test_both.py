@@ -172,6 +172,26 @@ def test_a_life_in_steps(isolated: Isolated, bundle: Bundle) -> None:
     assert isolated("state", name).returncode != 0
 
 
+def test_a_start_that_fails(isolated: Isolated, bundle: Bundle) -> None:
+    """What init says after the gate was opened, by another process than it was created by."""
+    bundle.config["hooks"] = {"startContainer": [{"path": "/bin/false"}]}
+    name = isolated.create(bundle.args("/bin/true"))
+    done = isolated("start", name)
+    assert done.returncode == 125
+    assert "cannot run startContainer hook /bin/false" in done.stderr and "/hooks/startContainer/0" in done.stderr
+    assert isolated("state", name).returncode != 0, "a failed hook ends the container altogether"
+
+
+def test_trace(isolated: Isolated, bundle: Bundle) -> None:
+    """Every step of init's has its time, wherever init is."""
+    done = isolated.run(bundle.args("/bin/true"), "--trace")
+    assert done.returncode == 0
+    timed = [
+        line for line in (done.stdout + done.stderr).splitlines() if " us " in line or " ms " in line or "µs" in line
+    ]
+    assert any("pivot into the rootfs" in line for line in timed)
+
+
 def test_signals_reach_the_program(isolated: Isolated, running: str) -> None:
     """Which may catch them: its end is its own."""
     assert isolated("kill", running, "TERM").returncode == 0

@@ -27,7 +27,7 @@ loop = Loop()
 climb = ladder.Climb(ladder.RUNGS[2], loop, code)
 machine = climb.machine
 machine.on_end(lambda reason: loop.stop())
-confine.begin(network=False, root=True)
+confine.begin(root=True)
 confine.enter(root=True)
 confine.close(program)
 machine.pause()

@@ -26,7 +26,7 @@ def confined(tmp_path: Path, made: Callable[[], object], inside: Callable[[objec
     if child == 0:
         code = 1
         try:
-            confine.begin(network=False, root=True)
+            confine.begin(root=True)
             things = made()
             confine.enter(root=True)
             confine.close(program)

@@ -27,6 +27,10 @@ SEGMENT_MOST = 256 << 10  # of bytes; a request is bounded so that a reset never
 DEPTH = 256
 
 
+SHARED = "several machines may have it if each names it FILE,ro"
+WHAT = "a disk is a file (truncate -s 1G FILE makes one) or a block device"
+
+
 def open_disk(path: str, read_only: bool = False) -> int:
     """Open and locked: a disk is written by one machine, or read by many."""
     flags = posix.O_CLOEXEC | (posix.O_RDONLY if read_only else posix.O_RDWR)
@@ -39,9 +43,9 @@ def open_disk(path: str, read_only: bool = False) -> int:
             posix.close(fd)
             raise
     except BlockingIOError as error:
-        raise MinirunError(f"cannot use the disk {path}", reason="another machine has it") from error
+        raise MinirunError(f"cannot use the disk {path}", reason="another machine has it", hint=SHARED) from error
     except OSError as error:
-        raise MinirunError(f"cannot use the disk {path}", reason=str(error.strerror)) from error
+        raise MinirunError(f"cannot use the disk {path}", reason=str(error.strerror), hint=WHAT) from error
     return fd
 
 

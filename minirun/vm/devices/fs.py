@@ -22,6 +22,7 @@ import select
 from _thread import allocate_lock, start_new_thread
 from errno import EINVAL, EIO, ENOSYS, EPROTO, ERANGE
 
+from minirun.linux.mountfd import open_tree
 from minirun.vm.devices import fs_attributes, fs_directories, fs_files, fs_names, fs_wire as wire
 from minirun.vm.devices.fs_nodes import Export, Nodes, failed
 from minirun.vm.devices.fs_request import Request
@@ -60,8 +61,7 @@ class FileSystem(VirtioDevice):
         if most_fds is None:
             limit = posix.sysconf("SC_OPEN_MAX")
             most_fds = min(limit - min(RESERVE, limit // 2), FDS_MOST)
-        proc = posix.open("/proc/self/fd", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
-        self.nodes = Nodes(exports, proc, most_fds)
+        self.nodes = Nodes(exports, own_descriptors(), most_fds)
         self.agreed = False  # INIT has been answered
         self.defect: Exception | None = None  # the last error that was our own fault
         self.lock = allocate_lock()
@@ -209,6 +209,17 @@ class FileSystem(VirtioDevice):
     def destroy(self, nodes: Nodes, request: Request) -> bytes:
         self.forget_everything()
         return b""
+
+
+def own_descriptors() -> int:
+    """/proc/self/fd, as a mount of its own where that can be: so that no ``..`` leads to other processes."""
+    fd = posix.open("/proc/self/fd", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        alone = open_tree(fd, 0)
+    except OSError:  # no right to: but then none over other users' processes either
+        return fd
+    posix.close(fd)
+    return alone
 
 
 def reply(chain: Chain, unique: int, error: int, result: bytes, behind: int) -> None:

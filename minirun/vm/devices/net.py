@@ -29,6 +29,7 @@ OFFLOADS = {GUEST_CSUM: 1, GUEST_TSO4: 2, GUEST_TSO6: 4, GUEST_ECN: 8}  # TUN_F_
 TUNSETIFF, TUNSETOFFLOAD, TUNSETVNETHDRSZ = 0x400454CA, 0x400454D0, 0x400454D8
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 HEADER = 12
+TAP = "a tap has to be there, and nobody else's: ip tuntap add NAME mode tap; ip link set NAME up"
 
 
 def open_tap(name: str) -> int:
@@ -42,7 +43,7 @@ def open_tap(name: str) -> int:
             posix.close(fd)
             raise
     except OSError as error:
-        raise MinirunError(f"cannot open the tap device {name}", reason=str(error.strerror)) from error
+        raise MinirunError(f"cannot open the tap device {name}", reason=str(error.strerror), hint=TAP) from error
     return fd
 
 
