@@ -19,7 +19,9 @@ SIGNALS = ("TERM", "KILL", "HUP", "INT", "QUIT", "USR1", "USR2", "STOP", "CONT",
 WORDS = {
     "FORMAT": FORMATS, "?FORMAT": FORMATS, "true|false|auto": ("true", "false", "auto"), "SHELL": SHELLS,
     "SIGNAL": SIGNALS, "VERB": tuple(ALL), "LEVEL": ("debug", "warning", "error"),
-    "DRIVER": ("cgroupfs", "systemd", "disabled"),
+    "DRIVER": ("cgroupfs", "systemd", "disabled"), "KIND": ("container", "vm"), "NAMES": ("container", "vm"),
+    "WHAT": ("run", "ls", "console", "stop", "ladder"),
+    "RUNG": ("hlt", "out", "protected", "paging", "long", "user", "interrupts", "doorbell", "smp"),
 }  # fmt: skip
 PATHS = ("FILE", "FILE|-", "PATH")
 
@@ -93,7 +95,8 @@ def bash() -> str:
     for verb in ALL.values():
         for index, word in enumerate(verb.arguments):
             known = f"$({IDS})" if word == "ID" else " ".join(WORDS.get(word, ()))
-            arguments.append(f"        {verb.name}:{index}) words={quoted(known)} ;;")
+            found = "compopt -o dirnames; return" if word == "BUNDLE" else f"words={quoted(known)}"
+            arguments.append(f"        {verb.name}:{index}) {found} ;;")
         if verb.rest == "ID":
             arguments.append(f"        {verb.name}:*) words={quoted(f'$({IDS})')} ;;")
         options.append(f"        {verb.name}) words='{' '.join(f'--{o.long}' for o in offered(verb))}' ;;")
@@ -183,10 +186,13 @@ def zsh_values(option: Option) -> str:
     return "_files -/" if option.value == "DIR" else "_files" if option.value in PATHS else " "
 
 
+ZSH_KNOWN = {"ID": "_minirun_ids", "BUNDLE": "_files -/"}
+
+
 def zsh_case(verb: Verb) -> str:
     specs = [zsh_option(option) for option in offered(verb)]
     for index, word in enumerate(verb.arguments, 1):
-        known = "_minirun_ids" if word == "ID" else f"({' '.join(WORDS.get(word, ()))})"
+        known = ZSH_KNOWN.get(word) or f"({' '.join(WORDS.get(word, ()))})"
         specs.append(f"'{index}:{word.lower()}:{known}'")
     if verb.rest:
         specs.append("'*:argument:_default'")
@@ -211,6 +217,7 @@ function __minirun_ids
 end
 complete -c minirun -f
 """
+FISH_KNOWN = {"ID": "(__minirun_ids)", "BUNDLE": "(__fish_complete_directories)"}
 
 
 def fish_text(text: str) -> str:
@@ -238,6 +245,6 @@ def fish() -> str:
         condition = f"'__fish_seen_subcommand_from {verb.name}'"
         lines += [fish_option(option, condition) for option in offered(verb)]
         for word in verb.arguments:
-            known = "(__minirun_ids)" if word == "ID" else " ".join(WORDS.get(word, ()))
+            known = FISH_KNOWN.get(word) or " ".join(WORDS.get(word, ()))
             lines.append(f"complete -c minirun -n {condition} -a {fish_text(known)}")
     return FISH + "\n".join(lines) + "\n"

@@ -32,8 +32,22 @@ def machines() -> Iterator[Finding]:
         yield Finding(name="KVM", status=LIMITED, found=f"emulated: {rate}", hint=EMULATED)
     else:
         yield Finding(name="KVM", status=OK, found=f"of hardware: {rate}")
+    yield guest_kernel()
     tun = os.access("/dev/net/tun", os.R_OK | os.W_OK)
     hint = "" if tun else "only a micro-VM with a network needs it: modprobe tun, and rights on the device"
     yield Finding(
         name="/dev/net/tun", status=OK if tun else LIMITED, found="there" if tun else "not to be had", hint=hint
     )
+
+
+def guest_kernel() -> Finding:
+    """What a machine boots that names no kernel."""
+    from minirun.errors import MinirunError
+    from minirun.vm import kernel
+
+    try:
+        found = kernel.find()
+    except MinirunError as error:
+        hint = f"only micro-VMs need it: {error.hint}"
+        return Finding(name="guest kernel", status=LIMITED, found=error.headline(), hint=hint)
+    return Finding(name="guest kernel", status=OK, found=f"{found.image} ({found.why})")

@@ -22,11 +22,24 @@ def run(glob: Values, what: str, words: tuple[str, ...], options: dict[str, Any]
     """``what`` is the word after ``vm``."""
     from minirun.cli.vm_machines import WHAT as MACHINES
 
+    if what in MACHINES or what == "ladder":
+        check_options(what, options)
     if what in MACHINES:
         return MACHINES[what](glob, words, options)
     if what != "ladder":
         raise usage(f"unknown word {what!r} after vm", f"there is: {', '.join([*MACHINES, 'ladder'])}")
     return ladder(words, options)
+
+
+OPTIONS = {"ls": ("format",), "console": (), "stop": (), "ladder": ("explain", "format")}
+
+
+def check_options(what: str, options: dict[str, Any]) -> None:
+    """One table has the options of all words: what a word does not heed it does not take."""
+    for name, value in options.items():
+        heeded = name in OPTIONS[what] if what in OPTIONS else name not in ("explain", "format")
+        if value and value != "table" and not heeded:
+            raise usage(f"minirun vm {what} takes no --{name}", "minirun vm --help says which are whose")
 
 
 def ladder(names: tuple[str, ...], options: dict[str, Any]) -> int:

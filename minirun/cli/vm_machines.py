@@ -15,9 +15,10 @@ import sys
 import time
 
 from minirun.cli.oci_list import columns
-from minirun.cli.parse import usage
+from minirun.cli.parse import Values, usage
 from minirun.cli.stores import absolute
-from minirun.plan.hardware import DEFAULT_MEMORY, MIB, PREFIX, from_words, size
+from minirun.errors import MinirunError
+from minirun.plan.hardware import DEFAULT_MEMORY, MIB, MOST_MEMORY, PREFIX, from_words, size
 from minirun.runtime import lifecycle, status
 from minirun.runtime.root import default_root
 from minirun.runtime.store import Store
@@ -26,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from minirun.cli.parse import Values
+    from minirun.runtime.store import Entry
 
 PATHS = ("kernel", "initrd", "console")  # options that are seen from here, not from the bundle
 GRACE = 10.0  # seconds between TERM and KILL
@@ -38,22 +39,44 @@ def run(glob: Values, words: tuple[str, ...], options: dict[str, Any]) -> int:
         if not options["kernel"]:
             raise usage("minirun vm run wants a BUNDLE, or --kernel FILE", "minirun vm --help says more")
         return plain(options)
-    from minirun.cli.main import main
+    from minirun.cli.main import Call, check_global, open_log
+    from minirun.cli.oci_run import run as run_container
+    from minirun.runtime.create import load
+    from minirun.spec.decode import decode
 
+    check_global(glob)
     bundle, program = absolute(words[0], os.getcwd()), words[1:]
-    with open(f"{bundle}/config.json", "rb") as file:
-        config = json.load(file)
-    config.setdefault("annotations", {}).update(annotated(options))
-    process = config.get("process", {})
+    _, data, path = load(bundle)
+    config = decode(data, path)
+    config["annotations"] = {**(config.get("annotations") or {}), **annotated(options)}
+    process = config["process"]
     if program:
         process["args"] = list(program)
     process["terminal"] = sys.stdin.isatty() and sys.stdout.isatty() and not options["detach"]
     fd = os.memfd_create("config.json")
     os.write(fd, json.dumps(config).encode())
     name = options["name"] or f"{os.path.basename(bundle) or 'vm'}-{os.urandom(2).hex()}"
-    argv = ["--isolation", "vm", "--root", root_of(glob), "run", "-b", bundle, "-f", f"/proc/self/fd/{fd}"]
-    argv += ["--detach"] if options["detach"] else []
-    return main([*argv, name], dict(os.environ), os.getcwd())
+    values = Values(bundle=bundle, config=f"/proc/self/fd/{fd}", detach=bool(options["detach"]))
+    call = Call(
+        glob=Values({**glob, "isolation": "vm"}), values=values, words=[name], env=dict(os.environ), cwd=os.getcwd(),
+        log=open_log(glob),
+    )  # fmt: skip
+    try:
+        return run_container(call)
+    except MinirunError as error:
+        error.config = error.config.replace(f"/proc/self/fd/{fd}", path)
+        raise as_option(error, options) from error
+
+
+def as_option(error: MinirunError, options: dict[str, Any]) -> MinirunError:
+    """What is wrong with the machine is an option's fault where the option said it: config.json has no such line."""
+    name = (error.pointer or "").partition(f"/annotations/{PREFIX}")[2]
+    option = "append" if name == "cmdline" else name
+    if options.get(option):
+        error.pointer, error.config = None, ""
+        if error.message.startswith("this host"):
+            error.message = f"cannot use --{option}"
+    return error
 
 
 def annotated(options: dict[str, Any]) -> dict[str, str]:
@@ -71,8 +94,8 @@ def plain(options: dict[str, Any]) -> int:
     from minirun.vm import plain as machine
 
     memory = size(options["memory"]) if options["memory"] else DEFAULT_MEMORY
-    if not memory:
-        raise usage(f"--memory wants a size such as 512m, not {options['memory']!r}")
+    if not 0 < memory <= MOST_MEMORY:
+        raise usage(f"--memory wants a size such as 512m, at most 1024g, not {options['memory']!r}")
     vcpus = options["vcpus"] or "1"
     if not vcpus.isdigit() or not 1 <= int(vcpus) <= 32:
         raise usage(f"--vcpus wants a number from 1 to 32, not {vcpus!r}")
@@ -85,6 +108,8 @@ def root_of(glob: Values) -> str:
 
 def ls(glob: Values, words: tuple[str, ...], options: dict[str, Any]) -> int:
     """Every container that is in a machine, with the machine."""
+    if words:
+        raise usage(f"minirun vm ls wants no word, and there is {words[0]!r}")
     rows = machines(Store(root_of(glob)))
     if options["format"] == "json":
         print(json.dumps(rows, indent=2))
@@ -117,7 +142,7 @@ def console(glob: Values, words: tuple[str, ...], options: dict[str, Any]) -> in
     from minirun.linux import unix
     from minirun.runtime.machine import connect
 
-    entry = Store(root_of(glob)).open(one(words, "console"))
+    entry = in_a_machine(Store(root_of(glob)), one(words, "console"))
     fd = connect(entry)
     entry.close()
     unix.send(fd, b"console")
@@ -126,9 +151,19 @@ def console(glob: Values, words: tuple[str, ...], options: dict[str, Any]) -> in
     return 0
 
 
+def in_a_machine(store: Store, name: str) -> Entry:
+    """A container that is one of ours."""
+    entry = store.open(name)
+    if entry.load().isolation != "vm":
+        entry.close()
+        raise MinirunError(f"container {name} is not in a machine", hint="minirun vm ls lists those that are")
+    return entry
+
+
 def stop(glob: Values, words: tuple[str, ...], options: dict[str, Any]) -> int:
     """The program is asked to end, then made to."""
     store, name = Store(root_of(glob)), one(words, "stop")
+    in_a_machine(store, name).close()
     lifecycle.kill(store, name, 15)
     end = time.monotonic() + GRACE
     while time.monotonic() < end:

@@ -13,6 +13,7 @@ from typing import Any
 
 from minirun.errors import MinirunError
 from minirun.hot import PACKAGE
+from minirun.plan.hardware import PREFIX
 
 PROGRAM = f"{PACKAGE}/minirun-measure"
 PLACE = "/dev/minirun-measure"
@@ -54,7 +55,20 @@ class Original:
         config["mounts"].append(
             {"destination": PLACE, "type": "bind", "source": PROGRAM, "options": ["bind", "ro", "nosuid", "nodev"]}
         )
+        self.seen_from_elsewhere(config)
         config.get("linux", {}).pop("cgroupsPath", None)  # it is one container's; here are several
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.json").write_text(json.dumps(config))
         return folder
+
+    def seen_from_elsewhere(self, config: dict[str, Any]) -> None:
+        """The machine's files that are named from the bundle."""
+        annotations = config.get("annotations") or {}
+        for name in ("kernel", "initrd", "console", "vsock", "disk"):
+            words = annotations.get(PREFIX + name, "").split(" ")
+            if any(words):
+                annotations[PREFIX + name] = " ".join(str((self.path / word).absolute()) for word in words if word)
+        kernel = (config.get("vm") or {}).get("kernel") or {}
+        for name in ("path", "initrd"):
+            if kernel.get(name):
+                kernel[name] = str((self.path / kernel[name]).absolute())

@@ -162,6 +162,8 @@ def run(wanted: Wanted, *, as_json: bool, html: str) -> int:
     """Compare, then print a table or JSON, and write a page if one is asked for."""
     import shutil
 
+    if html and (Path(html).is_dir() or not os.access(Path(html).absolute().parent, os.W_OK)):
+        raise MinirunError(f"cannot write {html}", reason="no file can be made there")
     data = compare(wanted)
     if html:
         from minirun.lab.page import page

@@ -81,7 +81,9 @@ def reasons(exits: dict[str, int]) -> dict[str, int]:
 
 
 ISOLATIONS = (
-    Isolation(name="container", title="container: the host's kernel", flags=(), lacking=nothing),
+    Isolation(
+        name="container", title="container: the host's kernel", flags=("--isolation", "container"), lacking=nothing
+    ),
     Isolation(
         name="vm", title="micro-VM: a kernel of its own", flags=("--isolation", "vm"), lacking=no_vm, bare=climbs
     ),

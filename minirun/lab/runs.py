@@ -166,11 +166,13 @@ class Runner:
         return (self.work / "stderr").read_text(errors="replace").strip()
 
     def failed(self, argv: list[str], code: int) -> MinirunError:
-        reason = self.said().partition("minirun-measure: ")[2] or self.said().removeprefix("minirun: ")
+        said = [line.strip() for line in self.said().partition("minirun-measure: ")[2].splitlines()] or [
+            " ".join(line.split()) for line in self.said().removeprefix("minirun: ").splitlines()
+        ]
         return MinirunError(
             f"cannot run the bundle under {self.isolation.name}",
-            reason=reason.replace("\n", "; ") or f"exit code {code}",
-            hint=f"minirun {' '.join(self.isolation.flags)} run shows the same",
+            reason="; ".join(said) or f"exit code {code}",
+            hint=f"{' '.join(['minirun', *self.isolation.flags, 'run'])} shows the same",
         )
 
 

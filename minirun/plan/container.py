@@ -53,21 +53,22 @@ class Problems:
 
     def __init__(self) -> None:
         self.found: list[tuple[str, str]] = []
-        self.hint = ""
+        self.hints: list[str] = []
         self.warnings: list[str] = []
 
     def add(self, pointer: str, message: str, hint: str = "") -> None:
         self.found.append((pointer, message))
-        self.hint = self.hint or hint
+        if hint and hint not in self.hints:
+            self.hints.append(hint)
 
     def raise_any(self, name: str) -> None:
         if not self.found:
             return
-        what = "this host cannot run the configuration"
+        what, hint = "this host cannot run the configuration", "; ".join(self.hints)
         if len(self.found) == 1:
             pointer, message = self.found[0]
-            raise MinirunError(what, reason=message, pointer=pointer, config=name, hint=self.hint)
-        raise MinirunError(what, reason=f"{len(self.found)} problems", config=name, problems=self.found, hint=self.hint)
+            raise MinirunError(what, reason=message, pointer=pointer, config=name, hint=hint)
+        raise MinirunError(what, reason=f"{len(self.found)} problems", config=name, problems=self.found, hint=hint)
 
 
 class Asked(Record):

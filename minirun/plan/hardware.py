@@ -171,7 +171,7 @@ def hardware_of(spec: Spec, bundle: str, problems: Problems) -> Hardware:
         console=answers.path("console"), emulated=answers.on("emulated", yes="allow"), origins=[], shares=[],
     )  # fmt: skip
     found.origins = [f"{name} {pointer}" for name, pointer in origins_of(vm, answers).items()]
-    if "\n" in found.cmdline or len(found.cmdline) > 1024:
+    if "\n" in found.cmdline or "\0" in found.cmdline or len(found.cmdline) > 1024:
         answers.wrong("cmdline", "must be one line of at most 1024 bytes")
     if found.vsock.endswith("/"):
         answers.wrong("vsock", "must be the path of a socket, not of a directory")

@@ -78,7 +78,7 @@ def of_mounts(spec: Spec, bundle: str, problems: Problems) -> None:
 def of_mount(mount: Mount, at: str, problems: Problems) -> None:
     options = parse(mount.get("options", ()))
     if options.idmap or "uidMappings" in mount or "gidMappings" in mount:
-        problems.add(at, "a machine cannot map the ids of a mount: FUSE takes no mapping")
+        problems.add(at, "a machine cannot map the ids of a mount: FUSE takes no mapping", CONTAINER)
     if options.propagation & MS_SHARED:
         problems.add(f"{at}/options", "what a machine mounts cannot appear on the host", "use private")
     if options.remount or not (options.bind or mount.get("type") == "bind"):
@@ -87,7 +87,7 @@ def of_mount(mount: Mount, at: str, problems: Problems) -> None:
     if any(source == own or source.startswith(own + "/") for own in HOSTS_OWN):
         problems.add(f"{at}/source", f"{source} is the host's own: a machine has another", CONTAINER)
     if options.copy_link or options.source_nofollow or options.target_nofollow:
-        problems.add(f"{at}/options", "links are not bound in a machine, only what they lead to")
+        problems.add(f"{at}/options", "links are not bound in a machine, only what they lead to", CONTAINER)
 
 
 def of_devices(spec: Spec, problems: Problems) -> None:

@@ -70,6 +70,10 @@ def features() -> dict[str, Any]:
             "mountExtensions": {"idmap": {"enabled": True}},
             "netDevices": {"enabled": True},
         },
-        "annotations": {"io.github.minirun.version": __version__, **libseccomp_version()},
+        "annotations": {
+            "io.github.minirun.version": __version__,
+            "io.github.minirun.isolations": "container,vm",
+            **libseccomp_version(),
+        },
         "potentiallyUnsafeConfigAnnotations": UNSAFE,
     }

@@ -189,7 +189,7 @@ def say(words: int, error: MinirunError) -> None:
         return
 
 
-def last_words(words: int, config: str) -> MinirunError | None:
+def last_words(words: int, config: str = "") -> MinirunError | None:
     """None if there are none.  A guest that broke out of its machine could write them."""
     data = posix.pread(words, LONGEST, 0)
     if not data:

@@ -106,9 +106,10 @@ def boot(name: str, setting: Setting, last: str = "I") -> Boot:
 
 def found(text: bytearray) -> list[str]:
     """The marks in ``text``, taken out of it up to the last whole one."""
-    letters = [chr(text[at + 1]) for at in range(len(text) - 1) if text[at] == MARK]
-    if letters:
-        del text[: text.rindex(MARK) + 2]
+    letters = []
+    while (at := text.find(MARK)) >= 0 and at + 1 < len(text):
+        letters.append(chr(text[at + 1]))
+        del text[: at + 2]
     return letters
 
 

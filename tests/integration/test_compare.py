@@ -51,6 +51,17 @@ def test_system_calls_of_the_program_are_the_hosts(data: dict[str, Any]) -> None
     assert cell(data, "host_calls")[0] > 100 and "openat2" in data["isolations"][0]["traced"]["0"]
 
 
+def test_a_bundle_that_is_for_a_machine_is_compared_as_a_container(minirun: Runtime, bundle: Bundle) -> None:
+    bundle.config["annotations"] = {"run.oci.handler": "krun"}
+    done = compared(minirun, bundle, "--runs", "1", "--", "true")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_page_that_cannot_be_written_is_known_at_once(minirun: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+    done = compared(minirun, bundle, "--html", str(tmp_path / "nowhere" / "page.html"))
+    assert done.returncode == 125 and done.stderr.splitlines()[0].startswith("minirun: cannot write "), done.stderr
+
+
 def test_the_table_and_the_page(minirun: Runtime, bundle: Bundle, tmp_path: Path) -> None:
     done = compared(minirun, bundle, "--runs", "1", "--html", str(tmp_path / "page.html"), "--", "true")
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ from hypothesis import given, settings, strategies as st
 from minirun.vm import layout
 from minirun.vm.boot import cmdline, cpu, cpuid, zeropage
 from minirun.vm.boot.entry import LONG, PROTECTED
+from tests.conftest import ROOT
 from tests.unit import kernels
 
 
@@ -81,6 +82,8 @@ def test_hvm_start_info() -> None:
 def test_the_command_line() -> None:
     assert "console=ttyS0" in cmdline.default().split() and "reboot=panic_warm" in cmdline.default().split()
     assert all(why for _, why in cmdline.DEFAULT)
+    page = (ROOT / "docs/boot.md").read_text()
+    assert "\n".join(f"| `{word}` | {why} |" for word, why in cmdline.DEFAULT) in page
     line = cmdline.join([cmdline.default(), "console=hvc0 console=tty0 loglevel=7", "initcall_blacklist=", ""])
     words = line.split()
     assert [word for word in words if word.startswith("console=")] == ["console=hvc0", "console=tty0"]

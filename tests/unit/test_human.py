@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from minirun.cli.completion import script
+from minirun.cli.completion import WORDS, script
 from minirun.cli.human_options import ALL, SHELLS
 from minirun.cli.options import GLOBAL
 from tests.conftest import MINIRUN, run
@@ -58,6 +58,14 @@ def test_a_wrong_command_line_is_an_error_with_a_face(argv, headline, hint):
     assert done.stderr.startswith("minirun: ") and headline in done.stderr
     assert hint in done.stderr
     assert "Traceback" not in done.stderr and done.stdout == ""
+
+
+def test_words_of_micro_vms_are_those_there_are():
+    from minirun.cli.vm_machines import WHAT
+    from minirun.vm.ladder import RUNGS
+
+    assert {*WORDS["WHAT"]} == {*WHAT, "ladder"}
+    assert WORDS["RUNG"] == tuple(rung.name for rung in RUNGS)
 
 
 @pytest.mark.parametrize("shell", SHELLS)

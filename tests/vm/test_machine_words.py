@@ -25,7 +25,8 @@ def machine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Isolated
     request.getfixturevalue("clean_host")
     runtime = Isolated(tmp_path / "state", "vm")
     yield runtime
-    assert not [name for name in os.listdir(runtime.root) if not name.startswith(".")]
+    left = os.listdir(runtime.root) if runtime.root.exists() else []
+    assert not [name for name in left if not name.startswith(".")]
 
 
 def refused(machine: Isolated, bundle: Bundle, **annotations: str) -> list[str]:
@@ -80,3 +81,23 @@ def test_a_source_that_is_not_there(machine: Isolated, bundle: Bundle) -> None:
     lines = refused(machine, bundle)
     assert lines[0] == f"minirun: cannot share /nowhere with the machine: {NOT_THERE}"
     assert lines[1].startswith(f"  config   /mounts/{index}/source in ")
+
+
+def test_what_an_option_said_is_the_options_fault(machine: Isolated, bundle: Bundle) -> None:
+    """``vm run`` writes annotations: config.json has no such line."""
+    bundle.args("/bin/true").write()
+    done = machine("vm", "run", bundle.path, "--memory", "x")
+    assert done.stderr == "minirun: cannot use --memory: must be a number of bytes, or one as 512m, not 'x'\n"
+    done = machine("vm", "run", bundle.path / "nowhere")
+    assert done.returncode == 125 and "cannot read the configuration" in done.stderr
+    done = machine("vm", "stop", "--vcpus", "2", "x")
+    assert done.returncode == 2 and done.stderr.startswith("minirun: minirun vm stop takes no --vcpus\n")
+
+
+def test_words_that_are_for_machines(machine: Isolated, bundle: Bundle) -> None:
+    machine.isolation = "container"
+    name = machine.start(bundle.args("/bin/sleep", "1000"))
+    for verb in ("console", "stop"):
+        done = machine("vm", verb, name)
+        assert done.returncode == 125 and f"container {name} is not in a machine" in done.stderr
+    machine("delete", "--force", name)

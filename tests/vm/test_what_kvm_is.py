@@ -117,7 +117,7 @@ def test_the_verb_explains(rung: ladder.Rung) -> None:
 @pytest.mark.parametrize(
     ("words", "reason", "hint"),
     [
-        (["vm", "climb"], "unknown word 'climb' after vm", "there is: ladder"),
+        (["vm", "climb"], "unknown word 'climb' after vm", "there is: run, ls, console, stop, ladder"),
         (["vm", "ladder", "moon"], "no rung 'moon' on the ladder", "there is: hlt, out"),
         (["vm", "ladder", "--explain", "moon"], "no rung 'moon' on the ladder", "there is: hlt, out"),
         (["vm", "ladder", "--format", "xml"], "--format must be table or json", ""),
