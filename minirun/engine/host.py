@@ -98,7 +98,7 @@ def spawn(site: Site, op: Any) -> None:
     site.undo.append(init.kill)
     if site.warn is not None:
         warn = site.warn
-        init.warn = lambda step, text: warn(not_granted(site.ops[step - 1].pointer, int(text)))
+        init.warn = lambda step, text: warn(warning(site, step, text))
 
 
 def clone(site: Site, op: Any) -> Init:
@@ -128,6 +128,13 @@ def clone(site: Site, op: Any) -> Init:
             posix.close(fd)
         posix.close(theirs)
     return Init(pid, pidfd, ours)
+
+
+def warning(site: Site, step: int, text: str) -> str:
+    """In a machine it is the guest that speaks in init's place: it may say anything, and is shown, not believed."""
+    if 0 < step <= len(site.ops) and text.isascii() and text.isdigit():
+        return not_granted(site.ops[step - 1].pointer, int(text))
+    return f"init has a warning that makes no sense: {text}"
 
 
 def not_granted(pointer: str, number: int) -> str:

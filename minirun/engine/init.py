@@ -75,7 +75,7 @@ class Init:
             elif kind == LISTENER:
                 self.listener(passed)
             else:
-                raise AssertionError(f"init said {kind} where {wanted} was expected")
+                raise MinirunError("cannot go on", reason=f"init said {kind} where {wanted} was expected")
 
     def take_terminal(self, passed: int) -> None:
         """One, and only where the plan has one: ours would be given away to whatever else is sent as one."""

@@ -173,6 +173,8 @@ def hardware_of(spec: Spec, bundle: str, problems: Problems) -> Hardware:
     found.origins = [f"{name} {pointer}" for name, pointer in origins_of(vm, answers).items()]
     if "\n" in found.cmdline or "\0" in found.cmdline or len(found.cmdline) > 1024:
         answers.wrong("cmdline", "must be one line of at most 1024 bytes")
+    if found.vsock.endswith("/"):
+        answers.wrong("vsock", "must be the path of a socket, not of a directory")
     return found
 
 
@@ -196,7 +198,7 @@ def net_of(word: str, answers: Answers) -> str:
             right = len(pairs) == 6 and all(len(pair) == 2 and not pair.strip(HEX) for pair in pairs)
         elif key == "address":
             address, _, bits = value.partition("/")
-            right = ipv4(address) is not None and bits.isascii() and bits.isdigit() and 0 < int(bits) <= 32
+            right = ipv4(address) is not None and is_short(bits) and 0 < int(bits) <= 32
         else:
             right = key == "gateway" and ipv4(value) is not None
         if not right:
@@ -205,10 +207,15 @@ def net_of(word: str, answers: Answers) -> str:
     return word
 
 
+def is_short(text: str) -> bool:
+    """A number of at most three digits; int() refuses thousands of them with an error of its own."""
+    return text.isascii() and text.isdigit() and len(text) <= 3
+
+
 def ipv4(text: str) -> int | None:
     """An address as the kernel has it in memory: network order."""
     parts = text.split(".")
-    if len(parts) != 4 or not all(part.isascii() and part.isdigit() and int(part) < 256 for part in parts):
+    if len(parts) != 4 or not all(is_short(part) and int(part) < 256 for part in parts):
         return None
     return int.from_bytes(bytes(map(int, parts)), "little")
 

@@ -89,6 +89,8 @@ class Caller:
         except OSError:
             data, passed = b"", -1
         if not data:
+            if passed >= 0:
+                posix.close(passed)
             self.leave()
             return
         word, _, rest = data.partition(b" ")
@@ -135,15 +137,20 @@ class Caller:
 
     def execute(self, words: str) -> None:
         flags, _, step = words.partition(" ")
+        if self.task is not None:
+            raise ValueError("one program for a connection")
+        plan = contents(self.given["plan"])
+        asked_flags, asked_step = int(flags), int(step)
+        if not (0 <= asked_flags < 1 << 64 and 0 <= asked_step < 1 << 32):
+            raise ValueError(words)
+        posix.close(self.given.pop("plan"))
         given, self.given = self.given, {}
-        plan = given.pop("plan")
         asked = Spawn(
-            step=int(step), flags=int(flags), plan=contents(plan), sync=given.get("sync", -1), target=1,
+            step=asked_step, flags=asked_flags, plan=plan, sync=given.get("sync", -1), target=1,
             stdio=(given.get("0", -1), given.get("1", -1), given.get("2", -1)),
             terminal=(given.get("master", -1), given.get("slave", -1)), cgroup=CGROUP.rpartition("/")[2],
             exited=self.exited,
         )  # fmt: skip
-        posix.close(plan)
         try:
             self.task = self.control.relay.spawn(asked)
         except ValueError:
@@ -155,11 +162,12 @@ class Caller:
 
     def signal(self, word: str) -> None:
         if self.task is not None:
-            self.task.kill(int(word))
+            self.task.kill(signal_of(word))
 
     def kill(self, word: str) -> None:
+        number = signal_of(word)
         for task in [*self.control.relay.tasks.values()]:
-            task.kill(int(word))
+            task.kill(number)
         self.say(b"ok")
 
     def read(self, path: str) -> None:
@@ -185,6 +193,14 @@ VERBS: dict[bytes, Callable[[Caller, str], None]] = {
     b"exec": Caller.execute, b"signal": Caller.signal, b"kill": Caller.kill, b"read": Caller.read,
     b"write": Caller.write, b"exits": Caller.tell_exits, b"console": Caller.console,
 }  # fmt: skip
+
+
+def signal_of(word: str) -> int:
+    """Raises ValueError."""
+    number = int(word)
+    if not 0 <= number < 65:
+        raise ValueError(word)
+    return number
 
 
 def contents(fd: int) -> bytes:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 INSTALLED = "/var/lib/minirun/guest"
 CHECKOUT = __file__.rpartition("/minirun/vm/")[0] + "/.cache/guest/default"
 IMAGES = ("vmlinux", "vmlinuz", "bzImage")  # in a folder: the uncompressed one first, it starts sooner
+LARGEST = 1 << 30  # of what is read whole
+EINVAL, EFBIG = 22, 27
 HINT = (
     "make guest-kernel fetches Debian's kernel for guests; MINIRUN_KERNEL, or the annotation dev.minirun.vm.kernel, "
     "names another: a bzImage, a vmlinux, or a folder with one"
@@ -206,8 +208,14 @@ def by_zstd(path: str) -> bytes:
 
 
 def read(path: str, most: int = -1) -> bytes:
-    """Raises OSError."""
-    with open(path, "rb", buffering=0) as file:
+    """Of a regular file: a fifo would let us wait, a device give without end.  Raises OSError."""
+    fd = posix.open(path, posix.O_RDONLY | posix.O_NONBLOCK | posix.O_NOCTTY | posix.O_CLOEXEC)
+    with open(fd, "rb", buffering=0) as file:
+        found = posix.fstat(fd)
+        if found.st_mode & 0o170000 != 0o100000:
+            raise OSError(EINVAL, "it is not a regular file", path)
+        if most < 0 and found.st_size > LARGEST:
+            raise OSError(EFBIG, f"it has {found.st_size} bytes", path)
         return file.read(most) if most >= 0 else file.readall()
 
 

@@ -159,14 +159,14 @@ class Asked:
 
 def written(path: str) -> int:
     """The file that takes what the guest's kernel says."""
-    flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK
+    flags = posix.O_WRONLY | posix.O_APPEND | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY
     return posix.open(path, flags, 0o600)
 
 
-def mapped(path: str) -> mmap:
+def mapped(path: str) -> bytes | mmap:
     """A file to be read once, in parts: no copy of our own."""
     with open(path, "rb", buffering=0) as file:
-        return mmap(file.fileno(), 0, prot=PROT_READ)
+        return mmap(file.fileno(), 0, prot=PROT_READ) if posix.fstat(file.fileno()).st_size else b""
 
 
 def opened(path: str) -> int:

@@ -107,3 +107,4 @@ def wait(control: int, order: bytes, directory: str, terminal: int) -> int:
                 return int(data[7:])
             if not data:
                 return 128 + 9  # the machine is gone, and with it the program
+            return FAILED  # "errno 22": the VMM could not begin it

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import lzma
 import os
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +18,8 @@ from hypothesis import given, strategies as st
 
 from minirun.errors import MinirunError
 from minirun.vm import initramfs, kernel
+from minirun.vm.boot import unpack
+from minirun.vm.boot.entry import BadKernel
 from tests.conftest import ROOT, run
 from tests.unit import kernels
 
@@ -179,8 +183,10 @@ def test_a_second_run_changes_nothing() -> None:
     """Where `make guest-kernel` has run: it finds its work done, and a kernel that has all drivers."""
     if not Path(kernel.CHECKOUT).exists():
         pytest.skip("no guest kernel here: make guest-kernel")
+    recipe = [ROOT / ".venv" / "bin" / "python", ROOT / "rootfs" / "kernel" / "guest.py"]
+    run(*recipe)  # minirun-init may have been built anew
     before = {path: path.stat().st_mtime_ns for path in (ROOT / ".cache" / "guest").glob("*/**/*")}
-    done = run(ROOT / ".venv" / "bin" / "python", ROOT / "rootfs" / "kernel" / "guest.py")
+    done = run(*recipe)
     assert done.returncode == 0, done.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert kernel.initramfs_for(
@@ -202,3 +208,25 @@ def test_a_bzimage_is_unpacked_once(tmp_path: Path) -> None:
     (tmp_path / "vmlinux").write_bytes(kernels.vmlinux())
     plain = kernel.Kernel(image=str(tmp_path / "vmlinux"))
     assert kernel.to_boot(plain, str(tmp_path / "kept")) == plain.image
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    """A fifo would let the VMM wait, /dev/zero fill the host's memory."""
+    os.mkfifo(tmp_path / "fifo")
+    for path in (str(tmp_path / "fifo"), "/dev/zero"):
+        with pytest.raises(OSError, match="not a regular file"):
+            kernel.read(path)
+    large = tmp_path / "large"
+    large.write_bytes(b"")
+    os.truncate(large, kernel.LARGEST + 1)
+    with pytest.raises(OSError, match="bytes"):
+        kernel.read(str(large))
+    assert kernel.read(str(large), 4) == bytes(4)
+
+
+@pytest.mark.parametrize("pack", [lzma.compress, gzip.compress, bz2.compress])
+def test_a_payload_that_unpacks_to_all_memory(pack: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpack, "UNPACKED_MOST", 1000)
+    assert unpack.decompressed(memoryview(pack(bytes(1000)))) == bytes(1000)
+    with pytest.raises(BadKernel, match="more than 1000 bytes"):
+        unpack.decompressed(memoryview(pack(bytes(1001))))

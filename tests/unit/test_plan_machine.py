@@ -113,6 +113,9 @@ def test_words_are_the_whole_machine() -> None:
         ("disk", "a b c d e", "names 5: a machine has at most 4"),
         ("net", "tap0,address=10.0.0.2", "'address=10.0.0.2' is none of mac=, address=A.B.C.D/N, gateway="),
         ("net", "tap0,mac=1", "'mac=1' is none of mac="),
+        ("net", f"tap0,address=10.0.0.2/{'9' * 5000}", "'address=10.0.0.2/999"),
+        ("net", f"tap0,gateway={'9' * 5000}.0.0.2", "'gateway=999"),
+        ("vsock", "sockets/", "must be the path of a socket, not of a directory"),
         ("color", "red", "a machine has no 'color', only kernel, "),
     ],
 )

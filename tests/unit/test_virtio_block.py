@@ -205,6 +205,10 @@ def test_what_is_no_disk(tmp_path: Path) -> None:
         open_disk(str(tmp_path / "missing"))
     with pytest.raises(MinirunError, match="Is a directory"):
         open_disk(str(tmp_path))
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path, tmp_path / "fifo", Path("/dev/zero")):  # nobody waits for a fifo's other end
+        with pytest.raises(MinirunError, match="neither a file nor a block device"):
+            open_disk(str(path), read_only=True)
 
 
 def test_its_thread_has_a_name(make: Make) -> None:

@@ -39,20 +39,27 @@ def decompressed(payload: memoryview) -> bytes | None:
         if start.startswith((b"\xfd7zXZ", b"\x5d\0\0")):
             import _lzma
 
-            return _lzma.LZMADecompressor().decompress(payload)
+            return bounded(_lzma.LZMADecompressor().decompress(payload, UNPACKED_MOST + 1))
         if start.startswith(b"\x1f\x8b"):
             import zlib
 
-            return zlib.decompressobj(wbits=31).decompress(payload)
+            return bounded(zlib.decompressobj(wbits=31).decompress(payload, UNPACKED_MOST + 1))
         if start.startswith(b"BZh"):
             import _bz2
 
-            return _bz2.BZ2Decompressor().decompress(payload)
+            return bounded(_bz2.BZ2Decompressor().decompress(payload, UNPACKED_MOST + 1))
     except Exception as error:  # each has its own class, and all mean the same
         raise BadKernel(f"its payload cannot be unpacked: {error}") from error
     if start.startswith(b"\x02\x21\x4c\x18"):
         return lz4(payload)
     return bytes(payload) if elf.is_elf(payload) else None
+
+
+def bounded(unpacked: bytes) -> bytes:
+    """A few kilobytes of zeros' worth of payload would take all the host's memory.  Raises ValueError."""
+    if len(unpacked) > UNPACKED_MOST:
+        raise ValueError(f"it is more than {UNPACKED_MOST} bytes")
+    return unpacked
 
 
 def lz4(payload: memoryview) -> bytes:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SIZE_MAX, SEG_MAX, READ_ONLY, BLK_SIZE, FLUSH = 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 9
 DISCARD, WRITE_ZEROES = 1 << 13, 1 << 14
 SECTOR = 512
+EINVAL = 22
 SEGMENT_MOST = 256 << 10  # of bytes; a request is bounded so that a reset never waits long (BLK_BYTES_MOST)
 DEPTH = 256
 
@@ -33,12 +34,13 @@ WHAT = "a disk is a file (truncate -s 1G FILE makes one) or a block device"
 
 def open_disk(path: str, read_only: bool = False) -> int:
     """Open and locked: a disk is written by one machine, or read by many."""
-    flags = posix.O_CLOEXEC | (posix.O_RDONLY if read_only else posix.O_RDWR)
+    flags = posix.O_CLOEXEC | posix.O_NONBLOCK | posix.O_NOCTTY  # a fifo's other end is not waited for
     try:
-        fd = posix.open(path, flags)
+        fd = posix.open(path, flags | (posix.O_RDONLY if read_only else posix.O_RDWR))
         try:
+            if posix.fstat(fd).st_mode & 0o170000 not in (0o100000, 0o060000):
+                raise OSError(EINVAL, "it is neither a file nor a block device")
             flock(fd, LOCK_NB | (LOCK_SH if read_only else LOCK_EX))
-            posix.lseek(fd, 0, 2)  # a pipe or a terminal is not a disk
         except BaseException:
             posix.close(fd)
             raise
