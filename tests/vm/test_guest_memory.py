@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from minirun.linux import mountfd
+from minirun.linux.kvm import ffi
 from minirun.vm import memory
 from minirun.vm.memory import Memory
 
@@ -23,10 +24,11 @@ def guest() -> Iterator[Memory]:
     made.close()
 
 
-def field(name: str) -> int:
-    """KiB, of the mapping of guest memory (proc_pid_smaps(5))."""
+def field(guest: Memory, name: str) -> int:
+    """KiB, of the mapping of this guest's memory (proc_pid_smaps(5)): other tests may have left theirs."""
     parts = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", Path("/proc/self/smaps").read_text())
-    (part,) = [part for part in parts if memory.NAME in part]
+    start = int(ffi.cast("uintptr_t", guest.native.host))
+    (part,) = [part for part in parts if memory.NAME in part and int(part.partition("-")[0], 16) == start]
     return int(re.findall(rf"(?m)^{name}: +(\d+) kB", part)[0])
 
 
@@ -35,9 +37,9 @@ def test_pages_are_large(guest: Memory) -> None:
     if not Path("/sys/kernel/mm/transparent_hugepage").exists():
         pytest.skip("this kernel has pages of one size")
     guest.write(5 << 20, b"x")
-    assert field("Rss") >= 2048, "one byte brings a large page"
+    assert field(guest, "Rss") >= 2048, "one byte brings a large page"
     guest.write(0, bytes(SIZE))
-    assert field("ShmemPmdMapped") > 0 and guest.read(SIZE - 1, 1) == b"\0"
+    assert field(guest, "ShmemPmdMapped") > 0 and guest.read(SIZE - 1, 1) == b"\0"
 
 
 @pytest.mark.needs("root")
@@ -54,5 +56,5 @@ def test_who_may_not_mount_has_small_pages(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(mountfd, "new", refused)
     guest = Memory(SIZE)
     guest.write(SIZE - 4, b"last")
-    assert guest.read(SIZE - 4, 4) == b"last" and field("Rss") < 2048
+    assert guest.read(SIZE - 4, 4) == b"last" and field(guest, "Rss") < 2048
     guest.close()
