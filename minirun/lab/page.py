@@ -36,7 +36,8 @@ p { margin: .3rem 0; color: var(--soft) } code { font: .92em ui-monospace, monos
 figure { margin: 0; padding: .8rem 1rem; background: var(--card); border: 1px solid var(--line); border-radius: 8px }
 figcaption { display: flex; justify-content: space-between; gap: 1rem; font-weight: 600 }
 figcaption span { color: var(--soft); font-weight: 400; white-space: nowrap }
-svg { display: block; width: 100%; height: auto; margin-top: .5rem } svg text { fill: var(--ink); font-size: 12px }
+svg { display: block; max-width: 44rem; width: 100%; height: auto; margin-top: .5rem }
+svg text { fill: var(--ink); font-size: 12px }
 svg .name { fill: var(--soft) } svg circle { fill: var(--dot); fill-opacity: .55 }
 .fill0 { fill: var(--one); background: var(--one) } .fill1 { fill: var(--two); background: var(--two) }
 .fill2 { fill: var(--three); background: var(--three) }
