@@ -78,6 +78,7 @@ def processes(entry: Entry, state: State) -> list[int]:
     if state.isolation != CONTAINER:
         from minirun.runtime import machine
 
+        machine.awake(entry, state)
         return machine.processes(entry)
     from minirun.runtime import inspect
 
@@ -90,6 +91,7 @@ def process_rows(entry: Entry, state: State) -> list[list[str]]:
         return []
     from minirun.runtime import machine
 
+    machine.awake(entry, state)
     return machine.process_rows(entry)
 
 
@@ -101,6 +103,7 @@ def numbers(entry: Entry, state: State) -> dict[str, object]:
         return stats(state.cgroupRoot + state.cgroup)
     from minirun.runtime import machine
 
+    machine.awake(entry, state)
     return machine.numbers(entry, state)
 
 
@@ -110,4 +113,5 @@ def update(entry: Entry, state: State, resources: Resources, source: str) -> Res
         return resources
     from minirun.runtime import machine
 
+    machine.awake(entry, state)
     return machine.update(entry, state, resources, source)

@@ -69,10 +69,22 @@ def read(entry: Entry, path: str) -> str:
         return ""
 
 
+def awake(entry: Entry, state: State) -> None:
+    """Raises MinirunError for a machine that is paused: nobody is there to answer."""
+    from minirun.runtime import status
+
+    if status.status(entry, state) == status.PAUSED:
+        raise MinirunError(
+            f"cannot ask the machine of container {state.id}", reason="it is paused", hint=f"minirun resume {state.id}"
+        )
+
+
 def signal_all(entry: Entry, number: int) -> None:
-    """Where there is no machine any more there is nobody to signal."""
+    """Where there is no machine any more there is nobody to signal; one that is paused hears it when it goes on."""
     try:
-        ask(entry, f"kill {number}".encode())
+        fd = connect(entry)
+        unix.send(fd, f"kill {number}".encode())
+        posix.close(fd)
     except (MinirunError, OSError):
         return
 

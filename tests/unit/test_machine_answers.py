@@ -13,7 +13,7 @@ import pytest
 
 from minirun.errors import MinirunError
 from minirun.linux import unix
-from minirun.runtime import machine
+from minirun.runtime import isolation, machine, status
 from minirun.vm import control
 
 CGROUP = machine.CGROUP
@@ -131,4 +131,22 @@ def test_nobody_waits_for_ever(tmp_path: Path) -> None:
     listener = unix.listen(str(tmp_path / "control"))
     with pytest.raises(TimeoutError):
         control.ask(unix.connect(str(tmp_path / "control")), b"read /x", 0.1)
+    os.close(listener)
+
+
+def test_a_paused_machine_is_not_asked(guest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "status", lambda entry, state: status.PAUSED)
+    found: Any = SimpleNamespace(id="x", isolation="vm")
+    for ask in (isolation.processes, isolation.process_rows, isolation.numbers):
+        with pytest.raises(MinirunError, match="it is paused"):
+            ask(guest, found)
+
+
+def test_a_signal_for_all_waits_for_no_answer(tmp_path: Path) -> None:
+    listener = unix.listen(str(tmp_path / "control"))
+    entry: Any = SimpleNamespace(id="x", control=lambda: str(tmp_path / "control"))
+    machine.signal_all(entry, 15)
+    fd = unix.accept(listener)
+    assert unix.receive(fd, 64)[0] == b"kill 15"
+    os.close(fd)
     os.close(listener)

@@ -16,7 +16,6 @@ BUSY = "cat /sys/fs/cgroup/cpu.max; n=0; while [ $n -lt 20000 ]; do n=$((n + 1))
 
 def test_cpu_quota(isolated: Isolated, bundle: Bundle) -> None:
     bundle.config["linux"].setdefault("resources", {})["cpu"] = {"quota": 20000, "period": 100000}
-    bundle.config["linux"]["namespaces"].append({"type": "cgroup"})
     bundle.config["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup2", "source": "cgroup2"})
     done = isolated.run(bundle.args("/bin/sh", "-c", BUSY))
     assert done.returncode == 0, done.stderr
