@@ -1,7 +1,7 @@
 """Debian's own programs under every isolation: dynamically linked, from a tree that is not minirun's.
 
-The bundle's rootfs has the links of a merged /usr, and binds this machine's /usr and /etc, read-only.  The lab is Debian
-inside, too, so the same tree is there.
+The bundle's rootfs has the links of a merged /usr, and binds this machine's /usr and /etc, read-only.  The lab is
+Debian inside, too, so the same tree is there.
 """
 
 from __future__ import annotations
