@@ -56,9 +56,11 @@ def test_several_words_are_a_command(nothing_stays: None) -> None:
 
 
 def start(line: str) -> subprocess.Popen[str]:
-    """A lab that has got as far as to say something."""
-    process = subprocess.Popen([sys.executable, LAB, "--", f"echo ready; {line}"], stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, cwd=ROOT)  # fmt: skip
+    """A lab that has got as far as to say something; it hears SIGINT, even if we are a shell's background job."""
+    process = subprocess.Popen(
+        [sys.executable, LAB, "--", f"echo ready; {line}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL, text=True, cwd=ROOT, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     return process
 
