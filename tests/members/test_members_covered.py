@@ -9,11 +9,15 @@ from typing import Any
 from minirun.spec.schema import CONFIG
 
 HERE = Path(__file__).resolve().parent
-# The specification has these, and there is nothing to see from inside.
+# The specification has these (and what is below them); nothing of them is seen from inside, or runc and crun have not got them.
 ELSEWHERE = {
     "/ociVersion": "tests/unit/test_rules.py",
     "/process/commandLine": "another platform's",
     "/process/user/username": "another platform's",
+    "/vm/kernel": "tests/unit/test_plan_machine.py",
+    "/vm/hwConfig": "tests/unit/test_plan_machine.py: vCPUs and memory; the others are another hypervisor's",
+    "/vm/hypervisor": "refused by name",
+    "/vm/image": "refused by name",
 }
 
 
@@ -42,9 +46,9 @@ def spoken_of() -> set[str]:
 
 
 def test_every_member_has_a_test() -> None:
-    tested = spoken_of()
+    tested = spoken_of() | set(ELSEWHERE)
     missing = {
-        leaf for leaf in leaves(CONFIG) - set(ELSEWHERE)
+        leaf for leaf in leaves(CONFIG)
         if not any(leaf == one or leaf.startswith(one + "/") for one in tested)
     }  # fmt: skip
     assert not missing, sorted(missing)
