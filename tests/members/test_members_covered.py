@@ -9,7 +9,7 @@ from typing import Any
 from minirun.spec.schema import CONFIG
 
 HERE = Path(__file__).resolve().parent
-# The specification has these (and what is below them); nothing of them is seen from inside, or runc and crun have not got them.
+# The specification has these, and what is below them; inside there is nothing to see, or runc and crun have not got it.
 ELSEWHERE = {
     "/ociVersion": "tests/unit/test_rules.py",
     "/process/commandLine": "another platform's",
