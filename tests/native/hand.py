@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from minirun.engine import protocol
 
-BASE = 200  # sync, plan: the first of init's own descriptors; far from what pytest has open
+BASE = 900  # sync, plan: the first of init's own descriptors; far from what pytest has open
 UNSHARE = ["unshare", "-Urmpfinu", "--kill-child"]  # user, mount, pid, ipc, net, uts
 NOBODY = 65534
 ENVIRONMENT = {
