@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 
 from minirun.cli.oci_list import columns
 from minirun.cli.parse import Values, usage
@@ -163,17 +162,12 @@ def in_a_machine(store: Store, name: str) -> Entry:
 def stop(glob: Values, words: tuple[str, ...], options: dict[str, Any]) -> int:
     """The program is asked to end, then made to."""
     store, name = Store(root_of(glob)), one(words, "stop")
-    in_a_machine(store, name).close()
+    entry = in_a_machine(store, name)
+    state = entry.load()
+    entry.close()
     lifecycle.kill(store, name, 15)
-    end = time.monotonic() + GRACE
-    while time.monotonic() < end:
-        entry = store.open(name)
-        word = status.status(entry, entry.load())
-        entry.close()
-        if word == status.STOPPED:
-            return 0
-        time.sleep(0.05)
-    lifecycle.kill(store, name, 9)
+    if not lifecycle.wait_gone(state, GRACE):  # by its pidfd: a foreground run may have deleted it by then
+        lifecycle.signal_process(state, 9)
     return 0
 
 
