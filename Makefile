@@ -14,6 +14,8 @@ TEST_DEBS := apparmor checkpolicy iproute2 runc uidmap golang-github-containers-
   bats jq dpkg-dev strace chromium
 # Who calls a runtime: the tests start daemons of their own, with all they write below a directory of theirs.
 CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
+# Who makes and keeps images and networks besides us: the tests go round trips with them.
+IMAGE_DEBS := skopeo umoci docker-registry mmdebstrap iperf3 passt slirp4netns containernetworking-plugins
 LAB := $(BIN)/python rootfs/lab/lab.py
 
 .PHONY: help setup demo demo-lab test test-host test-lab lab lab-setup lab-pin guest-kernel lint format bench conformance members install uninstall clean deb-setup fuzz
@@ -29,6 +31,7 @@ deb-setup:
 $(VENV)/.stamp: pyproject.toml | deb-setup
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check "setuptools>=66" wheel "cffi>=1.15" "click>=8.1" "pyroute2>=0.7" "jeepney>=0.8" \
+	  "urllib3>=2" "zstandard>=0.19" "rich>=13" \
 	  "pytest>=7" "hypothesis>=6" "ruff>=0.4" "mypy>=1.8"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --use-pep517 "python-prctl>=1.8" \
 	  || echo "minirun: python-prctl could not be built; supervisors will have no name of their own (minirun doctor says more)"
@@ -53,7 +56,7 @@ demo-lab: guest-kernel ## the same bundle as a container and as a machine with L
 # What cannot be had is said; the tests that need it skip, and say why.
 test-setup: setup
 	@rootfs/lab/provision.sh install $(TEST_DEBS) || true
-	@rootfs/lab/provision.sh idle $(CALLER_DEBS) || true
+	@rootfs/lab/provision.sh idle $(CALLER_DEBS) $(IMAGE_DEBS) || true
 
 test: test-host test-lab ## all tests (as root, or with sudo): here, then in the lab VM
 

@@ -10,12 +10,14 @@ from typing import Any
 import click
 
 from minirun.cli.human_options import ALL, HEADINGS, SHELLS
-from minirun.cli.longer import LONGER
+from minirun.cli.longer import LONGER, Longer
 from minirun.cli.options import GLOBAL, HELP, Option, Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from minirun.cli.groups import Group
 
 WIDTH = 100
 INTRO = (
@@ -67,15 +69,16 @@ def visible(options: tuple[Option, ...]) -> list[Option]:
 class VerbCommand(click.Command):
     """A verb of the table; ``table`` is its row."""
 
-    def __init__(self, verb: Verb, callback: Callable[..., Any] | None = None) -> None:
+    def __init__(self, verb: Verb, callback: Callable[..., Any] | None = None, longer: Longer | None = None) -> None:
         self.table = verb
+        self.longer = longer or LONGER[verb.name]
         super().__init__(verb.name, callback=callback, params=params(verb), help=verb.help, add_help_option=False)
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return [word for word in usage_of(self.table) if word]
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        longer = LONGER[self.table.name]
+        longer = self.longer
         for paragraph in (sentence(self.table.help), *longer.text.split("\n\n")):
             formatter.write_paragraph()
             with formatter.indentation():
@@ -84,11 +87,35 @@ class VerbCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Options"):
             formatter.write_dl([record(option) for option in visible(self.table.options)])
-        examples = LONGER[self.table.name].examples
+        examples = self.longer.examples
         if examples:
             with formatter.section("Examples"):
                 for line in examples:
                     formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+class GroupCommand(click.Group):
+    """A group of verbs: its help lists them."""
+
+    def __init__(self, group: Group) -> None:
+        self.table = group
+        super().__init__(group.name, help=group.help, add_help_option=False)
+        for verb in group.verbs:
+            self.add_command(VerbCommand(verb, longer=group.more[verb.name]))
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return ["VERB", "..."]
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for paragraph in (sentence(self.table.help), *self.table.longer.text.split("\n\n")):
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text(paragraph)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.table.verbs:
+            with formatter.section("Verbs"):
+                formatter.write_dl([(f"{verb.name:12}", verb.help) for verb in self.table.verbs])
 
 
 def params(verb: Verb) -> list[click.Parameter]:

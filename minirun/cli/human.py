@@ -11,8 +11,9 @@ from difflib import get_close_matches
 
 import click
 
-from minirun.cli.help import Program, VerbCommand, context
-from minirun.cli.human_options import ALL, HUMAN
+from minirun.cli import groups
+from minirun.cli.help import GroupCommand, Program, VerbCommand, context
+from minirun.cli.human_options import ALL, EVERY, HUMAN
 from minirun.cli.options import GLOBAL
 from minirun.cli.parse import parse, usage
 
@@ -58,6 +59,8 @@ def program() -> click.Group:
               "stats": stats, "compare": compare, "vm": vm}  # fmt: skip
     own = {verb.name for verb in HUMAN}
     for verb in ALL.values():
+        if verb.name in groups.NAMES:
+            continue
         group.add_command(VerbCommand(verb, behind[verb.name] if verb.name in own else None))
     return group
 
@@ -122,7 +125,7 @@ def completion(shell: str) -> int:
 def man(verb: str | None, write: str | None) -> int:
     from minirun.cli import manpages
 
-    if verb is not None and verb not in ALL:
+    if verb is not None and verb not in EVERY:
         raise unknown(verb)
     if write:
         manpages.write(write)
@@ -132,6 +135,17 @@ def man(verb: str | None, write: str | None) -> int:
 
 
 def help_for(verb: str | None) -> int:
-    if verb is not None and verb not in ALL:
+    """``verb`` may be two words: a group's name, and one of its verbs."""
+    if verb is not None and verb not in EVERY:
         raise unknown(verb)
-    return run([verb, "--help"] if verb else ["--help"])
+    name, _, word = (verb or "").partition(" ")
+    if name not in groups.NAMES:
+        return run([name, "--help"] if name else ["--help"])
+    command: click.Command = GroupCommand(groups.group_of(name))
+    shown = click.Context(command, info_name=f"minirun {name}", **context())
+    if word:
+        assert isinstance(command, GroupCommand)
+        command = command.commands[word]
+        shown = click.Context(command, info_name=word, parent=shown, **context())
+    click.echo(command.get_help(shown))
+    return 0

@@ -5,6 +5,7 @@ Kept apart from ``options`` because that table is read at every cold start, and 
 
 from __future__ import annotations
 
+from minirun.cli import groups
 from minirun.cli.options import Option, Verb, all_verbs
 
 SHELLS = ("bash", "zsh", "fish")
@@ -57,11 +58,16 @@ HUMAN = (
     Verb(name="help", help="say more about a verb", arguments=("VERB",), at_least=0),
 )  # fmt: skip
 
-ALL = {**all_verbs(), **{verb.name: verb for verb in HUMAN}}
+GROUPS = tuple(
+    Verb(name=name, help=groups.group_of(name).help, arguments=("VERB",), rest="WORD") for name in groups.NAMES
+)
+ALL = {**all_verbs(), **{verb.name: verb for verb in (*GROUPS, *HUMAN)}}
+EVERY = {**ALL, **groups.every_verb()}
 
 HEADINGS = (
     ("Life of a container", ("create", "start", "run", "exec", "kill", "delete")),
     ("While it lives", ("state", "list", "ps", "pause", "resume", "update", "events", "stats")),
+    ("Containers from images", groups.NAMES),
     ("Around it", ("spec", "features", "compare", "vm", "doctor", "completion", "man", "help")),
     ("Refused by name, not there yet", ("checkpoint", "restore")),
 )

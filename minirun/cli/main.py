@@ -47,6 +47,9 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
         verb = options.verb_of(words[0])
         rest = words[1:]
         if verb is None:
+            if words[0] in GROUPS:
+                check_global(glob)
+                return grouped(words[0], rest, glob, env, cwd, log)
             return human(argv)
         check_global(glob)
         limit = len(verb.arguments) if verb.rest else None
@@ -96,6 +99,16 @@ MODULES = {
     "delete": "kill", "pause": "kill", "resume": "kill", "list": "list", "ps": "list", "update": "update",
     "events": "events", "spec": "spec", "features": "spec", "checkpoint": "spec", "restore": "spec",
 }  # fmt: skip
+
+
+GROUPS = ("container", "image", "network", "volume", "system")
+
+
+def grouped(name: str, rest: list[str], glob: Values, env: dict[str, str], cwd: str, log: Log) -> int:
+    """The verbs people use: they have time for their tables, but not for click."""
+    from minirun.cli.groups import run
+
+    return run(name, rest, glob, env, cwd, log)
 
 
 def open_log(glob: Values) -> Log:

@@ -58,6 +58,11 @@ HELP = Option(long="help", short="h", help="print this")
 
 GLOBAL = (
     Option(long="root", value="DIR", help="where containers are kept (default /run/minirun, $XDG_RUNTIME_DIR/minirun)"),
+    Option(
+        long="storage",
+        value="DIR",
+        help="where images and volumes are kept (default /var/lib/minirun, ~/.local/share/minirun)",
+    ),
     Option(long="log", value="FILE", help="write messages to this file (crun's file:FILE, too), not standard error"),
     Option(long="log-format", value="FORMAT", default="text", help="text or json"),
     Option(

@@ -113,13 +113,14 @@ def unknown(name: str, known: dict[str, Option]) -> MinirunError:
     return usage(f"unknown option {name}", f"did you mean --{near[0]}?" if near else "")
 
 
-def arguments(verb: Verb, words: list[str]) -> list[str]:
-    """Check the number of words."""
+def arguments(verb: Verb, words: list[str], called: str = "") -> list[str]:
+    """Check the number of words; ``called``: the verb with its group."""
+    called = called or verb.name
     most = len(verb.arguments)
     least = most if verb.at_least is None else verb.at_least
     shown = " ".join(verb.arguments)
     if len(words) < least:
-        raise usage(f"minirun {verb.name} wants {shown}", f"minirun {verb.name} --help says more")
+        raise usage(f"minirun {called} wants {shown}", f"minirun {called} --help says more")
     if len(words) > most and not verb.rest:
-        raise usage(f"minirun {verb.name}: too many words, from {words[most]!r} on", f"it wants {shown or 'none'}")
+        raise usage(f"minirun {called}: too many words, from {words[most]!r} on", f"it wants {shown or 'none'}")
     return words

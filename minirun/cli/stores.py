@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posix
 
-from minirun.runtime.root import default_root
+from minirun.runtime.root import default_root, outer_uid
 from minirun.runtime.store import Store
 
 TYPE_CHECKING = False
@@ -21,6 +21,20 @@ def absolute(path: str, cwd: str) -> str:
 def store_of(call: Call) -> Store:
     root = call.glob.text("root") or default_root(call.env, posix.geteuid())
     return Store(absolute(root, call.cwd))
+
+
+def storage_of(call: Call) -> str:
+    """Where images, layers, volumes, networks and the containers made of them are kept."""
+    given = call.glob.text("storage") or call.env.get("MINIRUN_STORAGE", "")
+    return absolute(given, call.cwd) if given else default_storage(call.env, posix.geteuid())
+
+
+def default_storage(env: dict[str, str], euid: int) -> str:
+    """/var/lib/minirun for the host's root; for an ordinary user, and root in a user namespace of his, his own."""
+    if outer_uid(euid) == 0:
+        return "/var/lib/minirun"
+    home = env.get("XDG_DATA_HOME") or f"{env.get('HOME') or '/nonexistent'}/.local/share"
+    return f"{home}/minirun"
 
 
 def write_out(text: str) -> None:

@@ -20,14 +20,15 @@ PACKAGE = ROOT / "minirun"
 RANK = {
     "cli": 0, "shim": 0,
     "lab": 1,
-    "images": 2, "network": 2, "runtime": 2,
-    "vm": 3,
-    "engine": 4,
-    "cgroups": 5,
-    "facts": 6,
-    "plan": 7,
-    "spec": 8,
-    "linux": 9,
+    "container": 2,
+    "images": 3, "network": 3, "runtime": 3,
+    "vm": 4,
+    "engine": 5,
+    "cgroups": 6,
+    "facts": 7,
+    "plan": 8,
+    "spec": 9,
+    "linux": 10,
 }  # fmt: skip
 FREE = {"record", "errors", "hints", "hot"}  # for everybody; they import each other only
 PURE = {"spec", "plan", "record", "errors", "hints"}

@@ -1,0 +1,1 @@
+"""Networks for containers, by netlink: bridges, addresses, NAT and published ports through nftables; CNI if named."""
