@@ -148,7 +148,7 @@ def measure(runs: int) -> dict[str, Any]:
 def ratio(data: dict[str, Any], row: str) -> float:
     """minirun's median over podman's."""
     samples = data["samples"][row]
-    return median(samples["minirun"]) / median(samples["podman"])
+    return float(median(samples["minirun"]) / median(samples["podman"]))
 
 
 def rows(data: dict[str, Any]) -> list[list[str]]:
