@@ -205,7 +205,7 @@ def extension_path(name: str = "_native") -> Path:
 
 def build_extension() -> None:
     """What Python calls of the kernel."""
-    compile_module("_native", NATIVE / "border", CDEF, CONSTANTS, PREAMBLE)
+    compile_module("_native", NATIVE / "border", CDEF + declarations("border"), CONSTANTS, PREAMBLE)
 
 
 def build_seccomp() -> None:

@@ -5,6 +5,7 @@
 #ifndef MINIRUN_BORDER_H
 #define MINIRUN_BORDER_H
 
+#include <linux/openat2.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,5 +47,10 @@ int minirun_user_namespace(const char *uid_map, const char *gid_map, const char 
 int minirun_netlink(int netns);
 int minirun_sched_setattr(int pid, const int64_t values[7]);
 int minirun_ioprio_set(int pid, int value);
+int minirun_openat2(int at, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int minirun_new_file(int at, const char *name, unsigned mode, unsigned uid, unsigned gid, int64_t seconds,
+                     long nanoseconds, const void *data, size_t size);
+int minirun_move_mount(int mount, const char *path);
+int minirun_mount(const char *source, const char *target, const char *type, uint64_t flags, const char *data);
 
 #endif

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from minirun.cgroups import device_program
-from minirun.linux import lib, mountfd, rtnetlink, statfs
+from minirun.linux import lib, mountfd, ofdlock, openat2, rtnetlink, statfs
 from minirun.plan import mountflags, namespaces, process
 from minirun.spec import rare
 from minirun.spec.rules import RLIMITS
@@ -98,3 +98,10 @@ def test_every_constant_is_compared() -> None:
     used |= {*rare.POLICY, *rare.SCHEDULER_FLAG, *rare.MODE, *rare.MODE_FLAG} - {"MPOL_WEIGHTED_INTERLEAVE"}
     used |= {*NETLINK, "PER_LINUX", "PER_LINUX32", "RDTGROUP_SUPER_MAGIC"}
     assert set(build.CONSTANTS.split()) == used
+
+
+def test_paths_and_locks() -> None:
+    for name in ("NO_XDEV", "NO_MAGICLINKS", "NO_SYMLINKS", "BENEATH", "IN_ROOT"):
+        assert getattr(lib, f"RESOLVE_{name}") == getattr(openat2, f"RESOLVE_{name}"), name
+    assert lib.F_OFD_SETLKW == ofdlock.F_OFD_SETLKW
+    assert lib.F_WRLCK == ofdlock.F_WRLCK
