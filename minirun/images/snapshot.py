@@ -253,7 +253,7 @@ def failed_mount(error: OSError, target: str) -> MinirunError:
     call = getattr(error, "call", "mount")
     hint = {
         "fsopen": "overlayfs is not in this kernel: modprobe overlay",
-        "mount_setattr": "this file system cannot map ids: keep the storage on ext4, xfs, btrfs or, since Linux 6.3, tmpfs",
+        "mount_setattr": "this file system cannot map ids: keep the storage on ext4, xfs or btrfs",
     }.get(call, "")
     return MinirunError(
         f"cannot mount the root file system on {target}",

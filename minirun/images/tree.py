@@ -9,7 +9,6 @@ import posix
 from errno import EEXIST, EISDIR, ELOOP, ENOENT, ENOTDIR, ENOTEMPTY, EPERM
 
 from minirun.linux.openat2 import (
-    O_PATH,
     RESOLVE_BENEATH,
     RESOLVE_NO_MAGICLINKS,
     RESOLVE_NO_SYMLINKS,

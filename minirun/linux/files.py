@@ -7,12 +7,8 @@ from __future__ import annotations
 
 from minirun.linux import ffi, lib, oserror
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Buffer
 
-
-def new_file(at: int, name: bytes, mode: int, uid: int, gid: int, mtime: int, data: Buffer) -> None:
+def new_file(at: int, name: bytes, mode: int, uid: int, gid: int, mtime: int, data: bytes | memoryview) -> None:
     """``name`` in the directory ``at``, which must not be there yet (O_EXCL, O_NOFOLLOW); ``mtime`` in nanoseconds."""
     seconds, nanoseconds = divmod(mtime, 1_000_000_000)
     content = ffi.from_buffer(data)
