@@ -90,9 +90,10 @@ format: setup ## let the formatters write
 	@$(BIN)/ruff format minirun native tests rootfs
 	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/seccomp/*.c native/vm/*.[ch] native/measure/*.c native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
 
-bench: test-setup guest-kernel ## side by side with runc and crun, and with qemu; writes docs/performance.md
+bench: test-setup guest-kernel ## side by side with runc and crun, with qemu, and with podman; writes docs/performance.md
 	@$(SUDO) $(PYTHON) tests/bench/run.py --write docs/performance.md $(ARGS)
 	@$(SUDO) $(BIN)/python tests/bench/vm.py --write docs/performance.md $(VM_ARGS)
+	@$(SUDO) $(BIN)/python tests/bench/containers.py --write docs/performance.md $(CONTAINER_ARGS)
 
 conformance: test-setup ## the suites of runc and crun against all three; writes docs/conformance.md
 	@$(call need_root,the suites,run it as root)

@@ -58,7 +58,7 @@ def run(name: str, rest: list[str], glob: Values, env: dict[str, str], cwd: str,
     if verb is None or rest[0] != word:
         raise unknown(group, rest[0])
     values, words = parse(
-        rest[1:], (*verb.options, HELP), limit=len(verb.arguments) if verb.rest == "COMMAND" else None
+        rest[1:], (HELP, *verb.options), limit=len(verb.arguments) if verb.rest == "COMMAND" else None, go=False
     )
     if values.on("help"):
         return show(name, word)

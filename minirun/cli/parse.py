@@ -35,8 +35,13 @@ def usage(message: str, hint: str = "") -> MinirunError:
     return MinirunError(message, hint=hint, exit_code=USAGE)
 
 
-def parse(argv: list[str], options: tuple[Option, ...], limit: int | None = None) -> tuple[Values, list[str]]:
-    """Options and words of ``argv``; after ``limit`` words (or "--") everything is a word."""
+def parse(
+    argv: list[str], options: tuple[Option, ...], limit: int | None = None, *, go: bool = True
+) -> tuple[Values, list[str]]:
+    """Options and words of ``argv``; after ``limit`` words (or "--") everything is a word.
+
+    ``go``: -long is --long, as runc takes it; docker's verbs have clusters of short options only (-ip is -i -p).
+    """
     long = {option.long: option for option in options}
     short = {option.short: option for option in options if option.short}
     values = Values()
@@ -57,7 +62,7 @@ def parse(argv: list[str], options: tuple[Option, ...], limit: int | None = None
             continue
         body = word[2:] if word.startswith("--") else word[1:]
         name, equals, value = body.partition("=")
-        found = long.get(name) if word.startswith("--") or len(name) > 1 else short.get(name)
+        found = long.get(name) if word.startswith("--") or (go and len(name) > 1) else short.get(name)
         if found is None and not word.startswith("--"):
             index = cluster(body, short, values, argv, index)
             continue

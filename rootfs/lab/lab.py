@@ -6,7 +6,8 @@
 
 It sees this machine's files as they are, and writes nowhere: what the command changes is forgotten when it ends
 (but for /run/lab/artefacts).  Options: --systemd (systemd is its init), --selinux (in place of AppArmor; permissive,
-and without a policy until somebody loads one), --timeout SECONDS.
+and without a policy until somebody loads one), --timeout SECONDS, --silence SECONDS (how
+long a command may say nothing).
 """
 
 from __future__ import annotations
@@ -38,11 +39,9 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what is open is closed
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     words, command = split(argv)
-    seconds = MINUTES * 60.0
-    if "--timeout" in words:
-        at = words.index("--timeout")
-        seconds = float(words[at + 1])
-        del words[at : at + 2]
+    patience = machine.Patience(
+        seconds=number(words, "--timeout", MINUTES * 60.0), silence=number(words, "--silence", 1e9)
+    )
     unknown = set(words) - {"--build", "--pin", "--systemd", "--selinux"}
     if unknown:
         print(__doc__, file=sys.stderr)
@@ -60,9 +59,19 @@ def main(argv: list[str]) -> int:
     if person and not os.isatty(0):
         raise pin.LabError("a shell needs a terminal; give a command instead")
     return machine.run(
-        lab, command or SHELL, Path.cwd(), interactive=person, seconds=1e9 if person else seconds,
+        lab, command or SHELL, Path.cwd(), interactive=person, patience=patience,
         words=" ".join(text for option, text in KERNEL_WORDS.items() if option in words),
     )  # fmt: skip
+
+
+def number(words: list[str], option: str, default: float) -> float:
+    """The option's value; both are taken out of ``words``."""
+    if option not in words:
+        return default
+    at = words.index(option)
+    value = float(words[at + 1])
+    del words[at : at + 2]
+    return value
 
 
 def split(argv: list[str]) -> tuple[list[str], str]:

@@ -16,14 +16,17 @@ import subprocess
 import sys
 import termios
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from kernel import CACHE, ROOT
 from pin import HERE, LabError
 
 PR_SET_PDEATHSIG = 1
+BOOT = 180.0  # seconds until the command's first word
 LOST = 125  # the lab itself failed, as minirun's own 125
 PASSED_ON = ("MINIRUN_REQUIRE", "CI", "TERM", "NO_COLOR", "LANG")
 KERNEL_WORDS = "console=ttyS0 quiet panic=-1 reboot=t cryptomgr.notests tsc=reliable psi=1 rdinit=/init"
@@ -109,14 +112,21 @@ def prepare(share: Path, lab: Path, command: str, cwd: Path) -> None:
     (share / "environment").write_text("".join(f"export {n}={shlex.quote(v)}\n" for n, v in given.items()))
 
 
-def run(lab: Path, command: str, cwd: Path, *, interactive: bool, seconds: float, words: str = "") -> int:
+class Patience(NamedTuple):
+    """How long the whole may take, and how long nothing may be heard: a lab that stands still says nothing more."""
+
+    seconds: float
+    silence: float
+
+
+def run(lab: Path, command: str, cwd: Path, *, interactive: bool, patience: Patience, words: str = "") -> int:
     """Boot, run ``command`` by a shell, power off.  Its exit code; LOST (with the console's end) if there is none."""
     with run_folder() as folder:
         share = folder / "share"
         prepare(share, lab, command, cwd)
         argv = command_line(lab, share, interactive=interactive, words=words)
         try:
-            boot(argv, interactive, seconds)
+            boot(argv, interactive, patience)
             code = int((share / "code").read_text())
         except (OSError, ValueError):
             show("console", folder / "console")
@@ -130,12 +140,12 @@ def run(lab: Path, command: str, cwd: Path, *, interactive: bool, seconds: float
         return code
 
 
-def boot(argv: list[str], interactive: bool, seconds: float) -> None:
+def boot(argv: list[str], interactive: bool, patience: Patience) -> None:
     """Until the machine is off, or the time is up."""
     if interactive:
         saved = termios.tcgetattr(0)
         try:
-            wait(subprocess.Popen(argv), seconds)
+            subprocess.run(argv)
         finally:
             termios.tcsetattr(0, termios.TCSADRAIN, saved)
         return
@@ -143,26 +153,36 @@ def boot(argv: list[str], interactive: bool, seconds: float) -> None:
     argv = [word if word != "fd,id=out" else f"file,id=out,path=/dev/fd/{theirs}" for word in argv]
     process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(theirs,))
     os.close(theirs)
-    pump = threading.Thread(target=copy, args=(ours,), daemon=True)
+    heard = [time.monotonic()]
+    pump = threading.Thread(target=copy, args=(ours, heard), daemon=True)
     pump.start()
-    wait(process, seconds)
+    wait(process, patience, heard)
     pump.join(10)
 
 
-def wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+def wait(process: subprocess.Popen[bytes], patience: Patience, heard: list[float]) -> None:
+    end = heard[0] + patience.seconds
     try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        raise LabError(f"the lab took longer than {seconds:.0f} s") from None
+        while process.poll() is None:
+            try:
+                process.wait(1)
+            except subprocess.TimeoutExpired:
+                now = time.monotonic()
+                if now > end:
+                    raise LabError(f"the lab took longer than {patience.seconds:.0f} s") from None
+                silence = patience.silence if heard[1:] else max(patience.silence, BOOT)
+                if now > heard[-1] + silence:
+                    raise LabError(f"nothing was heard from the lab for {silence:.0f} s") from None
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
 
 
-def copy(pipe: int) -> None:
-    """The command's output as it comes."""
+def copy(pipe: int, heard: list[float]) -> None:
+    """The command's output as it comes; ``heard`` is when it began, and when the last came."""
     while data := os.read(pipe, 65536):
+        heard[1:] = [time.monotonic()]
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     os.close(pipe)

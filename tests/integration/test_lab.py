@@ -88,3 +88,8 @@ def test_too_late_is_said(nothing_stays: None) -> None:
     began = time.monotonic()
     done = run(sys.executable, LAB, "--timeout", "2", "--", "true", cwd=ROOT, timeout=60)
     assert done.returncode == 125 and "took longer than 2 s" in done.stderr and time.monotonic() - began < 30
+
+
+def test_a_lab_that_says_nothing_more_is_given_up(nothing_stays: None) -> None:
+    done = run(sys.executable, LAB, "--silence", "8", "--", "echo begun; sleep 100", cwd=ROOT, timeout=300)
+    assert done.returncode == 125 and "nothing was heard from the lab for 8 s" in done.stderr and "begun" in done.stdout

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from minirun.cli.completion import WORDS, script
-from minirun.cli.human_options import ALL, SHELLS
+from minirun.cli.human_options import ALL, EVERY, SHELLS
 from minirun.cli.options import GLOBAL
 from tests.conftest import MINIRUN, run
 
@@ -124,7 +124,7 @@ def test_doctor_says_what_it_found():
 def test_man_prints_roff_and_writes_all_pages(tmp_path):
     assert minirun("man", "run").stdout.splitlines()[1].startswith(".TH MINIRUN\\-RUN 8")
     assert minirun("man", "--write", str(tmp_path)).returncode == 0
-    assert len(list(tmp_path.iterdir())) == len(ALL) + 1
+    assert len(list(tmp_path.iterdir())) == len(EVERY) + 1
 
 
 @pytest.mark.needs("root")

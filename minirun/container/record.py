@@ -1,0 +1,145 @@
+"""What is known of a container: ``Container``, what was asked when it was created, and ``Status``, how it fares.
+
+Both are JSON documents in the container's directory, member for member.  ``record.json`` is written once, and again
+only by rename and update; ``status.json`` by whoever holds the container's lock: the monitor while there is one.
+Neither says anything that the kernel could deny: ``life.truth`` looks at the processes before it believes "running".
+"""
+
+from __future__ import annotations
+
+import time
+
+from minirun.errors import MinirunError
+from minirun.record import Record
+from minirun.spec.decode import decode, encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+CREATED, RUNNING, PAUSED, RESTARTING, EXITED = "created", "running", "paused", "restarting", "exited"
+SHORT = 12  # of an id's 64 digits, for people and as the hostname
+
+
+class Container(Record):
+    """What ``create`` was asked for; members are the document's."""
+
+    id: str  # 64 hex digits
+    name: str
+    created: str  # RFC 3339 in UTC, nanoseconds
+    # the image, as it was then: nothing below needs it again
+    image: str = ""  # as people call it: busybox:latest
+    imageId: str = ""  # the digest of its configuration
+    imageConfig: dict[str, Any] = {}  # its member "config": Env, Cmd, Entrypoint, User ...
+    manifest: str = ""  # the manifest's digest, kept from gc while the container is there
+    layers: list[str] = []  # chain ids, topmost first: STORAGE/layers/<hex>/fs
+    # what runs
+    command: list[str] = []  # entrypoint and words, for ps
+    isolation: str = ""  # container or vm; "" leaves it to config.json
+    cgroupDriver: str = "cgroupfs"
+    rootless: str = "auto"
+    # its ends
+    tty: bool = False
+    stdin: bool = False  # -i: standard input is kept open
+    remove: bool = False  # --rm
+    restart: str = "no"  # no, on-failure, always, unless-stopped
+    retries: int = 0  # of on-failure:N; 0 is without end
+    stopSignal: str = ""  # "" is TERM
+    stopTimeout: int = 10  # seconds; -1 waits for ever
+    logDriver: str = "json-file"
+    logOptions: dict[str, str] = {}
+    pidFile: str = ""
+    # where it lies
+    ephemeral: bool = False  # the writable layer on a tmpfs
+    size: int = 0  # bytes the writable layer may take; 0: whatever there is
+    hostname: str = ""
+    labels: dict[str, str] = {}
+    network: str = "networks"  # none, host, container:ID, or networks: those listed
+    networks: list[dict[str, Any]] = []  # {"name", "ip", "ip6", "mac", "aliases"}
+    ports: list[dict[str, Any]] = []  # {"hostIp", "hostPort", "port", "protocol"}
+    volumes: list[str] = []  # names of volumes it uses
+    anonymous: list[str] = []  # those of them that go with it (rm -v, --rm)
+    asked: dict[str, Any] = {}  # everything else of the command line: container/bundle.py's business
+
+    def to_json(self) -> bytes:
+        return encode(dict(zip(self.FIELDS, self.astuple(), strict=True))).encode()
+
+    @property
+    def short(self) -> str:
+        return self.id[:SHORT]
+
+
+class Status(Record):
+    """How a container fares.  A process is named by pid, start time and the boot it belongs to."""
+
+    status: str = CREATED
+    pid: int = 0
+    startTime: int = 0  # field 22 of /proc/PID/stat
+    monitor: int = 0  # its monitor's pid and start time
+    monitorStart: int = 0
+    bootId: str = ""
+    exitCode: int = 0
+    startedAt: str = ""
+    finishedAt: str = ""
+    restarts: int = 0
+    stopped: bool = False  # somebody asked for its end: no policy restarts it
+    oom: bool = False
+    error: str = ""
+    attached: dict[str, Any] = {}  # what the network room gave it: addresses, ports
+
+    def to_json(self) -> bytes:
+        return encode(dict(zip(self.FIELDS, self.astuple(), strict=True))).encode()
+
+
+class Setting(Record):
+    """What only a start knows, for ``bundle.config(container, setting)``: the overlay is mounted, the network is up."""
+
+    directory: str  # STORAGE/containers/<id>: hosts, hostname, resolv.conf lie here
+    rootfs: str  # where the overlay is mounted
+    storage: str
+    network: str  # the namespace's path; "" for a new one without anything; "host" for the host's
+    joined: dict[str, str] = {}  # ids of containers that --pid, --ipc, --uts container:ID name -> their init's pid
+    tap: str = ""  # of a machine: the value of the annotation dev.minirun.vm.net
+
+
+def container_from(data: bytes, path: str) -> Container:
+    return Container(**document(data, path, Container.FIELDS))
+
+
+def status_from(data: bytes, path: str) -> Status:
+    return Status(**document(data, path, Status.FIELDS))
+
+
+def document(data: bytes, path: str, fields: tuple[str, ...]) -> dict[str, Any]:
+    """The members that we know: a newer minirun may have written more."""
+    found = decode(data, path)
+    if not isinstance(found, dict):
+        raise MinirunError("cannot read the container's record", reason=f"{path}: not an object")
+    return {name: value for name, value in found.items() if name in fields}
+
+
+def now() -> str:
+    """RFC 3339 in UTC with nanoseconds, as docker writes it."""
+    return stamp(time.time_ns())
+
+
+def stamp(nanoseconds: int) -> str:
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:09d}Z"
+
+
+def seconds_of(text: str) -> float:
+    """A stamp of ours as seconds since the epoch; 0 if it is none."""
+    try:
+        broken = time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")
+        return time_of(broken) + float("0" + text[19:].rstrip("Z"))
+    except ValueError:
+        return 0.0
+
+
+def time_of(broken: time.struct_time) -> int:
+    """mktime(3) for UTC (calendar.timegm without calendar): days by the civil calendar."""
+    year, month, day = broken.tm_year, broken.tm_mon, broken.tm_mday
+    year, month = (year - 1, month + 9) if month < 3 else (year, month - 3)
+    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 1 - 719468
+    return days * 86400 + broken.tm_hour * 3600 + broken.tm_min * 60 + broken.tm_sec
