@@ -1,7 +1,7 @@
 """The names of images, as docker writes and reads them (distribution's reference grammar).
 
     busybox                    docker.io/library/busybox:latest
-    quay.io/a/b:1              as it stands
+    example.org/a/b:1          as it stands
     localhost:5000/a@sha256:…  as it stands: a digest needs no tag
 
 The first component is a registry when it has a dot or a port, or is ``localhost``, or has a capital; else it belongs

@@ -1,6 +1,6 @@
 """The images of a storage: names for descriptors (images.json), and what is behind them in the content store.
 
-    images.json   {"images": {"docker.io/library/busybox:latest": DESCRIPTOR, "sha256:<hex>": DESCRIPTOR …}}
+    images.json   {"images": {"REGISTRY/library/busybox:latest": DESCRIPTOR, "sha256:<hex>": DESCRIPTOR …}}
 
 A name is a whole reference, or a digest for an image that has none (docker's <none>: loaded or imported without, or
 its name went to another).  The target is a manifest, or an index of which perhaps one platform's image is here.
