@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from minirun.images.progress import Progress
+    from minirun.images.progress import Progress  # type: ignore[import-not-found,unused-ignore]
     from minirun.images.store import Image, Images
 
 ALGORITHM = "sha256:"

@@ -17,6 +17,7 @@ from minirun.errors import MinirunError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
 CHUNK = 1 << 20
 READ = 1 << 18
@@ -139,7 +140,7 @@ class Stream:
     def unzstd(self, first: bytes) -> Iterator[bytes]:
         import zstandard
 
-        source = Again(first, self.read)
+        source: Any = Again(first, self.read)
         reader = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).stream_reader(source, read_across_frames=True)
         try:
             while chunk := reader.read(CHUNK):

@@ -42,7 +42,9 @@ PAX_XATTR = b"SCHILY.xattr."
 class Entry:
     """One member; ``mtime`` in nanoseconds, ``sparse`` the pieces of a file with holes, else None."""
 
-    __slots__ = ("gid", "kind", "link", "major", "minor", "mode", "mtime", "name", "real_size", "size", "sparse", "uid", "xattrs")  # fmt: skip
+    __slots__ = (
+        "gid", "kind", "link", "major", "minor", "mode", "mtime", "name", "real_size", "size", "sparse", "uid", "xattrs",
+    )  # fmt: skip
 
     kind: bytes
     name: bytes

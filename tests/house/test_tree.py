@@ -13,8 +13,8 @@ HOSTS = [".".join(words) for words in (
     ("pythonhosted", "org"), ("crates", "io"), ("npmjs", "org"), ("deb", "debian", "org"),
     ("githubusercontent", "com"),
 )]  # fmt: skip
-# Not hosts: Debian's package of docker is called so.
-PACKAGES = {"Makefile: " + HOSTS[0]}
+# Not hosts: Debian's package of docker is called so; and what a name without a registry means, in one place.
+PACKAGES = {f"{place}: {HOSTS[0]}" for place in ("Makefile", "minirun/images/reference.py")}
 PLACES = ["/" + "work/", r"/Users/\w+"]
 
 
