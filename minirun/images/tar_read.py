@@ -43,7 +43,8 @@ class Entry:
     """One member; ``mtime`` in nanoseconds, ``sparse`` the pieces of a file with holes, else None."""
 
     __slots__ = (
-        "gid", "kind", "link", "major", "minor", "mode", "mtime", "name", "real_size", "size", "sparse", "uid", "xattrs",
+        "gid", "kind", "link", "major", "minor", "mode", "mtime", "name", "real_size", "size", "sparse", "uid",
+        "xattrs",
     )  # fmt: skip
 
     kind: bytes
