@@ -17,7 +17,7 @@ HOSTS = [".".join(words) for words in (
 PACKAGES = {f"{place}: {HOSTS[0]}" for place in ("Makefile", "minirun/images/reference.py")}
 # A Debian image names Debian's own archive, whatever mirror it was made from.
 PACKAGES |= {f"{place}/debian.toml: {HOSTS[9]}" for place in ("rootfs", "minirun/images/rootfs/recipes")}
-PLACES = ["/" + "work/", r"/Users/\w+"]
+PLACES = [r"(?<![\w})])/" + "work/", r"/Users/\w+"]
 
 
 def tracked() -> list[Path]:
