@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minirun.cli import registry_options
 from minirun.cli.groups import Group
 from minirun.cli.longer import Longer
 
@@ -9,7 +10,7 @@ GROUP = Group(
     name="image",
     help="images: build, pull, push, load, save",
     longer=Longer(text="`minirun image --help` lists its verbs; each has a page of its own."),
-    verbs=(),
-    places={},
-    more={},
+    verbs=(*registry_options.VERBS,),
+    places={**registry_options.PLACES},
+    more={**registry_options.MORE},
 )
