@@ -69,6 +69,7 @@ int minirun_fsconfig(int context, const char *key, const char *value);
 int minirun_fsmount(int context);
 int minirun_user_namespace(const char *uid_map, const char *gid_map, const char **call, const char **path);
 int minirun_netlink(int netns);
+int minirun_new_netns(void);
 int minirun_sched_setattr(int pid, const int64_t values[7]);
 int minirun_ioprio_set(int pid, int value);
 """

@@ -1,4 +1,4 @@
-/* rtnetlink(7): a socket in this network namespace, or in another. */
+/* rtnetlink(7): a socket in this network namespace, or in another; a new one. */
 #define _GNU_SOURCE
 #include "border.h"
 
@@ -36,6 +36,26 @@ int minirun_netlink(int netns)
     int fd = -1, failed = setns(netns, CLONE_NEWNET) < 0;
     if (!failed) {
         fd = open_socket();
+        int kept = errno;
+        if (setns(own, CLONE_NEWNET) < 0)
+            abort();
+        errno = kept;
+    }
+    int kept = errno;
+    close(own);
+    errno = kept;
+    return fd;
+}
+
+/* A descriptor of a new network namespace; this thread is in its own again, as above. */
+int minirun_new_netns(void)
+{
+    int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (own < 0)
+        return -1;
+    int fd = -1;
+    if (unshare(CLONE_NEWNET) == 0) {
+        fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
         int kept = errno;
         if (setns(own, CLONE_NEWNET) < 0)
             abort();
