@@ -221,18 +221,21 @@ class Images:
             return here[0] if here else None
         return next(iter(platforms.choose(here, wanted)), None)
 
-    def complete(self, target: Descriptor, depth: int = INDEX_DEPTH) -> list[Descriptor]:
-        """The manifests below a target that are here (with their configuration: a pull brings that first)."""
-        if not self.blobs.has(target.digest, target.size):
-            return []
-        if target.mediaType in media.MANIFESTS:
-            return [target]
-        if target.mediaType not in media.INDEXES or not depth:
-            return []
-        value = self.document(target)
-        below = [one for one in value.get("manifests", []) if one["digest"] != target.digest]
-        found = [self.complete(media.descriptor(one, target.digest), depth - 1) for one in below]
-        return [one for some in found for one in some if not is_attestation(one)]
+    def complete(self, target: Descriptor) -> list[Descriptor]:
+        """The images' manifests below a target that are here; each once."""
+        found: list[Descriptor] = []
+        self.gather(target, INDEX_DEPTH, set(), found)
+        return found
+
+    def gather(self, one: Descriptor, depth: int, seen: set[str], found: list[Descriptor]) -> None:
+        if one.digest in seen or is_attestation(one) or not self.blobs.has(one.digest, one.size):
+            return
+        seen.add(one.digest)
+        if one.mediaType in media.MANIFESTS:
+            found.append(one)
+        elif one.mediaType in media.INDEXES and depth:
+            for child in media.index_of(self.document(one), one.digest):
+                self.gather(child, depth - 1, seen, found)
 
     def read_image(self, target: Descriptor, manifest: Descriptor, name: str, names: list[str]) -> Image:
         value = self.document(manifest)
