@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from minirun.cli.groups import Group
+from minirun.cli.image_build_options import BUILD_ROOTFS, BUILD_ROOTFS_LONGER
 from minirun.cli.longer import Longer
 
 GROUP = Group(
     name="image",
     help="images: build, pull, push, load, save",
     longer=Longer(text="`minirun image --help` lists its verbs; each has a page of its own."),
-    verbs=(),
-    places={},
-    more={},
+    verbs=(BUILD_ROOTFS,),
+    places={"build-rootfs": "minirun.cli.image_build"},
+    more={"build-rootfs": BUILD_ROOTFS_LONGER},
 )
