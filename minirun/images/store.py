@@ -109,9 +109,18 @@ class Images:
             if name:
                 names.pop(target.digest, None)
             if before and all(one.digest != before.digest for one in names.values()):
-                names[before.digest] = before
+                if not self.same_image(before, target):
+                    names[before.digest] = before
 
         self.change(edit)
+
+    def same_image(self, one: Descriptor, other: Descriptor) -> bool:
+        """Do two manifests differ in how the layers are compressed only, so that the id is the same?"""
+        if one.mediaType not in media.MANIFESTS or other.mediaType not in media.MANIFESTS:
+            return False
+        if not self.blobs.has(one.digest) or not self.blobs.has(other.digest):
+            return False
+        return bool(self.document(one)["config"]["digest"] == self.document(other)["config"]["digest"])
 
     def untag(self, name: str, keep: bool = False) -> Descriptor:
         """Take a name away; ``keep``: its image stays, without one if that was the last."""
