@@ -86,9 +86,9 @@ def create(call: Call) -> int:
 
 def run(call: Call) -> int:
     request = request_of(call)
-    attach = attach_of(call)
     if call.values.text("explain"):
         return explain(call, request)
+    attach = attach_of(call)
     from minirun.container import life
     from minirun.container.make import create as make
 

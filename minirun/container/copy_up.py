@@ -1,6 +1,7 @@
 """What an image has in a directory, copied into a new volume: owners, modes, times, attributes, links.
 
-A file with several names becomes several files, as with docker.  From descriptor to descriptor; nothing is followed, so that a link in the image leads nowhere.
+A file with several names becomes several files, as with docker.  From descriptor to descriptor; nothing is followed,
+so that a link in the image leads nowhere.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posix
 
 from minirun.container import users
-from minirun.container.bundle import Site, config
+from minirun.container.bundle import Site, config, joins
 from minirun.container.make import complete
 from minirun.container.record import Container
 from minirun.errors import MinirunError
@@ -42,7 +42,7 @@ def document(shelf: Shelf, request: Request, warn: Callable[[str], None]) -> dic
     layers = Layers(shelf.storage)
     lowers = [layers.directory(chain_id) for chain_id in chain_ids(image.diff_ids)[::-1]]
     directory = shelf.directory(NOBODY)
-    joined = {name: f"/proc/PID/ns/{name if name != 'network' else 'net'}" for name in ("pid", "ipc", "uts", "network")}
+    joined = {name: f"/proc/PID/ns/{name if name != 'network' else 'net'}" for name in joins(container)}
     site = Site(storage=shelf.storage, directory=directory, rootfs=f"{directory}/rootfs", joined=joined, warn=warn)
     return config(container, site, find_user(container, lowers, warn))
 

@@ -43,7 +43,7 @@ def own_files(directory: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
     """``directory``: of the container whose network this one has (its own, mostly)."""
     write = ("ro",) if asked["readonly"] else ()
     return [
-        mount(f"/etc/{name}", "bind", f"{directory}/{name}", "bind", "rprivate", *write)
+        mount(f"/etc/{name}", "bind", f"{directory}/{name}", "bind", *write)
         for name in ("resolv.conf", "hostname", "hosts")
     ]
 
