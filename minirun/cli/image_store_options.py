@@ -132,8 +132,8 @@ MORE = {
     ),
     "import": Longer(
         text="The archive, compressed or not, becomes the only layer as it is: the same file is the same layer. "
-        "--change takes the instructions of a Dockerfile that change a configuration. With --created the same input is the "
-        "same image. Without NAME it has an id only, which is printed.",
+        "--change takes the instructions of a Dockerfile that change a configuration. With --created the same input "
+        "is the same image. Without NAME it has an id only, which is printed.",
         examples=(
             "minirun image import -c 'CMD [\"/bin/sh\"]' rootfs.tar.gz mine:1",
             "mmdebstrap stable - | minirun image import - debian",

@@ -108,9 +108,9 @@ class Images:
             names[name or target.digest] = target
             if name:
                 names.pop(target.digest, None)
-            if before and all(one.digest != before.digest for one in names.values()):
-                if not self.same_image(before, target):
-                    names[before.digest] = before
+            lost = before and all(one.digest != before.digest for one in names.values())
+            if before and lost and not self.same_image(before, target):
+                names[before.digest] = before
 
         self.change(edit)
 
