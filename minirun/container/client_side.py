@@ -232,7 +232,7 @@ class Face:
             self.code = int(data[1:])
         elif not data and self.code is None:
             raise MinirunError(
-                "the connection to the container ended", reason="its monitor was killed, or we did not read for too long",
+                "the container is out of reach", reason="its monitor was killed, or we did not read for too long",
                 hint="minirun container ps -a shows what became of it",
             )  # fmt: skip
 

@@ -52,7 +52,9 @@ class Ends:
 class Hub:
     """``signal`` passes a signal on to the program; ``stopping`` is called when no policy may restart it."""
 
-    def __init__(self, listener: int, signals: int, signal: Callable[[int], None], stopping: Callable[[], None]):
+    def __init__(
+        self, listener: int, signals: int, signal: Callable[[int], None], stopping: Callable[[], None]
+    ) -> None:
         self.listener = listener
         self.signals = signals
         self.signal = signal

@@ -59,6 +59,7 @@ def start(shelf: Shelf, place: Place, container: Container, attach: Attach | Non
     with ``remove`` is gone then, any other is left as exited.
     """
     from minirun.container import client_side, monitor
+    from minirun.container.parts import Parts
 
     held = shelf.hold(container.id)
     try:
@@ -72,7 +73,7 @@ def start(shelf: Shelf, place: Place, container: Container, attach: Attach | Non
         pid = posix.fork()
         if pid == 0:
             monitor.live(
-                monitor.Parts(
+                Parts(
                     shelf=shelf, place=place, container=container, held=held, channel=theirs, attach=attach,
                     size=size, wants=letters,
                 )
@@ -247,6 +248,9 @@ def remove(shelf: Shelf, place: Place, container: Container, *, force: bool = Fa
     with held:
         if not shelf.exists(container.id):
             return
+        if monitored(now := shelf.status(container.id)) and now.status in (RUNNING, RESTARTING):
+            reason = "it was started meanwhile"
+            raise MinirunError(f"cannot remove container {container.name}", reason=reason, exit_code=1)
         from minirun.container import stage
         from minirun.container.place import discard
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import posix
 import time
+from _json import encode_basestring_ascii as quote
 
 from minirun.container.record import stamp
 from minirun.errors import USAGE, MinirunError
-from minirun.spec.decode import quote
 
 TYPE_CHECKING = False
 

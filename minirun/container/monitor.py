@@ -20,13 +20,13 @@ from minirun.container import protocol, restart, stage
 from minirun.container.client import Client
 from minirun.container.ends import after_start, make_ends, passes, to_null
 from minirun.container.hub import Ends, Hub, resize
+from minirun.container.parts import Parts, detach, listen, out_of_memory, say
 from minirun.container.record import CREATED, EXITED, RESTARTING, RUNNING, Status, now
+from minirun.container.truth import boot_id
 from minirun.errors import FAILED, MinirunError
 from minirun.linux import unix
-from minirun.linux.descriptors import bundle, close_others
 from minirun.linux.signalfd import signalfd
 from minirun.plan.container import Options
-from minirun.record import Record
 from minirun.runtime import interrupt, start
 from minirun.runtime.create import Request, create
 from minirun.runtime.run import release
@@ -35,25 +35,11 @@ from minirun.runtime.store import Store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from minirun.container.life import Attach, Place
-    from minirun.container.record import Container
-    from minirun.container.shelf import Held, Shelf
     from minirun.runtime.create import Created
 
 SIGNALS = (1, 2, 3, 15)  # to the monitor: passed on, but not before the program runs
 SETTLED = 1.0  # seconds after which a container is one that lives longer
 KILLED = 137
-
-
-class Parts(Record):
-    shelf: Shelf
-    place: Place
-    container: Container
-    held: Held
-    channel: int  # to whoever starts it
-    attach: Attach | None
-    size: bytes = b""  # of the client's terminal
-    wants: str = ""  # the first client's letters
 
 
 def live(parts: Parts) -> None:
@@ -65,25 +51,6 @@ def live(parts: Parts) -> None:
         say(parts.channel, error)
     finally:
         posix._exit(0)
-
-
-def say(channel: int, error: BaseException) -> None:
-    told = error if isinstance(error, MinirunError) else MinirunError(
-        "the monitor met a case it does not know", reason=f"{error.__class__.__name__}: {error}"
-    )  # fmt: skip
-    try:
-        unix.send(channel, protocol.pack(told))
-    except (OSError, ValueError):
-        return
-
-
-def detach(parts: Parts) -> None:
-    """A session of its own; nothing of the parent's stays open."""
-    posix.setsid()
-    posix.chdir("/")
-    if not passes(parts.container):
-        to_null()
-    close_others(sorted({0, 1, 2, parts.channel, parts.held.fd, *bundle()}))
 
 
 class Monitor:
@@ -324,28 +291,3 @@ class Monitor:
             pass
         self.tell_end(code)
         self.hub.finish()
-
-
-def listen(directory: int) -> int:
-    """monitor.sock; a monitor that was killed left its own."""
-    try:
-        posix.unlink(protocol.SOCKET, dir_fd=directory)
-    except FileNotFoundError:
-        pass
-    return unix.listen(protocol.address(directory))
-
-
-def boot_id() -> str:
-    from minirun.facts import read
-
-    return read("/proc/sys/kernel/random/boot_id").strip()
-
-
-def out_of_memory(created: Created) -> bool:
-    """memory.events counts the kills of the container's own limit."""
-    from minirun.facts import read
-
-    if not created.state.cgroup:
-        return False
-    words = read(f"{created.state.cgroupRoot}{created.state.cgroup}/memory.events").split()
-    return "oom_kill" in words and words[words.index("oom_kill") + 1] != "0"

@@ -10,17 +10,19 @@ if TYPE_CHECKING:
 
 
 def snapshot(shelf: Shelf, container: Container) -> Snapshot:
+    """Its overlay."""
     from minirun.images.snapshot import Snapshot
 
     lowers = [f"{shelf.storage}/layers/{chain}/fs" for chain in container.layers]
-    return Snapshot(shelf.directory(container.id), lowers, ephemeral=container.ephemeral, size=container.size)
+    return Snapshot(
+        shelf.directory(container.id),
+        lowers,
+        ephemeral=container.ephemeral,
+        size=container.size,
+        volatile=container.remove,
+    )
 
 
 def discard(shelf: Shelf, container: Container, *, volumes: bool) -> None:
     """Everything of it, with nothing mounted any more; to be called with the lock held."""
     shelf.forget(container.id, container.name)
-    if volumes and container.anonymous:
-        from minirun.container import volumes as store
-
-        for name in container.anonymous:
-            store.discard(shelf.storage, name)

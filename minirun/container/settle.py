@@ -1,4 +1,4 @@
-"""What a monitor does once it is clear that it will stay for a while: be small, be named, be left alone by the OOM killer.
+"""What a monitor does once it is clear that it will stay for a while: be small, have a name, be no OOM killer's choice.
 
 The program was started long ago: it keeps the score that its own configuration gave it.
 """
