@@ -67,7 +67,7 @@ VERBS = (
         name="logs", help="print what a container has written", arguments=("CONTAINER",),
         options=(
             Option(long="follow", short="f", help="go on until it ends"),
-            Option(long="since", value="TIME", help="from then on: 2026-01-02T03:04:05Z, seconds since 1970, or 10m ago"),
+            Option(long="since", value="TIME", help="from then on: a date and time, seconds since 1970, or 10m ago"),
             Option(long="until", value="TIME", help="up to then"),
             Option(long="tail", short="n", value="LINES", default="all", help="the last lines only"),
             Option(long="timestamps", short="t", help="with the time of each line"),
@@ -135,4 +135,23 @@ MORE = {
         text="A container whose monitor was killed is put right before it is shown.",
         examples=("minirun container ps -a --filter status=exited",),
     ),
+    "kill": Longer(
+        text="KILL and TERM count as a stop: no restart policy brings the container back.",
+        examples=("minirun container kill -s HUP web",),
+    ),
+    "restart": Longer(text="Stops as `container stop` does, then starts.", examples=("minirun container restart web",)),
+    "rm": Longer(
+        text="What the container has written is gone with it; named volumes stay. With --force it is killed first.",
+        examples=("minirun container rm -f web",),
+    ),
+    "pause": Longer(text="By the cgroup's freezer: nothing of the container runs, and none of it notices.",
+                    examples=("minirun container pause web",)),
+    "unpause": Longer(text="The opposite of `container pause`.", examples=("minirun container unpause web",)),
+    "wait": Longer(text="A line for each, in the order of the words.", examples=("minirun container wait job",)),
+    "top": Longer(text="Words behind the container are ps(1)'s own options; -ef if there are none.",
+                  examples=("minirun container top web -o pid,args",)),
+    "stats": Longer(text="As `minirun stats`, which the columns are explained at, with the containers' names.",
+                    examples=("minirun container stats --no-stream web",)),
+    "prune": Longer(text="Asks first. What killed monitors have left is put right before.",
+                    examples=("minirun container prune -f --filter until=24h",)),
 }  # fmt: skip

@@ -90,7 +90,7 @@ class Reader:
         """Ours is not ``log`` any more: what follows it is opened.  With it gone altogether, the oldest that is there
         follows."""
         own = posix.fstat(self.fd).st_ino
-        found = []
+        found: list[int] = []
         for path in reversed(files(self.directory)):
             try:
                 fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW)
