@@ -8,7 +8,7 @@ silence: what cannot be, the runtime refuses.
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.facts import Facts, probe, read
+from minirun.facts import Facts, probe, user_namespace
 from minirun.record import Record
 
 TYPE_CHECKING = False
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from minirun.container.record import Container
 
-INITIAL = ["0", "0", "4294967295"]
 PINGERS = 2147483647  # docker's last group that may ping
 
 
@@ -42,9 +41,7 @@ class Place(Record):
 
 def inside() -> Place | None:
     """None for the host's root."""
-    if read("/proc/self/uid_map").split() == INITIAL:
-        return None
-    return place_of(probe())
+    return place_of(probe()) if user_namespace() else None
 
 
 def place_of(facts: Facts) -> Place:
