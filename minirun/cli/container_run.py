@@ -22,10 +22,10 @@ LARGEST = 4 << 20
 
 def request_of(call: Call) -> Request:
     """Everything of the command line, checked; nothing has been done yet."""
-    from minirun.cli.oci_kill import signal_number
     from minirun.container.devices import numbers
     from minirun.container.flags import Look, members
     from minirun.container.make import Request
+    from minirun.runtime.signals import signal_number
 
     values = call.values
     if values.text("stop_signal"):
