@@ -11,6 +11,7 @@ from __future__ import annotations
 from minirun.container import filesystems, rootless
 from minirun.container.rights import capabilities, capability_sets, hidden, selinux
 from minirun.errors import NOT_FOUND, MinirunError
+from minirun.plan.process import NUMBER
 from minirun.record import Record
 
 TYPE_CHECKING = False
@@ -124,7 +125,20 @@ def process(container: Container, user: User) -> dict[str, Any]:
 
 
 def held_by(asked: dict[str, Any]) -> list[str]:
-    return capabilities(asked["capAdd"], asked["capDrop"], asked["privileged"])
+    """All, where that is what is asked for, are all that we have ourselves."""
+    held = capabilities(asked["capAdd"], asked["capDrop"], asked["privileged"])
+    if asked["privileged"] or "ALL" in [name.upper() for name in asked["capAdd"]]:
+        mask = own_capabilities()
+        return [name for name in held if mask >> NUMBER[name] & 1]
+    return held
+
+
+def own_capabilities() -> int:
+    """Our bounding set: what a child of ours can have at most (capabilities(7))."""
+    from minirun.facts import read
+
+    lines = read("/proc/self/status").splitlines()
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapBnd:")), (1 << 64) - 1)
 
 
 def added(asked: dict[str, Any]) -> list[str]:

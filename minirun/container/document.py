@@ -43,7 +43,7 @@ def document(shelf: Shelf, container: Container, status: Status) -> dict[str, An
 
 
 def layers(shelf: Shelf, container: Container) -> dict[str, str]:
-    lowers = [f"{shelf.storage}/layers/{chain}/fs" for chain in container.layers]
+    lowers = [f"{shelf.storage}/layers/{chain.partition(':')[2]}/fs" for chain in container.layers]
     directory = shelf.directory(container.id)
     return {
         "LowerDir": ":".join(lowers),

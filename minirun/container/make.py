@@ -92,7 +92,7 @@ def provide(images: Images, request: Request) -> None:
 
 
 def unpack(images: Images, image: Image, request: Request) -> list[str]:
-    """The layers' chain ids, topmost first: names below STORAGE/layers."""
+    """The chain ids, topmost first."""
     from minirun.images.layers import Layers, chain_ids
 
     layers = Layers(images.storage)
@@ -102,7 +102,7 @@ def unpack(images: Images, image: Image, request: Request) -> list[str]:
 
         with progress_for(quiet=request.quiet, verb="unpacked") as progress:
             layers.ensure(images, image, progress)
-    return [chain_id.partition(":")[2] for chain_id in reversed(chain)]
+    return chain[::-1]
 
 
 def complete(shelf: Shelf, request: Request, image: Image) -> dict[str, Any]:
@@ -225,10 +225,12 @@ def make_volumes(shelf: Shelf, container: Container, done: list[str]) -> None:
 
 
 def prepare_snapshot(shelf: Shelf, container: Container, request: Request) -> None:
+    from minirun.images.layers import Layers
     from minirun.images.snapshot import Snapshot
 
+    layers = Layers(shelf.storage)
     Snapshot(
-        shelf.directory(container.id), [f"{shelf.storage}/layers/{chain_id}/fs" for chain_id in container.layers],
+        shelf.directory(container.id), [layers.directory(chain_id) for chain_id in container.layers],
         ephemeral=container.ephemeral, size=container.size,
     ).prepare()  # fmt: skip
     try:
