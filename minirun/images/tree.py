@@ -35,6 +35,15 @@ def exists(path: str) -> bool:
     return True
 
 
+def exists_at(at: int, name: bytes) -> bool:
+    """Is there anything of that name in an open directory?"""
+    try:
+        posix.stat(name, dir_fd=at, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def make_directories(path: str, mode: int = 0o700) -> None:
     """The directory and those above it, where they are not there yet."""
     try:
