@@ -33,7 +33,7 @@ def write(pid: int, warn: Callable[[str], None]) -> None:
             through(pid, kind, rows(own, ranges), path)
         return
     if all(helpers):
-        warn(f"no range of ids for {name} in /etc/subuid and /etc/subgid: inside there is root and nobody else")
+        warn(f"no range of ids for {name}: inside there is root and nobody else ({GIVE.format(name=name)})")
     else:
         warn(f"inside there is root and nobody else: {PACKAGE}")
     for file, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1\n"), ("gid_map", f"0 {gid} 1\n")):

@@ -11,7 +11,7 @@ from fcntl import ioctl
 from minirun.linux import ffi, lib, oserror
 
 NEWNS, NEWUSER, NEWNET = 0x00020000, 0x10000000, 0x40000000
-NS_GET_PARENT, NS_GET_OWNER_UID = 0xB702, 0xB704  # linux/nsfs.h: _IO(0xb7, n)
+NS_GET_USERNS, NS_GET_PARENT, NS_GET_OWNER_UID = 0xB701, 0xB702, 0xB704  # linux/nsfs.h: _IO(0xb7, n)
 
 
 def enter(fd: int, kind: int) -> None:
@@ -45,6 +45,11 @@ class Born:
             posix.waitpid(self.pid, 0)
         except ChildProcessError:  # SIGCHLD is ignored: nothing to wait for
             return
+
+
+def user_of(fd: int) -> int:
+    """A descriptor of the user namespace that owns this one; EPERM outside of ours."""
+    return int(ioctl(fd, NS_GET_USERNS))
 
 
 def parent_of(fd: int) -> int:

@@ -31,7 +31,8 @@ def test_namespaces() -> None:
 
 def test_namespaces_to_enter() -> None:
     assert (entered.NEWNS, entered.NEWUSER, entered.NEWNET) == (lib.CLONE_NEWNS, lib.CLONE_NEWUSER, lib.CLONE_NEWNET)
-    assert (entered.NS_GET_PARENT, entered.NS_GET_OWNER_UID) == (lib.NS_GET_PARENT, lib.NS_GET_OWNER_UID)
+    for name in ("USERNS", "PARENT", "OWNER_UID"):
+        assert getattr(entered, f"NS_GET_{name}") == getattr(lib, f"NS_GET_{name}")
 
 
 def test_mount_attributes() -> None:
@@ -102,7 +103,7 @@ def test_every_constant_is_compared() -> None:
     used |= {f"BPF_DEVCG_{word}" for word in ("ACC_MKNOD", "ACC_READ", "ACC_WRITE", "DEV_BLOCK", "DEV_CHAR")}
     used |= {*rare.POLICY, *rare.SCHEDULER_FLAG, *rare.MODE, *rare.MODE_FLAG} - {"MPOL_WEIGHTED_INTERLEAVE"}
     used |= {*NETLINK, "PER_LINUX", "PER_LINUX32", "RDTGROUP_SUPER_MAGIC"}
-    used |= {"NS_GET_PARENT", "NS_GET_OWNER_UID"}
+    used |= {"NS_GET_USERNS", "NS_GET_PARENT", "NS_GET_OWNER_UID"}
     assert set(build.CONSTANTS.split()) == used
 
 
