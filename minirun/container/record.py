@@ -91,17 +91,6 @@ class Status(Record):
         return encode(dict(zip(self.FIELDS, self.astuple(), strict=True))).encode()
 
 
-class Setting(Record):
-    """What only a start knows, for ``bundle.config(container, setting)``: the overlay is mounted, the network is up."""
-
-    directory: str  # STORAGE/containers/<id>: hosts, hostname, resolv.conf lie here
-    rootfs: str  # where the overlay is mounted
-    storage: str
-    network: str  # the namespace's path; "" for a new one without anything; "host" for the host's
-    joined: dict[str, str] = {}  # ids of containers that --pid, --ipc, --uts container:ID name -> their init's pid
-    tap: str = ""  # of a machine: the value of the annotation dev.minirun.vm.net
-
-
 def container_from(data: bytes, path: str) -> Container:
     return Container(**document(data, path, Container.FIELDS))
 

@@ -30,8 +30,7 @@ def chain_ids(diff_ids: Sequence[str]) -> list[str]:
 
     chain: list[str] = []
     for diff_id in diff_ids:
-        text = f"{chain[-1]} {diff_id}".encode()
-        chain.append(ALGORITHM + sha256(text).hexdigest() if chain else diff_id)
+        chain.append(ALGORITHM + sha256(f"{chain[-1]} {diff_id}".encode()).hexdigest() if chain else diff_id)
     return chain
 
 
