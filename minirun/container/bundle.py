@@ -8,7 +8,7 @@ mounted; ``--explain`` calls ``config`` with what can be known without touching 
 
 from __future__ import annotations
 
-from minirun.container import filesystems
+from minirun.container import filesystems, rootless
 from minirun.container.rights import capabilities, capability_sets, hidden, selinux
 from minirun.errors import NOT_FOUND, MinirunError
 from minirun.record import Record
@@ -80,7 +80,8 @@ def config(container: Container, site: Site, user: User) -> dict[str, Any]:
         made["hostname"] = hostname(container)
         if asked["domainname"]:
             made["domainname"] = asked["domainname"]
-    return made
+    place = rootless.inside()
+    return rootless.adapt(made, container, place, site.warn) if place else made
 
 
 def hostname(container: Container) -> str:

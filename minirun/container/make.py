@@ -39,7 +39,6 @@ class Request(Record):
     isolation: str = ""
     cgroup_driver: str = "cgroupfs"
     rootless: str = "auto"
-    userxattr: bool = False
 
 
 def create(shelf: Shelf, request: Request) -> Container:
@@ -96,7 +95,7 @@ def unpack(images: Images, image: Image, request: Request) -> list[str]:
     """The chain ids, topmost first."""
     from minirun.images.layers import Layers, chain_ids
 
-    layers = Layers(images.storage, userxattr=request.userxattr)
+    layers = Layers(images.storage)
     chain = chain_ids(image.diff_ids)
     if not all(layers.has(chain_id) for chain_id in chain):
         from minirun.images.progress import progress_for
@@ -229,10 +228,10 @@ def prepare_snapshot(shelf: Shelf, container: Container, request: Request) -> No
     from minirun.images.layers import Layers
     from minirun.images.snapshot import Snapshot
 
-    layers = Layers(shelf.storage, userxattr=request.userxattr)
+    layers = Layers(shelf.storage)
     Snapshot(
         shelf.directory(container.id), [layers.directory(chain_id) for chain_id in container.layers],
-        ephemeral=container.ephemeral, size=container.size, userxattr=request.userxattr,
+        ephemeral=container.ephemeral, size=container.size,
     ).prepare()  # fmt: skip
     try:
         posix.mkdir(shelf.rootfs(container.id), 0o755)

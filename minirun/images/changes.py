@@ -44,9 +44,11 @@ def changes(snapshot: Snapshot, targets: Collection[str] = ()) -> list[tuple[str
             if below is None:
                 if not (node.path in quiet and is_empty(node)):
                     found[node.path] = ADDED
-            elif not (node.is_directory and below.is_directory) or not alike(node.status, below.status, node.path in entered):
+            elif not (node.is_directory and below.is_directory):
                 found[node.path] = CHANGED
-            if below is not None and node.is_directory and below.is_directory:
+            else:
+                if not alike(node.status, below.status, node.path in entered):
+                    found[node.path] = CHANGED
                 found.update(hidden(node, lowers, upper, snapshot.userxattr))
     finally:
         posix.close(upper)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import posix
 
+from minirun.facts import user_namespace
 from minirun.images.tree import OPEN_DIRECTORY, exists, make_directories, remove_tree
 from minirun.linux import ofdlock
 
@@ -35,12 +36,15 @@ def chain_ids(diff_ids: Sequence[str]) -> list[str]:
 
 
 class Layers:
-    """The unpacked layers of a storage.  ``userxattr``: for overlays mounted in a user namespace."""
+    """The unpacked layers of a storage.
 
-    def __init__(self, storage: str, *, userxattr: bool = False) -> None:
+    ``userxattr``: for overlays that are mounted in a user namespace; None: if we are in one.
+    """
+
+    def __init__(self, storage: str, *, userxattr: bool | None = None) -> None:
         self.storage = storage
         self.place = f"{storage}/layers"
-        self.userxattr = userxattr
+        self.userxattr = user_namespace() if userxattr is None else userxattr
         self.skipped: list[str] = []  # devices that could not be made, in a user namespace
 
     def directory(self, chain_id: str) -> str:

@@ -72,14 +72,14 @@ def remove_tree(path: str) -> None:
         posix.unlink(path)
         return
     try:
-        while not empty(root, root, 0, [0]):
+        while not empty(root, root, 0):
             pass
     finally:
         posix.close(root)
     posix.rmdir(path)
 
 
-def empty(directory: int, root: int, depth: int, moved: list[int]) -> bool:
+def empty(directory: int, root: int, depth: int) -> bool:
     """Empty an open directory; whether nothing is left of it (what was moved up to the root is)."""
     clean = True
     for name in posix.listdir(directory):
@@ -91,13 +91,12 @@ def empty(directory: int, root: int, depth: int, moved: list[int]) -> bool:
             if error.errno not in (EISDIR, EPERM):
                 raise
         if depth >= DEEP:
-            moved[0] += 1
-            posix.rename(encoded, f".deep-{moved[0]}-{posix.getpid()}", src_dir_fd=directory, dst_dir_fd=root)
+            posix.rename(encoded, f".deep-{posix.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=root)
             clean = False
             continue
         below = openat2(directory, encoded, OPEN_DIRECTORY, STRICT | RESOLVE_NO_XDEV)
         try:
-            clean = empty(below, root, depth + 1, moved) and clean
+            clean = empty(below, root, depth + 1) and clean
         finally:
             posix.close(below)
         try:

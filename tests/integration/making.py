@@ -20,7 +20,7 @@ def blob(images: Images, data: bytes, *, squeezed: bool = True) -> tuple[Descrip
     return images.blobs.put(content, LAYER_GZIP if squeezed else LAYER), "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def image(images: Images, *layers: bytes | list[tuple[Any, ...]], name: str = "docker.io/library/t:latest") -> Image:
+def image(images: Images, *layers: bytes | list[tuple[Any, ...]], name: str = "localhost/t:latest") -> Image:
     """An image of these layers, lowest first."""
     made = [blob(images, layer if isinstance(layer, bytes) else tar(*layer)) for layer in layers]
     return image_from(images, layers=made, name=name, created="2024-01-01T00:00:00Z", platform="linux/amd64")

@@ -119,7 +119,7 @@ def test_a_link_that_stays_inside_is_followed(tmp_path: Path) -> None:
 def test_unpacked_once_and_shared(tmp_path: Path) -> None:
     images = Images(str(tmp_path))
     first = image(images, [("file", "a", b"1")], [("file", "b", b"2")])
-    second = image(images, [("file", "a", b"1")], [("file", "c", b"3")], name="docker.io/library/u:latest")
+    second = image(images, [("file", "a", b"1")], [("file", "c", b"3")], name="localhost/u:latest")
     layers = Layers(str(tmp_path))
     lowers = layers.ensure(images, first)
     before = os.stat(lowers[1]).st_ino
@@ -137,7 +137,7 @@ from minirun.images.layers import Layers
 from minirun.images.store import Images
 images = Images(sys.argv[1])
 with images.shared():
-    print(*Layers(sys.argv[1]).ensure(images, images.find("t")))
+    print(*Layers(sys.argv[1]).ensure(images, images.find("localhost/t")))
 """
 
 
@@ -150,7 +150,7 @@ def test_killed_in_the_middle_it_begins_again(tmp_path: Path) -> None:
     content = os.urandom(100)
     images = Images(str(tmp_path))
     image(images, tar(*[("file", f"f{number}", content) for number in range(6000)]))
-    chain = images.find("t").diff_ids
+    chain = images.find("localhost/t").diff_ids
     killed = 0
     for wait in (0.02, 0.05, 0.1, 0.2):
         child = unpacking(tmp_path)

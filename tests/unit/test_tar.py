@@ -91,7 +91,9 @@ def test_reads_gnu_tars_sparse_files(words: str, tmp_path: Path) -> None:
     uid=st.integers(0, 2**32 - 2), mtime=st.integers(-(2**60), 2**60), mode=st.integers(0, 0o7777),
     xattrs=st.dictionaries(st.sampled_from([b"user.a", b"security.capability"]), st.binary(max_size=50)),
 )  # fmt: skip
-def test_reads_what_it_writes(name: bytes, link: bytes, uid: int, mtime: int, mode: int, xattrs: dict) -> None:
+def test_reads_what_it_writes(
+    name: bytes, link: bytes, uid: int, mtime: int, mode: int, xattrs: dict[bytes, bytes]
+) -> None:
     data = tar_write.header(name, tar_write.SYMLINK, mode=mode, uid=uid, mtime=mtime, link=link, xattrs=xattrs)
     ((entry, _),) = read(data + tar_write.END)
     assert (entry.name, entry.link, entry.uid, entry.mode, entry.xattrs) == (name, link, uid, mode, xattrs)
