@@ -10,6 +10,7 @@ from __future__ import annotations
 import posix
 import sys
 
+from minirun import hot
 from minirun.cli.longer import Longer
 from minirun.cli.options import HELP, Verb
 from minirun.cli.parse import arguments, parse, usage
@@ -89,6 +90,7 @@ def as_root(call: Call, group: Group, verb: Verb) -> int:
 
 
 def function(group: Group, verb: Verb) -> Callable[[Call], int]:
+    hot.board(group.places[verb.name])
     __import__(group.places[verb.name])
     name = verb.name.replace("-", "_")
     found: Callable[[Call], int] = getattr(

@@ -263,9 +263,9 @@ def nodes_and_rules(asked: dict[str, Any]) -> tuple[list[dict[str, Any]], list[d
 def system_calls(asked: dict[str, Any]) -> dict[str, Any]:
     if asked["seccomp"] == "unconfined" or (asked["privileged"] and asked["seccomp"] == ""):
         return {}
-    import os
+    import posix
 
-    about = os.uname()
+    about = posix.uname()
     if asked["seccomp"] == "":
         from minirun.container.default_filter import default
 
