@@ -1,4 +1,4 @@
-"""A container's rights as far as they depend on this host: capabilities that there are, the filter, the AppArmor profile."""
+"""A container's rights as far as they depend on this host: its capabilities, its filter, its AppArmor profile."""
 
 from __future__ import annotations
 
