@@ -176,7 +176,7 @@ class Face:
                 self.detach()
                 raise MinirunError(
                     "left the container", reason=f"signal {number} came once more, and the program goes on",
-                    hint="minirun container kill ends it; a container's first process ignores signals that it does not handle",
+                    hint="minirun container kill ends it: process 1 ignores signals that it does not handle",
                     exit_code=128 + number,
                 )  # fmt: skip
             self.order(b"S" + bytes([number]))
