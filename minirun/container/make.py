@@ -14,6 +14,7 @@ from minirun.container.bundle import command
 from minirun.container.record import Container, now
 from minirun.container.volumes import Volumes
 from minirun.errors import FAILED, MinirunError
+from minirun.facts import user_namespace
 from minirun.record import Record
 
 TYPE_CHECKING = False
@@ -39,7 +40,6 @@ class Request(Record):
     isolation: str = ""
     cgroup_driver: str = "cgroupfs"
     rootless: str = "auto"
-    userxattr: bool = False
 
 
 def create(shelf: Shelf, request: Request) -> Container:
@@ -96,7 +96,7 @@ def unpack(images: Images, image: Image, request: Request) -> list[str]:
     """The chain ids, topmost first."""
     from minirun.images.layers import Layers, chain_ids
 
-    layers = Layers(images.storage, userxattr=request.userxattr)
+    layers = Layers(images.storage)
     chain = chain_ids(image.diff_ids)
     if not all(layers.has(chain_id) for chain_id in chain):
         from minirun.images.progress import progress_for
@@ -168,6 +168,12 @@ def implied(asked: dict[str, Any], config: dict[str, Any]) -> list[dict[str, Any
 
 def ids(userns: dict[str, Any]) -> dict[str, Any]:
     """--userns auto: the range of /etc/subuid that is kept for containers, as podman and docker's dockremap have it."""
+    if userns and user_namespace():
+        raise MinirunError(
+            "cannot give the container a user namespace of its own",
+            reason="layers can be mapped to other ids by the host's root only",
+            hint="it runs in yours: root inside is you, everybody else is of your range; docs/rootless.md",
+        )
     if userns.get("keep"):
         raise MinirunError("--userns keep-id is for ordinary users", hint="--userns auto, or 0:100000:65536")
     if "auto" not in userns:
@@ -229,10 +235,10 @@ def prepare_snapshot(shelf: Shelf, container: Container, request: Request) -> No
     from minirun.images.layers import Layers
     from minirun.images.snapshot import Snapshot
 
-    layers = Layers(shelf.storage, userxattr=request.userxattr)
+    layers = Layers(shelf.storage)
     Snapshot(
         shelf.directory(container.id), [layers.directory(chain_id) for chain_id in container.layers],
-        ephemeral=container.ephemeral, size=container.size, userxattr=request.userxattr,
+        ephemeral=container.ephemeral, size=container.size,
     ).prepare()  # fmt: skip
     try:
         posix.mkdir(shelf.rootfs(container.id), 0o755)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posix
 
+from minirun import hot
 from minirun.container import bundle
 from minirun.container.record import RUNNING
 from minirun.errors import MinirunError
@@ -54,8 +55,10 @@ def prepare(shelf: Shelf, place: Place, container: Container) -> Stage:
 def mount(shelf: Shelf, container: Container) -> None:
     if not container.layers:
         return
-    from minirun.container.place import snapshot
+    from minirun.container.place import maps_of, open_way, snapshot
 
+    if maps_of(container):
+        open_way(shelf, container)
     snapshot(shelf, container).mount(shelf.rootfs(container.id))
 
 
@@ -79,6 +82,7 @@ def pid_of(shelf: Shelf, word: str) -> int:
 
 def network(place: Place, container: Container, stage: Stage, site: bundle.Site) -> None:
     """A namespace of its own on the networks asked for; a machine gets a tap instead."""
+    hot.board("minirun.network.attach")
     from minirun.network import attach as net, netns
     from minirun.network.ports import Port
 
@@ -91,6 +95,7 @@ def network(place: Place, container: Container, stage: Stage, site: bundle.Site)
     attached = net.attach(where, container.id, container.name, fd, wanted, ports)
     stage.held += attached.sockets
     stage.attached = attached.document()
+    site.resolv = attached.nameservers
     for note in attached.notes:
         place.warn(note)
 

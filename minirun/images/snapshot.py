@@ -15,6 +15,7 @@ import posix
 from errno import EINVAL, ENOENT
 
 from minirun.errors import MinirunError
+from minirun.facts import user_namespace
 from minirun.images.tree import exists, make_directories, remove_tree
 from minirun.linux import mount as mounts, mountfd
 from minirun.linux.openat2 import O_PATH
@@ -35,7 +36,7 @@ class Snapshot:
     ephemeral  the upper is a tmpfs that is gone after ``unmount``; ``size`` in bytes limits it (0: half of memory)
     maps       (uid map, gid map), the text of ``/proc/PID/uid_map``, of the container's user namespace
     volatile   nothing need survive a crash (--rm): no unmount waits for the disk
-    userxattr  for an overlay mounted in a user namespace: ``user.overlay.*``
+    userxattr  for an overlay mounted in a user namespace: ``user.overlay.*``; None: if we are in one
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Snapshot:
         ephemeral: bool = False,
         size: int = 0,
         maps: tuple[str, str] | None = None,
-        userxattr: bool = False,
+        userxattr: bool | None = None,
         volatile: bool = False,
     ) -> None:
         self.directory = directory
@@ -54,7 +55,7 @@ class Snapshot:
         self.ephemeral = ephemeral
         self.size = size
         self.maps = maps
-        self.userxattr = userxattr
+        self.userxattr = user_namespace() if userxattr is None else userxattr
         self.volatile = volatile
 
     @property
@@ -209,7 +210,7 @@ def one_by_one() -> bool:
 def map_all(bench: str, lowers: list[str], place: str, maps: tuple[str, str]) -> tuple[list[str], str]:
     """Id-mapped clones of the layers and of ``place``, attached below ``bench``: overlayfs takes no detached ones."""
     clear(bench)
-    space = mountfd.user_namespace(*maps)
+    space = mountfd.user_namespace(*[with_mounter(text) for text in maps])
     try:
         for number, path in enumerate([place, *lowers]):
             spot = f"{bench}/{number}"
@@ -227,6 +228,17 @@ def map_all(bench: str, lowers: list[str], place: str, maps: tuple[str, str]) ->
     finally:
         posix.close(space)
     return [f"{bench}/{number}" for number in range(1, len(lowers) + 1)], f"{bench}/0"
+
+
+def with_mounter(text: str) -> str:
+    """Us, too, as the id above all others: overlayfs makes its work directory as whoever mounts it.
+
+    What the container's processes make has their ids all the same (ovl_override_creator_creds).
+    """
+    rows = [[int(word) for word in line.split()] for line in text.splitlines()]
+    if any(host <= 0 < host + count for _, host, count in rows):
+        return text
+    return f"{text.rstrip()}\n{max(inside + count for inside, _, count in rows)} 0 1\n"
 
 
 def clear(bench: str) -> None:
