@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -277,7 +278,7 @@ def test_a_file_cut_short_while_saving_is_not_left(storage: Storage, tmp_path: P
 
 def test_saved_archives_are_what_tar_reads(storage: Storage, tmp_path: Path) -> None:
     storage.ok("image", "load", "-i", write_tar(tmp_path / "a.tar", docker_files()))
-    done = run(*storage.command, "image", "save", "made:1", text=False)
-    with tarfile.open(fileobj=io.BytesIO(bytes(done.stdout))) as archive:
+    data = subprocess.check_output([str(word) for word in (*storage.command, "image", "save", "made:1")])
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         assert archive.getnames()[-1] == "manifest.json"
         assert {entry.mtime for entry in archive} == {0}
