@@ -10,6 +10,7 @@ from __future__ import annotations
 import posix
 import sys
 
+from minirun import hot
 from minirun.cli.longer import Longer
 from minirun.cli.options import HELP, Verb
 from minirun.cli.parse import arguments, parse, usage
@@ -79,7 +80,7 @@ AS_HIMSELF = ("image build-rootfs",)
 def as_root(call: Call, group: Group, verb: Verb) -> int:
     """An ordinary user's: as root of a user namespace of his (docs/rootless.md)."""
     from minirun.cli.stores import store_of
-    from minirun.container import own_namespace
+    from minirun.container import holders, own_namespace
 
     store = store_of(call)
     concerned = f"{group.name} {verb.name}" in FILLING  # where it matters who exists inside
@@ -87,10 +88,11 @@ def as_root(call: Call, group: Group, verb: Verb) -> int:
     try:
         return function(group, verb)(call)
     finally:
-        own_namespace.leave(store.root)
+        holders.leave(store.root)
 
 
 def function(group: Group, verb: Verb) -> Callable[[Call], int]:
+    hot.board(group.places[verb.name])
     __import__(group.places[verb.name])
     name = verb.name.replace("-", "_")
     found: Callable[[Call], int] = getattr(
