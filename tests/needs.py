@@ -137,6 +137,10 @@ PROBES: dict[str, Callable[[], str]] = {
     "buildah": lambda: has("buildah"),
     "docker": lambda: has("dockerd", "docker"),
     "kvm": can_kvm,
+    "registry": lambda: has("docker-registry"),
+    "skopeo": lambda: has("skopeo"),
+    "htpasswd": lambda: has("htpasswd"),
+    "openssl": lambda: has("openssl"),
 }
 
 
