@@ -54,8 +54,10 @@ def prepare(shelf: Shelf, place: Place, container: Container) -> Stage:
 def mount(shelf: Shelf, container: Container) -> None:
     if not container.layers:
         return
-    from minirun.container.place import snapshot
+    from minirun.container.place import maps_of, open_way, snapshot
 
+    if maps_of(container):
+        open_way(shelf, container)
     snapshot(shelf, container).mount(shelf.rootfs(container.id))
 
 
@@ -91,6 +93,7 @@ def network(place: Place, container: Container, stage: Stage, site: bundle.Site)
     attached = net.attach(where, container.id, container.name, fd, wanted, ports)
     stage.held += attached.sockets
     stage.attached = attached.document()
+    site.resolv = attached.nameservers
     for note in attached.notes:
         place.warn(note)
 

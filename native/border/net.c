@@ -1,8 +1,9 @@
-/* rtnetlink(7): a socket in this network namespace, or in another. */
+/* rtnetlink(7): a socket in this network namespace, or in another; a new one. */
 #define _GNU_SOURCE
 #include "border.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/netlink.h>
 #include <sched.h>
 #include <sys/socket.h>
@@ -35,21 +36,40 @@ static int in_there(void *data)
 }
 
 /*
- * A socket stays in the network namespace that it was made in.  A child that shares our memory and our descriptors
- * goes there: this thread could not come back where it has no rights in the namespace it came from, the host's for
- * root of a user namespace.
+ * A child that shares our memory and our descriptors goes elsewhere: this thread could not come back where it has no
+ * rights in the namespace it came from, the host's for root of a user namespace.
  */
-int minirun_netlink(int netns)
+static int in_child(int (*go)(void *), struct request *request)
 {
     char stack[16384] __attribute__((aligned(16)));
-    struct request request = {.netns = netns, .fd = -1};
-    if (netns < 0)
-        return open_socket();
-    int pid = clone(in_there, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_FILES, &request);
+    int pid = clone(go, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_FILES, request);
     if (pid < 0)
         return -1;
     while (waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR) /* no signal tells of it, and nobody else's wait */
         ;
-    errno = request.error;
-    return request.fd;
+    errno = request->error;
+    return request->fd;
+}
+
+/* A socket stays in the network namespace that it was made in. */
+int minirun_netlink(int netns)
+{
+    struct request request = {.netns = netns, .fd = -1};
+    return netns < 0 ? open_socket() : in_child(in_there, &request);
+}
+
+static int in_a_new_one(void *data)
+{
+    struct request *request = data;
+    if (unshare(CLONE_NEWNET) == 0)
+        request->fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    request->error = errno;
+    return 0;
+}
+
+/* A descriptor of a new network namespace. */
+int minirun_new_netns(void)
+{
+    struct request request = {.netns = -1, .fd = -1};
+    return in_child(in_a_new_one, &request);
 }
