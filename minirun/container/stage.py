@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posix
 
+from minirun import hot
 from minirun.container import bundle
 from minirun.container.record import RUNNING
 from minirun.errors import MinirunError
@@ -81,6 +82,7 @@ def pid_of(shelf: Shelf, word: str) -> int:
 
 def network(place: Place, container: Container, stage: Stage, site: bundle.Site) -> None:
     """A namespace of its own on the networks asked for; a machine gets a tap instead."""
+    hot.board("minirun.network.attach")
     from minirun.network import attach as net, netns
     from minirun.network.ports import Port
 

@@ -24,7 +24,7 @@ from minirun.spec.decode import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 KINDS = ("pasta", "slirp4netns")
 TUN = "/dev/net/tun"
@@ -59,15 +59,34 @@ def has_bridges() -> bool:
     return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
 
 
-def default(env: Mapping[str, str]) -> tuple[str, str]:
-    """What an ordinary user's container gets if he does not say, and a warning if that is nothing."""
-    if not posix.access(TUN, posix.R_OK | posix.W_OK):
-        return (
-            "none",
-            f"no network: {TUN} cannot be opened by you (modprobe tun, chmod 0666); --net host has the host's",
-        )
+def usual(env: Mapping[str, str], warn: Callable[[str], None], *, named: bool) -> str:
+    """What a container in a user namespace gets that names no network: "bridge", one of KINDS, or "none" and a warning.
+
+    ``named``: it names one, so there is nothing to warn of.
+    """
+    if has_bridges():
+        return "bridge"
     kind = next((kind for kind in KINDS if program(kind, env)), "")
-    return (kind, "") if kind else ("none", f"no network: {PACKAGES}")
+    if kind and posix.access(TUN, posix.R_OK | posix.W_OK):
+        return kind
+    if not named:
+        why = f"{TUN} cannot be opened (modprobe tun; chmod 0666 {TUN})" if kind else PACKAGES
+        warn(f"the container has no network: {why}")
+    return "none"
+
+
+def check(names: Sequence[str]) -> None:
+    """Can these be had, together, by us?  Raises MinirunError."""
+    mine = [name for name in names if name in KINDS]
+    if not names or (not mine and has_bridges()):
+        return
+    if not mine:
+        raise MinirunError(
+            f"cannot attach to the network {names[0]}", reason="bridges and their rules need the host's root",
+            hint="--net pasta, slirp4netns, host, none and container:ID are for everybody; docs/rootless.md",
+        )  # fmt: skip
+    if len(names) > 1:
+        raise MinirunError(f"cannot attach to {names[0]} and {names[1]}", reason=f"{mine[0]} is a network by itself")
 
 
 def program(kind: str, env: Mapping[str, str]) -> str:
@@ -76,13 +95,6 @@ def program(kind: str, env: Mapping[str, str]) -> str:
     return next(
         (f"{place}/{kind}" for place in places if place[:1] == "/" and posix.access(f"{place}/{kind}", posix.X_OK)), ""
     )
-
-
-def refuse_bridge(name: str) -> MinirunError:
-    return MinirunError(
-        f"cannot attach to the network {name}", reason="bridges and their rules need the host's root",
-        hint="--net pasta, slirp4netns, host, none and container:ID are for everybody; docs/rootless.md",
-    )  # fmt: skip
 
 
 def attach(
