@@ -15,26 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from minirun.errors import MinirunError
-from minirun.images import compose, media, reference, upload
+from minirun.images import compose, media, upload
 from minirun.images.authority import Who
 from minirun.images.blobs import digest_of
-from minirun.images.credentials import Credentials
-from minirun.images.dial import Manner
 from minirun.images.media import Descriptor
 from minirun.images.progress import Bar
-from minirun.images.pull import pull
-from minirun.images.push import push
 from minirun.images.registry import Client
-from minirun.images.store import Image, Images
+from minirun.images.store import Images
 from tests.conftest import MINIRUN, run
 from tests.integration import registries
-from tests.integration.registries import IDENTITY, PASSWORD, USER, Registry, Road, TokenServer
+from tests.integration.real_pulls import BIG, HASTY, fetch, minirun, said, send, small, whole
+from tests.integration.registries import Registry, Road
 from tests.integration.small_images import image as small_image
-
-BIG = (1000, 3 << 20, 2000, 1 << 20, 3000)
-HASTY = Manner(attempts=3, pause=0.02)
-KNOWN = Who(given=Credentials(user=USER, password=PASSWORD))
 
 
 @pytest.fixture(scope="module")
@@ -49,63 +41,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     with registries.registry(tmp_path_factory.mktemp("plain")) as opened:
         yield opened
-
-
-@pytest.fixture(scope="module")
-def safe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Registry, Path]]:
-    """With TLS and passwords; and the directory with its CA."""
-    folder = tmp_path_factory.mktemp("safe")
-    tls = registries.authority(folder / "tls")
-    http = {"tls": {"certificate": str(tls["cert"]), "key": str(tls["key"])}}
-    auth = {"htpasswd": {"realm": "tests", "path": str(registries.passwords(folder))}}
-    certs = folder / "certs"
-    certs.mkdir()
-    (certs / "ca.crt").write_bytes(tls["ca"].read_bytes())
-    with registries.registry(folder / "registry", http=http, auth=auth) as opened:
-        yield opened, certs
-
-
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Registry, TokenServer]]:
-    folder = tmp_path_factory.mktemp("tokens")
-    server = TokenServer(folder / "server")
-    try:
-        with registries.registry(folder / "registry", auth=server.auth()) as opened:
-            yield opened, server
-    finally:
-        server.close()
-
-
-def minirun(storage: Path, *words: str | Path, **more: object) -> subprocess.CompletedProcess[str]:
-    return run(MINIRUN, "--storage", storage, "image", *words, **more)
-
-
-def said(storage: Path, *words: str | Path, **more: object) -> str:
-    done = minirun(storage, *words, **more)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def small(store: Path) -> Image:
-    return Images(str(store)).find("local.test/small:1")
-
-
-def send(store: Path, name: str, *, who: Who | None = None, **more: object) -> Descriptor:
-    manner = Manner(**{**HASTY.__dict__, **more})
-    return push(Images(str(store)), small(store), reference.parse(name), who=who or Who(), manner=manner)
-
-
-def fetch(folder: Path, name: str, *, who: Who | None = None, **more: object) -> Image:
-    manner = Manner(**{**HASTY.__dict__, **more})
-    return pull(Images(str(folder / "storage")), reference.parse(name), who=who or Who(), manner=manner)
-
-
-def whole(storage: Path, image: Image) -> None:
-    """Every blob of it is what its name says, and nothing is under way."""
-    blobs = Images(str(storage)).blobs
-    for one in [image.manifest_descriptor, *image.layers]:
-        assert digest_of(Path(blobs.path(one.digest)).read_bytes()) == one.digest
-    assert not list((storage / "ingest").iterdir())
 
 
 # there and back, by the command line
@@ -287,96 +222,6 @@ def test_two_at_once_pull_the_same(store: Path, plain: Registry, tmp_path: Path)
     ]
     assert [(process.communicate(timeout=30)[1], process.returncode) for process in pulls] == [("", 0)] * 4
     whole(tmp_path, Images(str(tmp_path)).find(name))
-
-
-# who asks
-
-
-def test_tls_and_passwords(store: Path, safe: tuple[Registry, Path], tmp_path: Path) -> None:
-    registry, certs = safe
-    name = f"{registry.host}/team/small:1"
-    env = {**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
-    trust = ("--cert-dir", certs)
-    done = minirun(store, "push", "local.test/small:1", name, env=env)
-    assert done.returncode == 125 and "is not to be trusted" in done.stderr
-    done = minirun(store, "push", *trust, "local.test/small:1", name, env=env)
-    assert done.returncode == 125 and "wants to know who asks" in done.stderr and "image login" in done.stderr
-    login = ("login", *trust, "-u", USER, "--password-stdin", registry.host)
-    done = minirun(store, *login, env=env, stdin=None, input="wrong\n")
-    assert done.returncode == 125 and "does not take these credentials" in done.stderr
-    assert not (tmp_path / "run").exists()
-    done = minirun(store, *login, env=env, stdin=None, input=f"{PASSWORD}\n")
-    assert (done.returncode, done.stdout) == (0, "Login Succeeded\n"), done.stderr
-    path = tmp_path / "run/containers/auth.json"
-    assert path.stat().st_mode & 0o777 == 0o600 and list(json.loads(path.read_text())["auths"]) == [registry.host]
-    said(store, "push", *trust, "local.test/small:1", name, env=env)
-    said(tmp_path / "a", "pull", *trust, name, env=env)
-    assert said(store, "logout", registry.host, env=env) == f"Removed login credentials for {registry.host}\n"
-    assert minirun(store, "logout", registry.host, env=env).returncode == 125
-    done = minirun(tmp_path / "b", "pull", *trust, name, env=env)
-    assert done.returncode == 125
-    said(tmp_path / "b", "pull", "--tls-verify=false", "--creds", f"{USER}:{PASSWORD}", name, env=env)
-    assert PASSWORD not in done.stderr
-
-
-@pytest.mark.needs("skopeo")
-def test_skopeo_and_we_read_each_others_logins(safe: tuple[Registry, Path], store: Path, tmp_path: Path) -> None:
-    registry, certs = safe
-    send(store, f"{registry.host}/login:1", who=KNOWN, own_certs=str(certs))
-    env = {**os.environ, "REGISTRY_AUTH_FILE": str(tmp_path / "auth.json")}
-    login = ("login", "--cert-dir", str(certs), "-u", USER, "--password-stdin", registry.host)
-    look = ("skopeo", "inspect", "--cert-dir", str(certs), f"docker://{registry.host}/login:1")
-    assert run(*look, env=env).returncode != 0
-    assert minirun(store, *login, env=env, stdin=None, input=PASSWORD).returncode == 0
-    assert run(*look, env=env).returncode == 0
-    assert run("skopeo", "logout", registry.host, env=env).returncode == 0
-    assert run("skopeo", *login, env=env, stdin=None, input=PASSWORD).returncode == 0
-    said(tmp_path, "pull", "--cert-dir", certs, f"{registry.host}/login:1", env=env)
-    said(store, "logout", registry.host, env=env)
-    assert json.loads((tmp_path / "auth.json").read_text())["auths"] == {}
-
-
-def test_tokens(store: Path, tokens: tuple[Registry, TokenServer], tmp_path: Path) -> None:
-    registry, server = tokens
-    name = f"{registry.host}/open/small:1"
-    with pytest.raises(MinirunError, match=r"the registry denies it|wants to know who asks"):
-        send(store, name)
-    assert send(store, name, who=KNOWN).digest == small(store).manifest_digest
-    send(store, f"{registry.host}/closed:1", who=KNOWN)
-    server.asked.clear()
-    assert fetch(tmp_path, name).id == small(store).id
-    assert [asked["scope"] for asked in server.asked] == [["repository:open/small:pull"]]
-    assert not server.asked[0]["authorization"]
-    with pytest.raises(MinirunError, match="cannot pull"):
-        fetch(tmp_path, f"{registry.host}/closed:1")
-    with pytest.raises(MinirunError, match="does not take these credentials"):
-        fetch(tmp_path, f"{registry.host}/closed:1", who=Who(given=Credentials(user=USER, password="wrong")))
-    server.asked.clear()
-    fetch(tmp_path, f"{registry.host}/closed:1", who=Who(given=Credentials(identity=IDENTITY)))
-    assert [asked["method"] for asked in server.asked] == ["POST"] and not server.asked[0]["authorization"]
-
-
-def test_a_token_that_is_over_is_renewed(
-    store: Path, tokens: tuple[Registry, TokenServer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the middle of a push, whose several threads get one new token between them."""
-    registry, server = tokens
-    client = Client(registry.host, "open/renewed", actions="pull,push", who=KNOWN, manner=HASTY)
-    client.ask("HEAD", "open/renewed/blobs/sha256:" + "0" * 64, good=(404,))
-    client.authority.header = "Bearer over"
-    server.asked.clear()
-    client.ask("HEAD", "open/renewed/blobs/sha256:" + "0" * 64, good=(404,))
-    assert len(server.asked) == 1 and client.authority.header != "Bearer over"
-
-
-def test_login_by_tokens(store: Path, tokens: tuple[Registry, TokenServer], tmp_path: Path) -> None:
-    registry, _ = tokens
-    login = ("login", "--authfile", tmp_path / "auth.json", "-u", USER, "--password-stdin", registry.host)
-    done = minirun(store, *login, stdin=None, input="wrong")
-    assert done.returncode == 125 and not (tmp_path / "auth.json").exists()
-    assert minirun(store, *login, stdin=None, input=PASSWORD).returncode == 0
-    send(store, f"{registry.host}/mine:1", who=KNOWN)
-    said(tmp_path, "pull", "--authfile", tmp_path / "auth.json", f"{registry.host}/mine:1")
 
 
 # what goes wrong
