@@ -80,7 +80,7 @@ AS_HIMSELF = ("image build-rootfs",)
 def as_root(call: Call, group: Group, verb: Verb) -> int:
     """An ordinary user's: as root of a user namespace of his (docs/rootless.md)."""
     from minirun.cli.stores import store_of
-    from minirun.container import own_namespace
+    from minirun.container import holders, own_namespace
 
     store = store_of(call)
     concerned = f"{group.name} {verb.name}" in FILLING  # where it matters who exists inside
@@ -88,7 +88,7 @@ def as_root(call: Call, group: Group, verb: Verb) -> int:
     try:
         return function(group, verb)(call)
     finally:
-        own_namespace.leave(store.root)
+        holders.leave(store.root)
 
 
 def function(group: Group, verb: Verb) -> Callable[[Call], int]:

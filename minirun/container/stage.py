@@ -92,7 +92,13 @@ def network(place: Place, container: Container, stage: Stage, site: bundle.Site)
     site.netns = f"/proc/{posix.getpid()}/fd/{fd}"
     wanted = [net.Wanted(**each) for each in container.networks] or [net.Wanted()]
     ports = [Port(**each) for each in container.ports]
-    attached = net.attach(where, container.id, container.name, fd, wanted, ports)
+    if wanted[0].name in net.CARRIERS:
+        from minirun.network import outside
+
+        attached = outside.attach(place.root, container.id, wanted[0], fd, ports, place.env)
+        site.hosts = outside.hosts(attached, container.short, container.name)
+    else:
+        attached = net.attach(where, container.id, container.name, fd, wanted, ports)
     stage.held += attached.sockets
     stage.attached = attached.document()
     site.resolv = attached.nameservers
@@ -123,9 +129,14 @@ def clear_runtime(shelf: Shelf, place: Place, container: Container) -> None:
 def clear_network(shelf: Shelf, place: Place, container: Container) -> None:
     if container.network != "networks":
         return
+    if posix.access(f"{place.root}/.outside", posix.F_OK):
+        from minirun.network import outside
+
+        outside.detach(place.root, container.id)
     from minirun.network import attach as net
 
-    net.detach(net.Place(storage=place.storage, root=place.root), container.id)
+    if not any(each["name"] in net.CARRIERS for each in container.networks):
+        net.detach(net.Place(storage=place.storage, root=place.root), container.id)
 
 
 def unmount(shelf: Shelf, place: Place, container: Container) -> None:
