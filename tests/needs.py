@@ -140,6 +140,9 @@ PROBES: dict[str, Callable[[], str]] = {
     "skopeo": lambda: has("skopeo"),
     "docker": lambda: has("dockerd", "docker"),
     "kvm": can_kvm,
+    "registry": lambda: has("docker-registry"),
+    "htpasswd": lambda: has("htpasswd"),
+    "openssl": lambda: has("openssl"),
 }
 
 
