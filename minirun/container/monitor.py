@@ -47,6 +47,8 @@ def live(parts: Parts) -> None:
     try:
         detach(parts)
         Monitor(parts).run()
+        parts.held.close()
+        stage.sweep(parts.place, parts.container, stage.LINGER)
     except BaseException as error:  # a defect of ours: it must not unwind into the parent's code
         say(parts.channel, error)
     finally:

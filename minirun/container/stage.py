@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from minirun.container.shelf import Shelf
 
 
+LINGER = 0.3
+
+
 class Stage(Record):
     """What the monitor holds open while the container runs."""
 
@@ -120,7 +123,22 @@ def clear_network(shelf: Shelf, place: Place, container: Container) -> None:
         return
     from minirun.network import attach as net
 
-    net.detach(net.Place(storage=place.storage, root=place.root), container.id)
+    net.detach(net.Place(storage=place.storage, root=place.root), container.id, sweep=False)
+
+
+def sweep(place: Place, container: Container, linger: float = 0) -> None:
+    """Bridges and rules that nobody uses any more: the kernel takes long over it, so when nobody waits for us.
+
+    ``linger``: seconds in which the next container, one behind the other in a script, may find them still there.
+    """
+    if container.network != "networks":
+        return
+    import time
+
+    from minirun.network import repair
+
+    time.sleep(linger)
+    repair.sweep(place.root)
 
 
 def unmount(shelf: Shelf, place: Place, container: Container) -> None:
