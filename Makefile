@@ -115,5 +115,5 @@ uninstall: ## take it away again
 	@$(PYTHON) native/install.py --remove "$(PREFIX)"
 
 clean: ## everything that was built
-	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache rootfs/lab/.mypy_cache rootfs/kernel/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/minirun-measure minirun/*.so minirun/ladder
+	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache rootfs/lab/.mypy_cache rootfs/kernel/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/minirun-measure minirun/minirun-reaper minirun/*.so minirun/ladder
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -131,6 +131,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "checkpolicy": lambda: has("checkpolicy"),
     "compiler": lambda: has("cc"),
     "vagrant": lambda: has("vagrant"),
+    "mmdebstrap": lambda: has("mmdebstrap"),
     "debootstrap": lambda: has("debootstrap"),
     "shellcheck": lambda: has("shellcheck"),
     "lab": can_lab,

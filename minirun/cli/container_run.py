@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from minirun.cli.main import Call
+    from minirun.container.flags import Look
     from minirun.container.life import Attach, Place
     from minirun.container.make import Request
     from minirun.container.shelf import Shelf
@@ -25,19 +26,33 @@ def request_of(call: Call) -> Request:
     from minirun.container.devices import numbers
     from minirun.container.flags import Look, members
     from minirun.container.make import Request
+    from minirun.facts import user_namespace
     from minirun.runtime.signals import signal_number
 
     values = call.values
     if values.text("stop_signal"):
         signal_number(values.text("stop_signal"))
     look = Look(env=call.env, cwd=call.cwd, read=read_text, numbers=numbers)
+    found = members_of(call, look) if user_namespace() else members(values, call.words[1:], look)
     cidfile = values.text("cidfile")
     return Request(
-        image=call.words[0], name=values.text("name"), members=members(values, call.words[1:], look),
+        image=call.words[0], name=values.text("name"), members=found,
         platform=values.text("platform"), pull=values.text("pull") or "missing", quiet=values.on("quiet"),
         cidfile=absolute(cidfile, call.cwd) if cidfile else "", isolation=call.glob.text("isolation"),
         cgroup_driver=driver_of(call), rootless=call.glob.text("rootless"),
     )  # fmt: skip
+
+
+def members_of(call: Call, look: Look) -> dict[str, Any]:
+    """Where we are root of a user namespace only: networks are other ones."""
+    from minirun.container.flags import members
+    from minirun.network import outside
+
+    named = call.values.listed("net") + call.values.listed("network")
+    look.network = outside.usual(call.env, call.log.warn, named=bool(named))
+    found = members(call.values, call.words[1:], look)
+    outside.check([each["name"] for each in found["networks"]])
+    return found
 
 
 def driver_of(call: Call) -> str:

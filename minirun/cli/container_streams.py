@@ -6,6 +6,7 @@ import posix
 
 from minirun.cli.parse import usage
 from minirun.cli.places import place_of, shelf_of
+from minirun.cli.stores import absolute
 from minirun.container import client_side, life
 from minirun.container.record import PAUSED, RESTARTING, RUNNING
 from minirun.errors import MinirunError
@@ -37,7 +38,9 @@ def attach(call: Call) -> int:
 
 
 def exec(call: Call) -> int:  # noqa: A001 (the verb's name)
+    from minirun.cli.container_run import read_text
     from minirun.container import executing
+    from minirun.container.words import environment
 
     shelf, place = shelf_of(call), place_of(call)
     container = shelf.find(call.words[0])
@@ -52,10 +55,11 @@ def exec(call: Call) -> int:  # noqa: A001 (the verb's name)
     if not words:
         raise usage("minirun container exec wants a COMMAND")
     values = call.values
+    files = [absolute(path, call.cwd) for path in values.listed("env_file")]
     asked = executing.Asked(
         words=words, tty=values.on("tty"), stdin=values.on("interactive"), detach=values.on("detach"),
         user=values.text("user"), cwd=values.text("workdir"), privileged=values.on("privileged"),
-        env=values.listed("env"), env_files=values.listed("env_file"),
+        env=environment([read_text("--env-file", path) for path in files], values.listed("env"), call.env),
     )  # fmt: skip
     return executing.execute(shelf, place, container, asked)
 

@@ -29,8 +29,7 @@ class Asked(Record):
     user: str = ""
     cwd: str = ""
     privileged: bool = False
-    env: list[str] = []
-    env_files: list[str] = []
+    env: list[str] = []  # NAME=VALUE
 
 
 def execute(shelf: Shelf, place: Place, container: Container, asked: Asked) -> int:
@@ -44,9 +43,9 @@ def execute(shelf: Shelf, place: Place, container: Container, asked: Asked) -> i
         options=Options(cgroup_driver=container.cgroupDriver, rootless=container.rootless),
         foreground=not asked.detach,
     )  # fmt: skip
-    user, groups = user_of(shelf, container, asked.user)
+    user, groups, home = user_of(shelf, container, asked.user)
     request = ExecRequest(
-        base=base, args=asked.words, cwd=asked.cwd, env=environment(asked, place.env, place.cwd), user=user,
+        base=base, args=asked.words, cwd=asked.cwd, env=[*home, *asked.env], user=user,
         additional_gids=groups, capabilities=every_capability() if asked.privileged else [],
         terminal=asked.tty and not asked.detach, detach=asked.detach,
     )  # fmt: skip
@@ -66,15 +65,18 @@ def no_output() -> None:
     posix.close(null)
 
 
-def user_of(shelf: Shelf, container: Container, text: str) -> tuple[str | None, list[str]]:
-    """uid:gid and the other groups; None leaves it to the container's own process."""
+def user_of(shelf: Shelf, container: Container, text: str) -> tuple[str | None, list[str], list[str]]:
+    """uid:gid, the other groups, and HOME; None leaves it to the container's own process."""
     if not text:
-        return None, []
-    return text, []
+        return None, [], []
+    from minirun.container.users import resolve
 
-
-def environment(asked: Asked, env: dict[str, str], cwd: str) -> list[str]:
-    return [word if "=" in word else f"{word}={env[word]}" for word in asked.env if "=" in word or word in env]
+    root = posix.open(shelf.rootfs(container.id), posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        found = resolve(root, text, [])
+    finally:
+        posix.close(root)
+    return f"{found.uid}:{found.gid}", [str(group) for group in found.groups], [f"HOME={found.home}"]
 
 
 def every_capability() -> list[str]:

@@ -31,6 +31,7 @@ class Look(Record):
     cwd: str
     read: Callable[[str, str], str]  # option, path -> a file's text
     numbers: Callable[[str], tuple[int, int]]  # a block device's major, minor
+    network: str = "bridge"  # what a container gets that names none; an ordinary user's is another
 
 
 def members(values: Values, command: list[str], look: Look) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def members(values: Values, command: list[str], look: Look) -> dict[str, Any]:
         "ephemeral": values.on("ephemeral"),
         "labels": words.labels(texts(values, "label_file", look), values.listed("label")),
         "stopSignal": values.text("stop_signal"),
-        **network(values),
+        **network(values, look.network),
     }
     made["asked"] = {
         **program(values, command, look),
@@ -168,11 +169,12 @@ def filter_of(given: Security, look: Look) -> dict[str, Any]:
     return {"seccomp": "profile", "seccompProfile": document}
 
 
-def network(values: Values) -> dict[str, Any]:
+def network(values: Values, usual: str) -> dict[str, Any]:
     """``network``: none, host, container:NAME or networks; its members name them."""
     from minirun.network.ports import parse
 
-    given = [*values.listed("network"), *values.listed("net")] or ["bridge"]
+    given = [*values.listed("network"), *values.listed("net")] or [usual]
+    given = [usual if word in ("default", "private") else word for word in given]
     address = {"ip": values.text("ip"), "ip6": values.text("ip6"), "mac": mac(values.text("mac_address"))}
     for option in ("ip", "ip6"):
         if address[option]:
@@ -182,11 +184,11 @@ def network(values: Values) -> dict[str, Any]:
         made["hostname"] = words.host_name("--hostname", values.text("hostname"))
     ports = [port for text in values.listed("publish") for port in parse(text)]
     made["ports"] = [dict(zip(port.FIELDS, port.astuple(), strict=True)) for port in ports]
-    alone = [text for text in given if text in ("none", "host", "private") or text.startswith("container:")]
+    alone = [text for text in given if text in ("none", "host") or text.startswith("container:")]
     if alone:
         if len(given) > 1:
             raise wrong("--network", alone[0], "no other network beside it")
-        made["network"] = "none" if alone[0] == "private" else alone[0]
+        made["network"] = alone[0]
         for option in ("ip", "ip6", "mac_address", "network_alias"):
             if values.get(option):
                 raise wrong(f"--{option.replace('_', '-')}", str(values[option]), f"a network, which {alone[0]} is not")
@@ -194,7 +196,7 @@ def network(values: Values) -> dict[str, Any]:
             raise wrong("--publish", values.listed("publish")[0], f"a network, which {alone[0]} is not")
         return made
     made["network"] = "networks"
-    for index, text in enumerate("bridge" if word == "default" else word for word in given):
+    for index, text in enumerate(given):
         made["networks"].append(one_network(text, address if index == 0 else {}, values.listed("network_alias")))
     return made
 

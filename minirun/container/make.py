@@ -14,6 +14,7 @@ from minirun.container.bundle import command
 from minirun.container.record import Container, now
 from minirun.container.volumes import Volumes
 from minirun.errors import FAILED, MinirunError
+from minirun.facts import user_namespace
 from minirun.record import Record
 
 TYPE_CHECKING = False
@@ -167,6 +168,12 @@ def implied(asked: dict[str, Any], config: dict[str, Any]) -> list[dict[str, Any
 
 def ids(userns: dict[str, Any]) -> dict[str, Any]:
     """--userns auto: the range of /etc/subuid that is kept for containers, as podman and docker's dockremap have it."""
+    if userns and user_namespace():
+        raise MinirunError(
+            "cannot give the container a user namespace of its own",
+            reason="layers can be mapped to other ids by the host's root only",
+            hint="it runs in yours: root inside is you, everybody else is of your range; docs/rootless.md",
+        )
     if userns.get("keep"):
         raise MinirunError("--userns keep-id is for ordinary users", hint="--userns auto, or 0:100000:65536")
     if "auto" not in userns:

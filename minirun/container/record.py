@@ -32,7 +32,7 @@ class Container(Record):
     imageId: str = ""  # the digest of its configuration
     imageConfig: dict[str, Any] = {}  # its member "config": Env, Cmd, Entrypoint, User ...
     manifest: str = ""  # the manifest's digest, kept from gc while the container is there
-    layers: list[str] = []  # chain ids, topmost first: STORAGE/layers/<hex>/fs
+    layers: list[str] = []  # chain ids (sha256:<hex>), topmost first: STORAGE/layers/<hex>/fs
     # what runs
     command: list[str] = []  # entrypoint and words, for ps
     isolation: str = ""  # container or vm; "" leaves it to config.json

@@ -7,7 +7,6 @@ silence: what cannot be, the runtime refuses.
 
 from __future__ import annotations
 
-from minirun.errors import MinirunError
 from minirun.facts import Facts, probe, user_namespace
 from minirun.record import Record
 
@@ -50,12 +49,6 @@ def place_of(facts: Facts) -> Place:
 
 def adapt(made: dict[str, Any], container: Container, place: Place, warn: Callable[[str], None]) -> dict[str, Any]:
     """The configuration as it is possible here."""
-    if container.asked["userns"]:
-        raise MinirunError(
-            "cannot give the container a user namespace of its own",
-            reason="layers can be mapped to other ids by the host's root only",
-            hint="it runs in yours: root inside is you, everybody else is of your range; docs/rootless.md",
-        )
     if not container.asked["apparmor"]:
         made["process"].pop("apparmorProfile", None)
     groups(made["process"]["user"], place, warn)

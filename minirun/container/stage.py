@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posix
 
+from minirun import hot
 from minirun.container import bundle
 from minirun.container.record import RUNNING
 from minirun.errors import MinirunError
@@ -57,8 +58,10 @@ def prepare(shelf: Shelf, place: Place, container: Container) -> Stage:
 def mount(shelf: Shelf, container: Container) -> None:
     if not container.layers:
         return
-    from minirun.container.place import snapshot
+    from minirun.container.place import maps_of, open_way, snapshot
 
+    if maps_of(container):
+        open_way(shelf, container)
     snapshot(shelf, container).mount(shelf.rootfs(container.id))
 
 
@@ -82,6 +85,7 @@ def pid_of(shelf: Shelf, word: str) -> int:
 
 def network(place: Place, container: Container, stage: Stage, site: bundle.Site) -> None:
     """A namespace of its own on the networks asked for; a machine gets a tap instead."""
+    hot.board("minirun.network.attach")
     from minirun.network import attach as net, netns
     from minirun.network.ports import Port
 
@@ -91,9 +95,16 @@ def network(place: Place, container: Container, stage: Stage, site: bundle.Site)
     site.netns = f"/proc/{posix.getpid()}/fd/{fd}"
     wanted = [net.Wanted(**each) for each in container.networks] or [net.Wanted()]
     ports = [Port(**each) for each in container.ports]
-    attached = net.attach(where, container.id, container.name, fd, wanted, ports)
+    if wanted[0].name in net.CARRIERS:
+        from minirun.network import outside
+
+        attached = outside.attach(place.root, container.id, wanted[0], fd, ports, place.env)
+        site.hosts = outside.hosts(attached, container.short, container.name)
+    else:
+        attached = net.attach(where, container.id, container.name, fd, wanted, ports)
     stage.held += attached.sockets
     stage.attached = attached.document()
+    site.resolv = attached.nameservers
     for note in attached.notes:
         place.warn(note)
 
@@ -121,9 +132,20 @@ def clear_runtime(shelf: Shelf, place: Place, container: Container) -> None:
 def clear_network(shelf: Shelf, place: Place, container: Container) -> None:
     if container.network != "networks":
         return
+    if posix.access(f"{place.root}/.outside", posix.F_OK):
+        from minirun.network import outside
+
+        outside.detach(place.root, container.id)
     from minirun.network import attach as net
 
-    net.detach(net.Place(storage=place.storage, root=place.root), container.id, sweep=False)
+    if on_bridges(container):
+        net.detach(net.Place(storage=place.storage, root=place.root), container.id, sweep=False)
+
+
+def on_bridges(container: Container) -> bool:
+    from minirun.network.wanted import CARRIERS
+
+    return container.network == "networks" and not any(each["name"] in CARRIERS for each in container.networks)
 
 
 def sweep(place: Place, container: Container, linger: float = 0) -> None:
@@ -131,7 +153,7 @@ def sweep(place: Place, container: Container, linger: float = 0) -> None:
 
     ``linger``: seconds in which the next container, one behind the other in a script, may find them still there.
     """
-    if container.network != "networks":
+    if not on_bridges(container):
         return
     import time
 

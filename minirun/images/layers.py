@@ -15,7 +15,8 @@ from minirun.images.tree import exists, make_directories, remove_tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
     from minirun.images.progress import Progress  # type: ignore[import-not-found,unused-ignore]
     from minirun.images.store import Image, Images
@@ -23,10 +24,19 @@ if TYPE_CHECKING:
 ALGORITHM = "sha256:"
 
 
+def own_sha256() -> Callable[[bytes], Any]:
+    """The interpreter's own: hashlib loads the whole of OpenSSL, which takes longer than a container's overlay."""
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]  # Python 3.12
+    except ImportError:
+        from _sha256 import sha256  # type: ignore[import-not-found,no-redef,unused-ignore]
+    found: Callable[[bytes], Any] = sha256
+    return found
+
+
 def chain_ids(diff_ids: Sequence[str]) -> list[str]:
     """The chain ids of layers, lowest first: ``sha256:...`` each."""
-    from hashlib import sha256
-
+    sha256 = own_sha256()
     chain: list[str] = []
     for diff_id in diff_ids:
         chain.append(ALGORITHM + sha256(f"{chain[-1]} {diff_id}".encode()).hexdigest() if chain else diff_id)

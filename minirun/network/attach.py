@@ -18,14 +18,14 @@ from minirun.network.address import parse_ip
 from minirun.network.leases import CNI, TAP, VETH, Lease, Ledger, boot_id, start_time
 from minirun.network.ports import Port
 from minirun.network.repair import delete, repair_locked, sweep_locked
-from minirun.network.wanted import Attached, Interface, Place, Wanted
+from minirun.network.wanted import CARRIERS, Attached, Interface, Place, Wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
     from collections.abc import Sequence
 
-__all__ = ["Attached", "Interface", "Place", "Wanted", "attach", "attach_tap", "detach"]
+__all__ = ["CARRIERS", "Attached", "Interface", "Place", "Wanted", "attach", "attach_tap", "detach"]
 NO_NETNS = -1
 ALIAS = "letters, digits, _ . and - only"
 

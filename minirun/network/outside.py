@@ -17,16 +17,15 @@ import posix
 from minirun.errors import MinirunError
 from minirun.linux import mountfd, namespaces
 from minirun.linux.mount import detach as unmount
-from minirun.network.attach import Attached, Interface
 from minirun.network.ports import Port
+from minirun.network.wanted import CARRIERS, Attached, Interface, Wanted
 from minirun.record import Record
 from minirun.spec.decode import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-KINDS = ("pasta", "slirp4netns")
 TUN = "/dev/net/tun"
 PACKAGES = "install pasta (package passt) or slirp4netns, or run with --net none or --net host"
 PLACES = "/usr/bin:/usr/local/bin:/bin"  # besides PATH
@@ -59,15 +58,34 @@ def has_bridges() -> bool:
     return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
 
 
-def default(env: Mapping[str, str]) -> tuple[str, str]:
-    """What an ordinary user's container gets if he does not say, and a warning if that is nothing."""
-    if not posix.access(TUN, posix.R_OK | posix.W_OK):
-        return (
-            "none",
-            f"no network: {TUN} cannot be opened by you (modprobe tun, chmod 0666); --net host has the host's",
-        )
-    kind = next((kind for kind in KINDS if program(kind, env)), "")
-    return (kind, "") if kind else ("none", f"no network: {PACKAGES}")
+def usual(env: Mapping[str, str], warn: Callable[[str], None], *, named: bool) -> str:
+    """The network of a container in a user namespace that names none: bridge, one of CARRIERS, or none and a warning.
+
+    ``named``: it names one, so there is nothing to warn of.
+    """
+    if has_bridges():
+        return "bridge"
+    kind = next((kind for kind in CARRIERS if program(kind, env)), "")
+    if kind and posix.access(TUN, posix.R_OK | posix.W_OK):
+        return kind
+    if not named:
+        why = f"{TUN} cannot be opened (modprobe tun; chmod 0666 {TUN})" if kind else PACKAGES
+        warn(f"the container has no network: {why}")
+    return "none"
+
+
+def check(names: Sequence[str]) -> None:
+    """Can these be had, together, by us?  Raises MinirunError."""
+    mine = [name for name in names if name in CARRIERS]
+    if not names or (not mine and has_bridges()):
+        return
+    if not mine:
+        raise MinirunError(
+            f"cannot attach to the network {names[0]}", reason="bridges and their rules need the host's root",
+            hint="--net pasta, slirp4netns, host, none and container:ID are for everybody; docs/rootless.md",
+        )  # fmt: skip
+    if len(names) > 1:
+        raise MinirunError(f"cannot attach to {names[0]} and {names[1]}", reason=f"{mine[0]} is a network by itself")
 
 
 def program(kind: str, env: Mapping[str, str]) -> str:
@@ -78,17 +96,13 @@ def program(kind: str, env: Mapping[str, str]) -> str:
     )
 
 
-def refuse_bridge(name: str) -> MinirunError:
-    return MinirunError(
-        f"cannot attach to the network {name}", reason="bridges and their rules need the host's root",
-        hint="--net pasta, slirp4netns, host, none and container:ID are for everybody; docs/rootless.md",
-    )  # fmt: skip
-
-
 def attach(
-    root: str, container_id: str, kind: str, netns: int, ports: Sequence[Port], env: Mapping[str, str]
+    root: str, container_id: str, wanted: Wanted, netns: int, ports: Sequence[Port], env: Mapping[str, str]
 ) -> Attached:
     """Start it; returns when the interface is there.  All or nothing.  Raises MinirunError."""
+    kind = wanted.name
+    if wanted.ip or wanted.ip6 or wanted.mac:
+        raise MinirunError(f"cannot choose an address in the network {kind}", reason="it gives its own")
     path = program(kind, env)
     if not path:
         raise MinirunError(f"cannot use the network {kind}", reason=f"there is no {kind} here", hint=PACKAGES)
@@ -188,6 +202,12 @@ def interface(kind: str, netns: int) -> Interface:
         if address.scope == 0 and not found.get(address.family):
             found[address.family] = f"{text_of(address.attributes[IFA_ADDRESS])}/{address.prefix}"
     return Interface(network=kind, name=DEVICE, mac="", ip=found[2], ip6=found[10])
+
+
+def hosts(attached: Attached, *names: str) -> list[str]:
+    """Lines of /etc/hosts for the container's own names."""
+    own = [each.ip or each.ip6 for each in attached.interfaces]
+    return [f"{address.partition('/')[0]}\t{' '.join(filter(None, names))}" for address in own if address]
 
 
 def text_of(data: bytes) -> str:
