@@ -50,6 +50,7 @@ class World:
     def __init__(self, path: Path, mtu: int = 1500) -> None:
         self.place = Place(storage=str(path / "storage"), root=str(path / "run"))
         (path / "storage").mkdir()
+        Path("/proc/sys/net/ipv4/ip_forward").write_text("0")  # a new namespace may begin with the first one's value
         self.outside = netns.new()
         self.fds: dict[str, int] = {}
         self.attached: dict[str, Attached] = {}
