@@ -142,9 +142,14 @@ PROBES: dict[str, Callable[[], str]] = {
     "containerd": lambda: has("containerd", "ctr"),
     "podman": lambda: has("podman", "conmon", "catatonit", "/usr/lib/podman/netavark"),
     "buildah": lambda: has("buildah"),
+    "umoci": lambda: has("umoci"),
+    "skopeo": lambda: has("skopeo"),
     "docker": lambda: has("dockerd", "docker"),
     "kvm": can_kvm,
     "nftables": can_nftables,
+    "registry": lambda: has("docker-registry"),
+    "htpasswd": lambda: has("htpasswd"),
+    "openssl": lambda: has("openssl"),
 }
 
 

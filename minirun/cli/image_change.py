@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     Users = dict[str, list[Container]]
 
 
+PATIENCE = 2.0  # seconds: rm can leave the content to a prune
+
+
 def tag(call: Call) -> int:
     images = Images(storage_of(call))
     name = reference_for(call.words[1]).name
@@ -35,7 +38,7 @@ def rm(call: Call) -> int:
     """Every word that can be: what could not is said at the end, by the first error."""
     images = Images(storage_of(call))
     failed: MinirunError | None = None
-    lock = images.exclusive()
+    lock = images.exclusive(patience=PATIENCE)
     alone = lock.acquire()
     try:
         for word in call.words:
