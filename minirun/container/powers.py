@@ -1,4 +1,4 @@
-"""What of a container's rights depends on this host: the capabilities that there are, its filter, its AppArmor profile."""
+"""A container's rights as far as they depend on this host: its capabilities, its filter, its AppArmor profile."""
 
 from __future__ import annotations
 
