@@ -75,6 +75,7 @@ def mend(shelf: Shelf, place: Place, container: Container, status: Status) -> St
 
     rebooted = status.bootId != boot_id()
     stage.clear(shelf, place, container)
+    stage.sweep(place, container)
     status.error = "the host went down" if rebooted else "its monitor was killed"
     status.status, status.exitCode, status.finishedAt = EXITED, LOST, now()
     status.pid = status.startTime = status.monitor = status.monitorStart = 0
