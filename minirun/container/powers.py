@@ -1,4 +1,4 @@
-"""What of a container's rights depends on this host: the capabilities that there are, its filter, its AppArmor profile."""
+"""Of a container's rights, what depends on this host: the capabilities there are, its filter, its AppArmor profile."""
 
 from __future__ import annotations
 
