@@ -89,9 +89,9 @@ def hostname(container: Container) -> str:
     if container.hostname:
         return container.hostname
     if container.network == "host":
-        import os
+        import posix
 
-        return os.uname().nodename
+        return posix.uname().nodename
     return container.short
 
 

@@ -1,4 +1,4 @@
-"""Of a container's rights, what depends on this host: the capabilities there are, its filter, its AppArmor profile."""
+"""A container's rights as far as they depend on this host: its capabilities, its filter, its AppArmor profile."""
 
 from __future__ import annotations
 

@@ -146,26 +146,9 @@ def test_padding_behind_gzip_is_none_of_it() -> None:
 
 
 MEMBERS = [
-    "manifests",
-    "layers",
-    "config",
-    "mediaType",
-    "digest",
-    "size",
-    "platform",
-    "annotations",
-    "schemaVersion",
-    "rootfs",
-    "diff_ids",
-    "history",
-    "Env",
-    "Cmd",
-    "Labels",
-    "os",
-    "User",
-    "Volumes",
-    "created",
-]
+    "manifests", "layers", "config", "mediaType", "digest", "size", "platform", "annotations", "schemaVersion", "rootfs",
+    "diff_ids", "history", "Env", "Cmd", "Labels", "os", "User", "Volumes", "created",
+]  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats(allow_nan=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(MEMBERS), inner, max_size=5),
