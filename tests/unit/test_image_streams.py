@@ -146,8 +146,8 @@ def test_padding_behind_gzip_is_none_of_it() -> None:
 
 
 MEMBERS = [
-    "manifests", "layers", "config", "mediaType", "digest", "size", "platform", "annotations", "schemaVersion", "rootfs",
-    "diff_ids", "history", "Env", "Cmd", "Labels", "os", "User", "Volumes", "created",
+    "manifests", "layers", "config", "mediaType", "digest", "size", "platform", "annotations", "schemaVersion",
+    "rootfs", "diff_ids", "history", "Env", "Cmd", "Labels", "os", "User", "Volumes", "created",
 ]  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats(allow_nan=False),
