@@ -141,7 +141,6 @@ PROBES: dict[str, Callable[[], str]] = {
     "docker": lambda: has("dockerd", "docker"),
     "kvm": can_kvm,
     "registry": lambda: has("docker-registry"),
-    "skopeo": lambda: has("skopeo"),
     "htpasswd": lambda: has("htpasswd"),
     "openssl": lambda: has("openssl"),
 }
