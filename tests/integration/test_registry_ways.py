@@ -1,5 +1,5 @@
-"""Ways to a registry and back: proxies, certificates of our own, helpers that keep passwords, bars on a terminal, and what
-is left when a pull is killed at any moment."""
+"""Ways to a registry and back: proxies, certificates of our own, helpers that keep passwords, bars on a terminal, and
+what is left when a pull is killed at any moment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import pty
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def test_through_a_proxy(odd: Odd, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     image = fetch(Elsewhere("registry.test:5000"), tmp_path, plain=True)  # type: ignore[arg-type]
     assert image.name == "registry.test:5000/x:latest"
     assert all(path.startswith("http://registry.test:5000/v2/") for _, path, _ in odd.seen)
-    assert all("Proxy-Authorization" in headers for _, _, headers in odd.seen)
+    assert all("Proxy-Authorization" in {name.title() for name in headers} for _, _, headers in odd.seen)
 
 
 def test_through_a_proxys_tunnel(
@@ -88,7 +87,7 @@ def test_through_a_proxys_tunnel(
         fetch(Elsewhere("registry.test"), tmp_path, own_certs=str(tmp_path / "ca"), who=NAMED)  # type: ignore[arg-type]
         assert {(method, path) for method, path, _ in odd.seen} == {("CONNECT", "registry.test:443")}
         monkeypatch.setenv("HTTPS_PROXY", "127.0.0.1:1")
-        with pytest.raises(MinirunError, match="the proxy to registry.test does not help") as caught:
+        with pytest.raises(MinirunError, match=r"the proxy to .* does not help") as caught:
             fetch(Elsewhere("registry.test"), tmp_path / "b", own_certs=str(tmp_path / "ca"))  # type: ignore[arg-type]
         assert "NO_PROXY" in caught.value.hint
     finally:
@@ -101,13 +100,13 @@ def test_a_registry_that_wants_our_certificate(store: Path, tls: dict[str, Path]
         certs = tmp_path / "certs" / opened.host
         certs.mkdir(parents=True)
         (certs / "ca.crt").write_bytes(tls["ca"].read_bytes())
-        more = {"certs": (str(tmp_path / "certs"),)}
-        with pytest.raises(MinirunError, match="no TLS with|broke"):
-            send(store, f"{opened.host}/x:1", **more)
+        there = (str(tmp_path / "certs"),)
+        with pytest.raises(MinirunError, match=r"no TLS with|broke"):
+            send(store, f"{opened.host}/x:1", certs=there)
         (certs / "client.cert").write_bytes(tls["cert"].read_bytes())
         (certs / "client.key").write_bytes(tls["key"].read_bytes())
-        send(store, f"{opened.host}/x:1", **more)
-        get(tmp_path, f"{opened.host}/x:1", **more)
+        send(store, f"{opened.host}/x:1", certs=there)
+        get(tmp_path, f"{opened.host}/x:1", certs=there)
 
 
 def test_a_helper_keeps_the_password(store: Path, tmp_path: Path) -> None:
@@ -173,7 +172,6 @@ def test_killed_at_any_moment(store: Path, plain: Registry, tmp_path: Path) -> N
         for image in images.all():
             assert all(images.blobs.has(one.digest, one.size) for one in image.layers), "a name for half an image"
         delay += 0.02
-        time.sleep(0)
     assert ended
     whole(tmp_path, images.find(name))
     with images.exclusive():
