@@ -111,6 +111,12 @@ def can_guest() -> str:
     return ""
 
 
+def can_nftables() -> str:
+    """A table can be made, in a network namespace of its own."""
+    tried = run("unshare", "-n", "nft", "add", "table", "inet", "minirun") if shutil.which("nft") else None
+    return "no nft in PATH" if tried is None else tried.stderr.strip() if tried.returncode else ""
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "root": can_root,
     "userns": can_userns,
@@ -140,6 +146,10 @@ PROBES: dict[str, Callable[[], str]] = {
     "skopeo": lambda: has("skopeo"),
     "docker": lambda: has("dockerd", "docker"),
     "kvm": can_kvm,
+    "nftables": can_nftables,
+    "registry": lambda: has("docker-registry"),
+    "htpasswd": lambda: has("htpasswd"),
+    "openssl": lambda: has("openssl"),
 }
 
 

@@ -49,6 +49,8 @@ def live(parts: Parts) -> None:
         hold(parts.place.root)
         detach(parts)
         Monitor(parts).run()
+        parts.held.close()
+        stage.sweep(parts.place, parts.container, stage.LINGER)
     except BaseException as error:  # a defect of ours: it must not unwind into the parent's code
         say(parts.channel, error)
     finally:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from minirun.container.shelf import Shelf
 
 
+LINGER = 0.3
+
+
 class Stage(Record):
     """What the monitor holds open while the container runs."""
 
@@ -135,8 +138,29 @@ def clear_network(shelf: Shelf, place: Place, container: Container) -> None:
         outside.detach(place.root, container.id)
     from minirun.network import attach as net
 
-    if not any(each["name"] in net.CARRIERS for each in container.networks):
-        net.detach(net.Place(storage=place.storage, root=place.root), container.id)
+    if on_bridges(container):
+        net.detach(net.Place(storage=place.storage, root=place.root), container.id, sweep=False)
+
+
+def on_bridges(container: Container) -> bool:
+    from minirun.network.wanted import CARRIERS
+
+    return container.network == "networks" and not any(each["name"] in CARRIERS for each in container.networks)
+
+
+def sweep(place: Place, container: Container, linger: float = 0) -> None:
+    """Bridges and rules that nobody uses any more: the kernel takes long over it, so when nobody waits for us.
+
+    ``linger``: seconds in which the next container, one behind the other in a script, may find them still there.
+    """
+    if not on_bridges(container):
+        return
+    import time
+
+    from minirun.network import repair
+
+    time.sleep(linger)
+    repair.sweep(place.root)
 
 
 def unmount(shelf: Shelf, place: Place, container: Container) -> None:
