@@ -20,7 +20,7 @@ APPLETS = (
     "touch", "pwd", "grep", "wc", "kill", "mkdir", "rm", "chown", "chmod", "ln", "tail", "sort", "unshare",
 )  # fmt: skip
 CHANGES = (
-    'CMD ["sh", "-c", "echo from the image"]', "ENV PLACE=image", "ENV LEFT=alone", "WORKDIR /work/here",
+    'CMD ["sh", "-c", "echo from the image"]', "ENV PLACE=image", "ENV LEFT=alone", "WORKDIR /srv/here",
     "VOLUME /data", "LABEL of=image", "LABEL run.oci.hooks.stdout=/tmp/never", "EXPOSE 80/tcp", "STOPSIGNAL SIGINT",
 )  # fmt: skip
 

@@ -33,7 +33,7 @@ SEEN = [
      "mine alone seven unset"),
     ("home and host name", [], ["sh", "-c", 'echo $HOME ${#HOSTNAME} $([ $HOSTNAME = $(hostname) ] && echo same)'],
      "/root 12 same"),
-    ("working directory of the image, made", [], ["pwd"], "/work/here"),
+    ("working directory of the image, made", [], ["pwd"], "/srv/here"),
     ("working directory made", ["-w", "/new/place"], ["pwd"], "/new/place"),
     ("working directory behind a link of the image", ["-w", "/trap/in"], ["ls", "-d", "/etc/in"], "/etc/in"),
     ("working directory behind a link that leads out", ["-w", "/far/in"], ["ls", "-d", "/etc/in"], "/etc/in"),
