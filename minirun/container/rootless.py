@@ -62,7 +62,8 @@ def adapt(made: dict[str, Any], container: Container, place: Place, warn: Callab
 def groups(user: dict[str, Any], place: Place, warn: Callable[[str], None]) -> None:
     """The image's own groups of a user; those asked for by --group-add are refused by the runtime."""
     if not place.setgroups and "additionalGids" in user:
-        warn("groups cannot be set in this user namespace: a range of gids would let them (docs/rootless.md)")
+        if user["additionalGids"] != [user["gid"]]:
+            warn("groups cannot be set in this user namespace: a range of gids would let them (docs/rootless.md)")
         del user["additionalGids"]
 
 
