@@ -11,6 +11,7 @@
 #include "sandbox.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -187,6 +188,49 @@ int guest_next(struct guest *guest, int how, int64_t result)
         if (run->exit_reason != KVM_EXIT_INTR)
             return GUEST_LOST;
     }
+}
+
+/* -- signals ------------------------------------------------------------------------------------------------------- */
+
+static __thread struct guest *own; /* of this thread */
+
+void guest_is(struct guest *guest) { own = guest; }
+
+/* Write it down, and keep the processor from the program until Python has looked. */
+static void caught(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (!own || number < 1 || number > GUEST_SIGNALS)
+        return;
+    memcpy(own->info[number - 1], info, GUEST_INFO);
+    __atomic_or_fetch(&own->pending, 1ull << (number - 1), __ATOMIC_SEQ_CST);
+    own->run->immediate_exit = 1;
+}
+
+/* kind: 0 default, 1 ignored, 2 for the program's handler. */
+int guest_action(int number, int kind, unsigned flags)
+{
+    struct sigaction action = {.sa_flags = SA_SIGINFO | (int)flags};
+    if (kind == 2)
+        action.sa_sigaction = caught;
+    else
+        action.sa_handler = kind ? SIG_IGN : SIG_DFL;
+    return sigaction(number, &action, NULL) < 0 ? -errno : 0;
+}
+
+/* The next one, with its siginfo; 0 if there is none, and the processor may go on. */
+int guest_signal(struct guest *guest, void *info)
+{
+    guest->run->immediate_exit = 0;
+    uint64_t pending = __atomic_load_n(&guest->pending, __ATOMIC_SEQ_CST);
+    if (!pending)
+        return 0;
+    int number = __builtin_ctzll(pending) + 1;
+    __atomic_and_fetch(&guest->pending, ~(1ull << (number - 1)), __ATOMIC_SEQ_CST);
+    memcpy(info, guest->info[number - 1], GUEST_INFO);
+    if (pending & (pending - 1))
+        guest->run->immediate_exit = 1;
+    return number;
 }
 
 /* A system call of the host's, its arguments as they are; -errno as the kernel says it. */

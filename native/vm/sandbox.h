@@ -30,6 +30,9 @@ int space_map(struct space *space, uint64_t at, uint64_t size, unsigned bits);
 enum guest_exit { GUEST_CALL = 1, GUEST_FAULT, GUEST_KICKED, GUEST_LOST };
 enum guest_how { GUEST_AS_IT_IS, GUEST_RESULT };
 
+#define GUEST_SIGNALS 64
+#define GUEST_INFO 128 /* struct siginfo */
+
 /* One vCPU with the program's registers. */
 struct guest {
     int fd;
@@ -42,6 +45,9 @@ struct guest {
     uint64_t arguments[6];
     uint64_t vector, error, address;
     uint64_t calls, faults, kicks;
+    /* signals that the program handles, caught and not yet delivered */
+    uint64_t pending;
+    uint8_t info[GUEST_SIGNALS][GUEST_INFO];
 };
 
 #define PORT_CALL 0x80
@@ -53,6 +59,9 @@ void guest_dirty(struct guest *guest);
 int guest_map(struct guest *guest, uint64_t size);
 void guest_unmap(struct guest *guest);
 int guest_next(struct guest *guest, int how, int64_t result);
+void guest_is(struct guest *guest);
+int guest_action(int number, int kind, unsigned flags);
+int guest_signal(struct guest *guest, void *info);
 long host_call(long number, long a, long b, long c, long d, long e, long f);
 
 #endif

@@ -26,9 +26,11 @@ SIZE = 32 * GIB
 SLOT = 256 << 20  # physical memory is given to the VM in pieces of this size, when something in it is mapped
 
 # In the system's part, page by page.
-TABLES = SYSTEM + 16 * PAGE
-TABLES_SIZE = SYSTEM_SIZE - 16 * PAGE
-GDT, IDT, ENTRY, FAULTS, STATE, KERNEL_STACK = (SYSTEM + number * PAGE for number in range(6))
+GDT, IDT, ENTRY, FAULTS = (SYSTEM + number * PAGE for number in range(4))
+THREADS = 64  # at most: a task state and a stack of level 0 each
+STATES = SYSTEM + 16 * PAGE
+TABLES = STATES + 2 * THREADS * PAGE
+TABLES_SIZE = SYSTEM + SYSTEM_SIZE - TABLES
 
 # Selectors, as Linux has them (arch/x86/include/asm/segment.h): a program may look.
 KERNEL_CS, KERNEL_DS, USER_DS, USER_CS, TASK = 0x10, 0x18, 0x2B, 0x33, 0x40

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 READ, WRITE, EXEC = 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 1, 2, 0x10, 0x20, 0x4000
 EFAULT, ENOMEM, EINVAL = 14, 12, 22
-SYS_MMAP, SYS_MPROTECT, SYS_MUNMAP, SYS_READV = 9, 10, 11, 310
+SYS_MMAP, SYS_MPROTECT, SYS_MUNMAP, SYS_MREMAP = 9, 10, 11, 25
 PROCESS_VM_READV, PROCESS_VM_WRITEV = 310, 311
 call = lib.host_call
 
@@ -42,6 +42,7 @@ class Memory:
         self.space.arena, self.space.arena_size = layout.TABLES, layout.TABLES_SIZE
         self.vm: Vm | None = None
         self.slots: set[int] = set()
+        self.epoch = 0  # of the tables: a processor that has seen an older one may know old translations
         self.iovec = ffi.new("uint64_t[4]")
         self.iovec_at = int(ffi.cast("uintptr_t", self.iovec))
         self.clear()
@@ -62,7 +63,7 @@ class Memory:
         self.areas: list[list[int]] = []
         self.brk_start = self.brk_end = 0
         self.next = layout.MAPPINGS
-        self.dirty = True  # the processor may know old translations
+        self.epoch += 1
 
     # -- the VM's view ----------------------------------------------------------------------------------------------
 
@@ -100,7 +101,7 @@ class Memory:
         return self.enter(start, size, protection)
 
     def enter(self, start: int, size: int, protection: int) -> int:
-        self.dirty = True
+        self.epoch += 1
         bits = protection | READ if protection else 0
         return -ENOMEM if lib.space_map(self.space, start, size, bits) < 0 else 0
 
@@ -145,6 +146,38 @@ class Memory:
             if area[1] > end:
                 kept.append([end, area[1], area[2]])
         self.areas = kept
+
+    def area(self, address: int) -> list[int] | None:
+        return next((area for area in self.areas if area[0] <= address < area[1]), None)
+
+    def taken(self, start: int, end: int) -> bool:
+        """Is something mapped in [start, end)?"""
+        return any(area[0] < end and area[1] > start for area in self.areas)
+
+    def move(self, start: int, size: int, wanted: int, target: int, protection: int) -> int:
+        """mremap(2): the pages at ``start`` are at ``target`` afterwards, and there are ``wanted`` bytes of them."""
+        moved = target != start
+        if moved and (self.unmap(target, wanted) < 0 or (target < start + size and start < target + wanted)):
+            return -EINVAL
+        if not moved:
+            self.clear_host(target + size, wanted - size)
+        done: int = call(
+            SYS_MREMAP, self.base + start, size, wanted, 3 if moved else 0, self.base + target if moved else 0, 0
+        )
+        if done < 0:
+            return done
+        if moved:
+            self.unmap(start, size)
+        self.forget(target, target + wanted)
+        self.areas.append([target, target + wanted, protection])
+        self.areas.sort()
+        self.give(target, wanted)
+        return self.enter(target, wanted, protection) or target
+
+    def clear_host(self, start: int, size: int) -> None:
+        """The reservation goes, for mremap(2) to grow into; we have one thread, or all others stand still."""
+        if size > 0:
+            call(SYS_MUNMAP, self.base + start, size, 0, 0, 0, 0)
 
     def covered(self, start: int, end: int) -> bool:
         for area in self.areas:
