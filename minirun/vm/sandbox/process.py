@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PROC_SUPER_MAGIC = 0x9FA0
 EACCES = 13
-MOST = 64
 call = lib.host_call
 
 
@@ -44,6 +43,7 @@ class Process:
         self.exe = b""
         self.args: list[bytes] = []
         self.threads: list[Thread] = []
+        self.idle: list[Processor] = []
         self.statfs = ffi.new("uint64_t[15]")
         self.statfs_at = int(ffi.cast("uintptr_t", self.statfs))
 
@@ -57,8 +57,9 @@ class Process:
 
     def again(self, old: Thread, saved: Saved) -> Thread:
         """After fork(2), in the child: a VM of our own around the memory that was copied, the registers as they were."""
-        for thread in self.threads:
-            thread.processor.leave()
+        for left in (*[thread.processor for thread in self.threads], *self.idle):
+            left.leave()
+        self.idle = []
         processor = Processor(self.memory, self.kvm)
         processor.begin()
         processor.restore(saved)
@@ -69,9 +70,11 @@ class Process:
 
     def another(self, old: Thread) -> Thread:
         """A thread more: one more vCPU of the same VM."""
-        number = next(n for n in range(MOST) if all(each.processor.index != n for each in self.threads))
-        processor = Processor(self.memory, self.kvm, old.processor.vm, number)
-        processor.begin()
+        if self.idle:
+            processor = self.idle.pop()
+        else:
+            processor = Processor(self.memory, self.kvm, old.processor.vm, len(self.threads))
+            processor.begin()
         thread = Thread(self, processor)
         self.threads.append(thread)
         return thread
@@ -81,6 +84,7 @@ class Process:
         if len(self.threads) == 1:
             return True
         self.threads.remove(thread)
+        self.idle.append(thread.processor)  # a vCPU lives as long as its VM: the next thread has it
         return False
 
     @staticmethod
