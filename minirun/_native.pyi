@@ -1,4 +1,4 @@
-"""What cffi compiles from native/border: its names come from the cdef in native/build.py, so nothing is typed here."""
+"""What cffi compiles from native/border: its names come from native/border/border.cdef, so nothing is typed here."""
 
 from typing import Any
 

@@ -107,6 +107,11 @@ def id_map(text: str) -> tuple[tuple[int, int, int], ...]:
     return tuple(zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True))
 
 
+def user_namespace() -> bool:
+    """Do we run in another user namespace than the first?"""
+    return tuple(read("/proc/self/uid_map").split()) != IDENTITY_MAP
+
+
 def helper(name: str) -> str:
     """The absolute path of newuidmap or newgidmap; "" if it is not in one of the usual places."""
     return next((f"{place}/{name}" for place in HELPERS if posix.access(f"{place}/{name}", posix.X_OK)), "")

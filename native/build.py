@@ -9,7 +9,7 @@
     python native/build.py fuzz DIR   the plan decoder and the queues as libFuzzer targets, into DIR
 
 The package's own build (``build_backend``) calls ``main``.  Constants and structs come from the compiler:
-``...`` in the cdef below is filled in by it.
+``...`` in a cdef is filled in by it.
 """
 
 from __future__ import annotations
@@ -36,42 +36,6 @@ FREESTANDING = [
 ]  # fmt: skip
 SANITIZED = ["-std=gnu11", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
-CDEF = """
-struct spawn_request {
-    uint64_t flags;
-    int cgroup_fd, init_fd, sync_fd, plan_fd, gate_fd, target_fd;
-    int stdio[3];
-    int preserve, pid, pidfd, error;
-    ...;
-};
-int minirun_spawn(struct spawn_request *request);
-int minirun_seal_file(const char *name, int from);
-int minirun_seal_bytes(const char *name, const void *bytes, size_t size);
-long minirun_filesystem(const char *path);
-int minirun_bpf_load(const void *instructions, size_t count, const char *name, char *log, size_t log_size);
-int minirun_bpf_attach(int cgroup, int program, int replaced);
-int minirun_bpf_query(int cgroup, uint32_t *numbers, uint32_t most);
-int minirun_bpf_open(uint32_t number, const char *name);
-int minirun_signalfd(uint64_t mask);
-int minirun_signalfd_read(int fd);
-int minirun_detach(const char *path);
-int minirun_pair(int ends[2]);
-long minirun_send(int socket, const void *data, size_t size, int passed);
-long minirun_receive(int socket, void *data, size_t size, int *passed);
-int minirun_listen(const char *path);
-int minirun_accept(int socket);
-int minirun_connect(const char *path, int stream);
-int minirun_pidfd_getfd(int pidfd, int number);
-int minirun_open_tree(int fd, unsigned flags);
-int minirun_mount_setattr(int mount, unsigned flags, uint64_t propagation, int user_namespace);
-int minirun_fsopen(const char *type);
-int minirun_fsconfig(int context, const char *key, const char *value);
-int minirun_fsmount(int context);
-int minirun_user_namespace(const char *uid_map, const char *gid_map, const char **call, const char **path);
-int minirun_netlink(int netns);
-int minirun_sched_setattr(int pid, const int64_t values[7]);
-int minirun_ioprio_set(int pid, int value);
-"""
 # The numbers that `plan` and `linux` write down as plain integers; a test compares (tests/unit/test_constants.py).
 CONSTANTS = """
 CLONE_NEWNS CLONE_NEWUTS CLONE_NEWIPC CLONE_NEWUSER CLONE_NEWPID CLONE_NEWNET CLONE_NEWCGROUP CLONE_NEWTIME
@@ -90,6 +54,7 @@ MPOL_F_NUMA_BALANCING MPOL_F_RELATIVE_NODES MPOL_F_STATIC_NODES RDTGROUP_SUPER_M
 RTM_SETLINK RTM_NEWLINK RTM_GETLINK RTM_NEWADDR RTM_GETADDR IFLA_IFNAME IFLA_NET_NS_FD IFLA_NEW_IFINDEX
 IFA_ADDRESS IFA_LOCAL IFA_BROADCAST IFA_FLAGS IFA_RT_PRIORITY IFA_PROTO IFA_F_PERMANENT IFF_UP
 NLM_F_REQUEST NLM_F_ACK NLM_F_DUMP NLM_F_CREATE NLM_F_EXCL NLM_F_DUMP_INTR NLM_F_ACK_TLVS NLMSG_ERROR NLMSG_DONE
+NS_GET_USERNS NS_GET_PARENT NS_GET_OWNER_UID
 """
 PREAMBLE = """
 #ifndef _GNU_SOURCE
@@ -107,6 +72,7 @@ PREAMBLE = """
 #include <linux/if_link.h>
 #include <linux/mempolicy.h>
 #include <linux/netlink.h>
+#include <linux/nsfs.h>
 #include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <sys/personality.h>
@@ -206,7 +172,7 @@ def extension_path(name: str = "_native") -> Path:
 
 def build_extension() -> None:
     """What Python calls of the kernel."""
-    compile_module("_native", NATIVE / "border", CDEF, CONSTANTS, PREAMBLE)
+    compile_module("_native", NATIVE / "border", declarations("border"), CONSTANTS, PREAMBLE)
 
 
 def build_seccomp() -> None:

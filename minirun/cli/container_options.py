@@ -5,11 +5,11 @@ A new concern is a module with ``VERBS``, ``PLACES`` and ``MORE``, and its name 
 
 from __future__ import annotations
 
-from minirun.cli import container_run_options as making
+from minirun.cli import container_life_options as life, container_run_options as making
 from minirun.cli.groups import Group
 from minirun.cli.longer import Longer
 
-TABLES = (making,)
+TABLES = (making, life)
 
 GROUP = Group(
     name="container",

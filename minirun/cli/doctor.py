@@ -45,9 +45,9 @@ def folded(text: str, width: int) -> list[str]:
     return wrap(text, room, break_long_words=False, break_on_hyphens=False) if room > 20 and text else [text]
 
 
-def run(form: str) -> int:
+def run(form: str, storage: str = "") -> int:
     """Print everything, as wide as the terminal; 1 if something is missing that no container can do without."""
-    findings = list(examine())
+    findings = list(examine(storage))
     bad = any(finding.status == MISSING for finding in findings)
     if form == "json":
         from minirun.spec.decode import encode
@@ -60,10 +60,12 @@ def run(form: str) -> int:
     return 1 if bad else 0
 
 
-def examine() -> Iterator[Finding]:
+def examine(storage: str = "") -> Iterator[Finding]:
     """In the order in which a container needs things."""
+    from minirun.cli.doctor_images import images, networks
     from minirun.cli.doctor_users import users
     from minirun.cli.doctor_vm import machines
+    from minirun.cli.stores import default_storage
 
     facts = host_facts.probe()
     yield from minirun_itself()
@@ -73,6 +75,8 @@ def examine() -> Iterator[Finding]:
     yield from cgroups(facts)
     yield from users(facts)
     yield from extras(facts)
+    yield from images(facts, storage or default_storage(dict(os.environ), facts.euid))
+    yield from networks(facts)
     yield from machines()
 
 

@@ -7,6 +7,7 @@ stand among the words, but behind the last argument of a verb whose ``rest`` is 
 
 from __future__ import annotations
 
+import posix
 import sys
 
 from minirun.cli.longer import Longer
@@ -65,7 +66,26 @@ def run(name: str, rest: list[str], glob: Values, env: dict[str, str], cwd: str,
     from minirun.cli.main import Call
 
     call = Call(glob=glob, values=values, words=arguments(verb, words, f"{name} {word}"), env=env, cwd=cwd, log=log)
+    if posix.geteuid() != 0:
+        return as_root(call, group, verb)
     return function(group, verb)(call)
+
+
+FILLING = ("container run", "container create", "image pull", "image load", "image import", "image build-rootfs")
+
+
+def as_root(call: Call, group: Group, verb: Verb) -> int:
+    """An ordinary user's: as root of a user namespace of his (docs/rootless.md)."""
+    from minirun.cli.stores import store_of
+    from minirun.container import own_namespace
+
+    store = store_of(call)
+    concerned = f"{group.name} {verb.name}" in FILLING  # where it matters who exists inside
+    own_namespace.enter(store, call.cwd, call.log.warn if concerned else call.log.debug)
+    try:
+        return function(group, verb)(call)
+    finally:
+        own_namespace.leave(store.root)
 
 
 def function(group: Group, verb: Verb) -> Callable[[Call], int]:

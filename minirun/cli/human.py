@@ -65,12 +65,15 @@ def program() -> click.Group:
     return group
 
 
-def doctor(format: str) -> int:  # noqa: A002 (the option's name)
+@click.pass_obj
+def doctor(glob: Values, format: str, json: bool) -> int:  # noqa: A002 (the option's name)
     from minirun.cli.doctor import run as examine
+    from minirun.cli.stores import absolute
 
     if format not in ("table", "json"):
         raise usage(f"--format must be table or json, not {format!r}")
-    return examine(format)
+    storage = glob.text("storage") or os.environ.get("MINIRUN_STORAGE", "")
+    return examine("json" if json else format, absolute(storage, os.getcwd()) if storage else "")
 
 
 @click.pass_obj

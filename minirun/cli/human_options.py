@@ -48,7 +48,10 @@ HUMAN = (
     ),
     Verb(
         name="doctor", help="look at this host: what is there, what is missing, how to get it", arguments=(),
-        options=(Option(long="format", short="f", value="FORMAT", default="table", help="table or json"),),
+        options=(
+            Option(long="format", short="f", value="FORMAT", default="table", help="table or json"),
+            Option(long="json", help="the same as --format json"),
+        ),
     ),
     Verb(name="completion", help="print the completion script for bash, zsh or fish", arguments=("SHELL",)),
     Verb(

@@ -39,6 +39,7 @@ class Wanted(Record):
     interval: float
     once: bool
     form: str
+    names: dict[str, str] = {}  # what people call them, by id
 
 
 class Seen(Record):
@@ -60,7 +61,7 @@ def run(store: Store, wanted: Wanted) -> int:
         while True:
             time.sleep(wanted.interval)
             now = observe(store, wanted.ids)
-            show(readings(before, now), wanted.form)
+            show(readings(before, now, wanted.names), wanted.form)
             before = now
             if wanted.once or not terminal or (wanted.ids and not now):
                 return 0
@@ -90,13 +91,16 @@ def observe(store: Store, ids: Sequence[str], *, strict: bool = False) -> dict[s
     return found
 
 
-def readings(before: dict[str, Seen], now: dict[str, Seen]) -> list[Reading]:
+def readings(before: dict[str, Seen], now: dict[str, Seen], names: dict[str, str]) -> list[Reading]:
     """What was there at both moments."""
-    return [
+    found = [
         live.compare(seen.state, seen.status, before[name].look, seen.look)
         for name, seen in now.items()
         if name in before
     ]
+    for reading in found:
+        reading.id = names.get(reading.id, reading.id)
+    return found
 
 
 def show(found: Sequence[Reading], form: str) -> None:
@@ -151,7 +155,7 @@ def ticks(store: Store, wanted: Wanted, before: dict[str, Seen]) -> Iterator[lis
         now = observe(store, wanted.ids)
         if wanted.ids and not now:
             return
-        yield readings(before, now)
+        yield readings(before, now, wanted.names)
         before, pause = now, wanted.interval
 
 

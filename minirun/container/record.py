@@ -32,7 +32,7 @@ class Container(Record):
     imageId: str = ""  # the digest of its configuration
     imageConfig: dict[str, Any] = {}  # its member "config": Env, Cmd, Entrypoint, User ...
     manifest: str = ""  # the manifest's digest, kept from gc while the container is there
-    layers: list[str] = []  # chain ids, topmost first: STORAGE/layers/<hex>/fs
+    layers: list[str] = []  # chain ids (sha256:<hex>), topmost first: STORAGE/layers/<hex>/fs
     # what runs
     command: list[str] = []  # entrypoint and words, for ps
     isolation: str = ""  # container or vm; "" leaves it to config.json
@@ -89,17 +89,6 @@ class Status(Record):
 
     def to_json(self) -> bytes:
         return encode(dict(zip(self.FIELDS, self.astuple(), strict=True))).encode()
-
-
-class Setting(Record):
-    """What only a start knows, for ``bundle.config(container, setting)``: the overlay is mounted, the network is up."""
-
-    directory: str  # STORAGE/containers/<id>: hosts, hostname, resolv.conf lie here
-    rootfs: str  # where the overlay is mounted
-    storage: str
-    network: str  # the namespace's path; "" for a new one without anything; "host" for the host's
-    joined: dict[str, str] = {}  # ids of containers that --pid, --ipc, --uts container:ID name -> their init's pid
-    tap: str = ""  # of a machine: the value of the annotation dev.minirun.vm.net
 
 
 def container_from(data: bytes, path: str) -> Container:

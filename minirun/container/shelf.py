@@ -282,8 +282,8 @@ class Shelf:
 
 
 def check_name(name: str) -> str:
-    """docker's rule."""
-    if len(name) < 2 or name[0] not in NAME_FIRST or not NAME_REST.issuperset(name) or len(name) > LONGEST:
+    """podman's rule; docker wants two letters at least."""
+    if not name or name[0] not in NAME_FIRST or not NAME_REST.issuperset(name) or len(name) > LONGEST:
         raise MinirunError(
             f"invalid name {name[:64]!r}", reason="a letter or digit, then letters, digits, _ . and - are wanted",
             exit_code=USAGE,

@@ -61,3 +61,23 @@ def remove_directory(name: str, parent: int) -> None:
     except OSError as error:
         if error.errno != ENOTEMPTY:
             raise
+
+
+def usage(path: str) -> int:
+    """Bytes that everything below ``path`` takes on disk; 0 if there is no such directory."""
+    try:
+        fd = posix.open(path, OPEN)
+    except OSError:
+        return 0
+    total, stack = 0, [fd]
+    while stack:
+        here = stack.pop()
+        try:
+            with posix.scandir(here) as entries:
+                for entry in entries:
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        stack.append(posix.open(entry.name, OPEN, dir_fd=here))
+        finally:
+            posix.close(here)
+    return total

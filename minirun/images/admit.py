@@ -19,16 +19,20 @@ INDEX_DEPTH = 3  # an index within an index within an index
 
 def admit(images: Images, target: Descriptor) -> list[Descriptor]:
     """The manifests behind ``target`` that are here, whole; an error if there is none, or anything is not valid."""
-    found = walk(images, target, INDEX_DEPTH, set())
+    found = walk(images, target, INDEX_DEPTH, {})
     if not found:
         raise MinirunError(f"the image {target.digest} is not complete", reason="no manifest behind it is here")
     return found
 
 
-def walk(images: Images, one: Descriptor, depth: int, above: set[str]) -> list[Descriptor]:
+def walk(images: Images, one: Descriptor, depth: int, seen: dict[str, str]) -> list[Descriptor]:
+    """``seen``: digest -> media type of what was walked already, or is being walked."""
     what = f"the document {one.digest}"
-    if one.digest in above:
-        raise media.bad(what, "an index leads back to itself")
+    if one.digest in seen:
+        if seen[one.digest] != one.mediaType:
+            raise media.bad(what, f"it is called {one.mediaType[:80]!r} and {seen[one.digest][:80]!r}")
+        return []
+    seen[one.digest] = one.mediaType
     if not depth:
         raise media.bad(what, f"indexes within indexes, more than {INDEX_DEPTH} deep")
     value = media.document(images.blobs.read(one.digest, verify=True), what)
@@ -43,7 +47,7 @@ def walk(images: Images, one: Descriptor, depth: int, above: set[str]) -> list[D
     found = []
     for child in here:
         if child.mediaType in (*media.INDEXES, *media.MANIFESTS, ""):
-            found += walk(images, child, depth - 1, above | {one.digest})
+            found += walk(images, child, depth - 1, seen)
     return found
 
 

@@ -199,24 +199,36 @@ class Writer:
         target = self.blobs.path(digest)
         if not self.blobs.has(digest, self.written):
             make_directory(target.rpartition("/")[0])
-            posix.fchmod(self.fd, 0o400)
-            posix.fdatasync(self.fd)
+            self.park()
+            fd = posix.open(self.path, posix.O_RDONLY | posix.O_CLOEXEC)
+            try:
+                posix.fdatasync(fd)
+            finally:
+                posix.close(fd)
             posix.rename(self.path, target)
             self.path = ""
         self.abort()
         return digest, self.written
 
+    def park(self) -> None:
+        """Everything was written: no descriptor is needed until ``commit``, or ``abort``."""
+        if self.fd >= 0:
+            posix.fchmod(self.fd, 0o400)
+            posix.close(self.fd)
+            self.fd = -1
+
     def suspend(self) -> None:
         """Stop here and leave the piece for the next one (``partial``)."""
-        if self.fd >= 0 and self.path.endswith(".part"):
+        if self.path.endswith(".part"):
             self.path = ""
         self.abort()
 
     def abort(self) -> None:
         """Leave nothing, unless it was committed or suspended."""
+        if self.path:
+            posix.unlink(self.path)
+            self.path = ""
         if self.fd >= 0:
-            if self.path:
-                posix.unlink(self.path)
             posix.close(self.fd)
             self.fd = -1
 

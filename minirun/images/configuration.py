@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 WORDS = ("created", "author", "architecture", "os", "os.version", "variant")
+TOLD = ("created", "created_by", "author", "comment")
 LISTS = ("Env", "Entrypoint", "Cmd", "Shell", "OnBuild")
 TEXTS = ("User", "WorkingDir", "StopSignal", "Hostname", "Domainname", "Image")
 SETS = ("ExposedPorts", "Volumes")
@@ -37,9 +38,9 @@ def check(value: dict[str, Any], layers: int, what: str) -> None:
     if history.__class__ is not list or any(line.__class__ is not dict for line in history):
         raise bad(what, "history is not a list of objects")
     for line in history:
-        for name, member in line.items():
-            if member.__class__ is not (bool if name == "empty_layer" else str):
-                raise bad(what, f"{str(name)[:40]} in its history is not of its type")
+        wrong = next((name for name in TOLD if line.get(name, "").__class__ is not str), "")
+        if wrong or line.get("empty_layer", False).__class__ is not bool:
+            raise bad(what, f"{wrong or 'empty_layer'} in its history is not of its type")
     check_inner(value.get("config", {}), what)
 
 

@@ -108,10 +108,19 @@ class Images:
             names[name or target.digest] = target
             if name:
                 names.pop(target.digest, None)
-            if before and all(one.digest != before.digest for one in names.values()):
+            lost = before and all(one.digest != before.digest for one in names.values())
+            if before and lost and not self.same_image(before, target):
                 names[before.digest] = before
 
         self.change(edit)
+
+    def same_image(self, one: Descriptor, other: Descriptor) -> bool:
+        """Do two manifests differ in how the layers are compressed only, so that the id is the same?"""
+        if one.mediaType not in media.MANIFESTS or other.mediaType not in media.MANIFESTS:
+            return False
+        if not self.blobs.has(one.digest) or not self.blobs.has(other.digest):
+            return False
+        return bool(self.document(one)["config"]["digest"] == self.document(other)["config"]["digest"])
 
     def untag(self, name: str, keep: bool = False) -> Descriptor:
         """Take a name away; ``keep``: its image stays, without one if that was the last."""
@@ -221,18 +230,21 @@ class Images:
             return here[0] if here else None
         return next(iter(platforms.choose(here, wanted)), None)
 
-    def complete(self, target: Descriptor, depth: int = INDEX_DEPTH) -> list[Descriptor]:
-        """The manifests below a target that are here (with their configuration: a pull brings that first)."""
-        if not self.blobs.has(target.digest, target.size):
-            return []
-        if target.mediaType in media.MANIFESTS:
-            return [target]
-        if target.mediaType not in media.INDEXES or not depth:
-            return []
-        value = self.document(target)
-        below = [one for one in value.get("manifests", []) if one["digest"] != target.digest]
-        found = [self.complete(media.descriptor(one, target.digest), depth - 1) for one in below]
-        return [one for some in found for one in some if not is_attestation(one)]
+    def complete(self, target: Descriptor) -> list[Descriptor]:
+        """The images' manifests below a target that are here; each once."""
+        found: list[Descriptor] = []
+        self.gather(target, INDEX_DEPTH, set(), found)
+        return found
+
+    def gather(self, one: Descriptor, depth: int, seen: set[str], found: list[Descriptor]) -> None:
+        if one.digest in seen or is_attestation(one) or not self.blobs.has(one.digest, one.size):
+            return
+        seen.add(one.digest)
+        if one.mediaType in media.MANIFESTS:
+            found.append(one)
+        elif one.mediaType in media.INDEXES and depth:
+            for child in media.index_of(self.document(one), one.digest):
+                self.gather(child, depth - 1, seen, found)
 
     def read_image(self, target: Descriptor, manifest: Descriptor, name: str, names: list[str]) -> Image:
         value = self.document(manifest)

@@ -7,6 +7,7 @@ import posix
 from minirun.linux import lib, oserror
 
 O_PATH = 0o10000000
+MS_PRIVATE = 1 << 18
 
 
 def mount_id(path: str) -> int:
@@ -29,4 +30,17 @@ def mount_id(path: str) -> int:
 def detach(path: str) -> None:
     """MNT_DETACH | UMOUNT_NOFOLLOW: gone from the tree at once, with all that is mounted below."""
     if lib.minirun_detach(path.encode("utf-8", "surrogateescape")) < 0:
+        raise oserror(path)
+
+
+def mount(source: str, target: str, fstype: str, options: str) -> None:
+    """mount(2), the old way: its options may be as long as a page."""
+    words = [word.encode("utf-8", "surrogateescape") for word in (source, target, fstype, options)]
+    if lib.minirun_mount(words[0], words[1], words[2], 0, words[3]) < 0:
+        raise oserror(target)
+
+
+def make_private(path: str) -> None:
+    """Mounts made below do not travel, nor arrive."""
+    if lib.minirun_mount(b"none", path.encode("utf-8", "surrogateescape"), b"none", MS_PRIVATE, b"") < 0:
         raise oserror(path)

@@ -94,3 +94,9 @@ def user_namespace(uid_map: str, gid_map: str) -> int:
     if fd < 0:
         raise failed(ffi.string(call[0]).decode(), ffi.string(path[0]).decode())
     return fd
+
+
+def attach(fd: int, path: str) -> None:
+    """move_mount(2): what ``fd`` holds is mounted on ``path``."""
+    if lib.minirun_move_mount(fd, encode(path)) < 0:
+        raise failed("move_mount", path)

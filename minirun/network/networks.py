@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import posix
+
+from minirun.errors import USAGE, MinirunError
+from minirun.network.leases import Ledger, names_in, read, remove as unlink, replace
 from minirun.record import Record
+from minirun.spec.decode import decode, encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DEFAULT = "bridge"
-RESERVED = ("none", "host", "default", "container")
+RESERVED = ("none", "host", "default", "container", "private", "slirp4netns", "pasta")
+NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+LONGEST = 128
+MTU = ("mtu", "com.docker.network.driver.mtu")
+DEVICE = ("device", "com.docker.network.bridge.name")
 
 
 class Network(Record):
@@ -15,7 +28,7 @@ class Network(Record):
     id: str = ""  # 64 hex digits
     created: str = ""
     driver: str = "bridge"
-    subnet: str = ""  # 10.89.0.0/24
+    subnet: str = ""  # 10.90.0.0/24
     gateway: str = ""
     ipRange: str = ""  # what is given out without being asked for; "": all of subnet
     subnet6: str = ""
@@ -27,22 +40,115 @@ class Network(Record):
     labels: dict[str, str] = {}
     options: dict[str, str] = {}
 
+    def document(self) -> dict[str, Any]:
+        return dict(zip(self.FIELDS, self.astuple(), strict=True))
+
+
+def changed(network: Network, **members: Any) -> Network:
+    return Network(**{**network.document(), **members})
+
 
 def create(storage: str, network: Network) -> Network:
     """Fills in what was not said, checks it, and writes it down.  Raises MinirunError."""
-    raise NotImplementedError
+    from minirun.network.checks import check, filled
+
+    check(network)
+    if path_exists(storage, network.name) or network.name == DEFAULT:
+        raise wrong(network.name, "there is one of that name")
+    return save(storage, filled(storage, network), fresh=True)
+
+
+def save(storage: str, network: Network, *, fresh: bool = False) -> Network:
+    """``fresh``: link(2) refuses where rename(2) would put it in another's place."""
+    folder = f"{storage}/networks"
+    for path in (storage, folder):
+        try:
+            posix.mkdir(path, 0o700)
+        except FileExistsError:
+            pass
+        except FileNotFoundError:
+            raise MinirunError("cannot keep networks", reason=f"no directory above {storage}") from None
+    data = encode(network.document()).encode() + b"\n"
+    if not fresh:
+        replace(folder, f"{network.name}.json", data)
+        return network
+    temporary = f".{posix.getpid()}.{network.name}"
+    replace(folder, temporary, data)
+    try:
+        posix.link(f"{folder}/{temporary}", f"{folder}/{network.name}.json")
+    except FileExistsError:
+        raise wrong(network.name, "there is one of that name") from None
+    finally:
+        unlink(f"{folder}/{temporary}")
+    return network
 
 
 def find(storage: str, word: str) -> Network:
     """By name, id or the beginning of an id; the default one is made at its first use."""
-    raise NotImplementedError
+    found = named(storage, DEFAULT if word == "default" else word)
+    if found is not None:
+        return found
+    if word in (DEFAULT, "default"):
+        from minirun.network.checks import filled
+
+        return save(storage, filled(storage, Network(name=DEFAULT)))
+    near = [each for each in every(storage) if len(word) > 1 and each.id.startswith(word)]
+    if len(near) == 1:
+        return near[0]
+    reason = "the beginning of several ids" if near else "there is none of that name"
+    raise MinirunError(f"no network {word!r}", reason=reason, hint=f"minirun network create {word}")
+
+
+def named(storage: str, name: str) -> Network | None:
+    if not valid_name(name):
+        return None
+    path = f"{storage}/networks/{name}.json"
+    data = read(path)
+    if not data:
+        return None
+    found = decode(data, path)
+    if not isinstance(found, dict):
+        raise MinirunError(f"cannot read network {name}", reason=f"{path}: not an object")
+    return Network(**{key: value for key, value in found.items() if key in Network.FIELDS})
 
 
 def every(storage: str) -> list[Network]:
-    """All of them, by name; the default one, too."""
-    raise NotImplementedError
+    """All that are written down, by name."""
+    names = sorted(name[:-5] for name in names_in(f"{storage}/networks") if name.endswith(".json"))
+    return [found for found in (named(storage, name) for name in names) if found]
 
 
 def remove(storage: str, root: str, word: str) -> Network:
     """Refused while containers are on it."""
-    raise NotImplementedError
+    network = find(storage, word)
+    if network.name == DEFAULT:
+        raise MinirunError(f"cannot remove network {network.name}", reason="it is the default one")
+    with Ledger(root) as ledger:
+        from minirun.network.repair import repair_locked
+
+        repair_locked(ledger)
+        users = [lease.name or lease.container[:12] for lease in ledger.leases(network.name)]
+        if users:
+            raise MinirunError(
+                f"cannot remove network {network.name}", reason=f"in use by {', '.join(sorted(users))}",
+                hint="stop these containers first",
+            )  # fmt: skip
+        unlink(f"{storage}/networks/{network.name}.json")
+    return network
+
+
+def is_foreign(storage: str, name: str) -> bool:
+    """Not a network of ours: CNI may know it."""
+    return name not in (DEFAULT, "default") and named(storage, name) is None
+
+
+def valid_name(name: str) -> bool:
+    return 0 < len(name) <= LONGEST and name[0].isalnum() and not set(name) - NAME
+
+
+def path_exists(storage: str, name: str) -> bool:
+    return bool(read(f"{storage}/networks/{name}.json"))
+
+
+def wrong(name: str, reason: str, hint: str = "") -> MinirunError:
+    return MinirunError(f"cannot create network {name!r}", reason=reason, hint=hint, exit_code=USAGE)

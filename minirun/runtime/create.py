@@ -50,6 +50,7 @@ class Request(Record):
     same_process: bool = False  # run: no gate, START comes from here
     trace: bool = False
     meanwhile: Callable[[], None] | None = None  # called while init is at work
+    take_terminal: Callable[[int], None] | None = None  # foreground: what to do with the master before it is used
     warn: Callable[[str], None]
 
 
@@ -245,7 +246,7 @@ def terminal_taker(request: Request) -> Callable[[int], None] | None:
         from minirun.runtime.terminal import send_master
 
         return lambda master: send_master(request.console_socket, master)
-    return keep_terminal
+    return request.take_terminal or keep_terminal
 
 
 def keep_terminal(master: int) -> None:

@@ -80,6 +80,30 @@ def to_user(data: bytes) -> None:
             return
 
 
+def make_raw() -> list[Any]:
+    """Our own terminal, as cfmakeraw(3), but output processing stays with the inner one; returns how it was."""
+    import termios
+
+    saved: list[Any] = termios.tcgetattr(0)
+    mode = list(saved)
+    mode[0] &= ~(
+        termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
+        | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
+    )  # fmt: skip
+    mode[1] &= ~termios.OPOST
+    mode[2] = mode[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
+    mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
+    termios.tcsetattr(0, termios.TCSANOW, mode)
+    return saved
+
+
+def give_back(saved: list[Any]) -> None:
+    """The terminal as it was."""
+    import termios
+
+    termios.tcsetattr(0, termios.TCSADRAIN, saved)
+
+
 class Relay:
     """stdin -> master and master -> stdout, with our own terminal in raw mode meanwhile.
 
@@ -95,26 +119,8 @@ class Relay:
         self.last = b"\n"  # the last byte that was typed
         posix.set_blocking(master, False)
         if posix.isatty(0):
-            import termios
-
-            self.saved = termios.tcgetattr(0)
-            self.raw()
+            self.saved = make_raw()
             self.resize()
-
-    def raw(self) -> None:
-        """As cfmakeraw(3), but output processing stays with the inner terminal."""
-        import termios
-
-        assert self.saved is not None
-        mode: list[Any] = list(termios.tcgetattr(0))
-        mode[0] &= ~(
-            termios.IGNBRK | termios.BRKINT | termios.PARMRK | termios.ISTRIP
-            | termios.INLCR | termios.IGNCR | termios.ICRNL | termios.IXON
-        )  # fmt: skip
-        mode[1] &= ~termios.OPOST
-        mode[2] = mode[2] & ~(termios.CSIZE | termios.PARENB) | termios.CS8
-        mode[3] &= ~(termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN)
-        termios.tcsetattr(0, termios.TCSANOW, mode)
 
     def resize(self) -> None:
         """Our window's size is the container's (SIGWINCH)."""
@@ -186,7 +192,5 @@ class Relay:
 
     def restore(self) -> None:
         if self.saved is not None:
-            import termios
-
-            termios.tcsetattr(0, termios.TCSADRAIN, self.saved)
+            give_back(self.saved)
             self.saved = None

@@ -20,6 +20,7 @@ import posix
 from minirun.engine.init import Init
 from minirun.errors import FAILED, MinirunError
 from minirun.linux import unix
+from minirun.linux.descriptors import bundle, close_others
 from minirun.plan.hardware import from_words
 from minirun.plan.wire import encode
 from minirun.record import Record
@@ -157,22 +158,6 @@ def detach(parts: Parts) -> None:
     close_others(sorted({fd for fd in given if fd >= 0}))
     gc.enable()  # minirun's verbs live too short for it
     gc.freeze()
-
-
-def bundle() -> list[int]:
-    """The start-up bundle's descriptors: modules are still to come from there."""
-    import sys
-
-    return [finder.fd for finder in sys.meta_path if hasattr(finder, "fd")]
-
-
-def close_others(kept: list[int]) -> None:
-    at = 0
-    for fd in kept:
-        if at < fd:  # an empty range would be taken for all (close_range(2), last = -1)
-            posix.closerange(at, fd)
-        at = fd + 1
-    posix.closerange(at, 1 << 20)
 
 
 def say(words: int, error: MinirunError) -> None:

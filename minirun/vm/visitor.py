@@ -12,8 +12,8 @@ import posix
 from minirun.engine.init import Init
 from minirun.errors import FAILED
 from minirun.linux import memfd, unix
+from minirun.linux.descriptors import close_others
 from minirun.plan.wire import encode
-from minirun.vm.process import close_others
 from minirun.vm.stdio import own_all
 
 TYPE_CHECKING = False

@@ -5,6 +5,7 @@
 #ifndef MINIRUN_BORDER_H
 #define MINIRUN_BORDER_H
 
+#include <linux/openat2.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,8 +44,17 @@ int minirun_fsopen(const char *type);
 int minirun_fsconfig(int context, const char *key, const char *value);
 int minirun_fsmount(int context);
 int minirun_user_namespace(const char *uid_map, const char *gid_map, const char **call, const char **path);
+int minirun_setns(int fd, int flags);
+int minirun_unshare(int flags);
+int minirun_hold(uint64_t flags, int *end);
 int minirun_netlink(int netns);
+int minirun_new_netns(void);
 int minirun_sched_setattr(int pid, const int64_t values[7]);
 int minirun_ioprio_set(int pid, int value);
+int minirun_openat2(int at, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int minirun_new_file(int at, const char *name, unsigned mode, unsigned uid, unsigned gid, int64_t seconds,
+                     long nanoseconds, const void *data, size_t size);
+int minirun_move_mount(int mount, const char *path);
+int minirun_mount(const char *source, const char *target, const char *type, uint64_t flags, const char *data);
 
 #endif

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -64,40 +63,22 @@ static int write_map(int pid, const char *name, const char *text)
     return error;
 }
 
-/* Mustn't: allocate, take a lock, return.  It lives until its parent, or its parent's death, closes the pipe. */
-static _Noreturn void hold_namespace(const int pipe[2])
-{
-    char nothing;
-    close(pipe[1]);
-    while (read(pipe[0], &nothing, 1) < 0 && errno == EINTR)
-        ;
-    _exit(0);
-}
-
 /*
  * A descriptor of a new user namespace with these maps.  A namespace needs a process to be born in: a child holds
  * it for the moment that writing takes.  -1: errno, and *call and *path name what failed.
  */
 int minirun_user_namespace(const char *uid_map, const char *gid_map, const char **call, const char **path)
 {
-    struct clone_args args = {.flags = CLONE_NEWUSER, .exit_signal = SIGCHLD};
-    int ends[2], fd = -1, error = 0;
+    int end, fd = -1, error = 0;
     char name[64];
     *call = "clone3";
     *path = "";
-    if (pipe2(ends, O_CLOEXEC) < 0)
-        return -1;
-    int pid = (int)syscall(SYS_clone3, &args, sizeof args);
-    if (pid == 0)
-        hold_namespace(ends);
+    int pid = minirun_hold(CLONE_NEWUSER, &end);
     if (pid < 0)
-        error = errno;
-    close(ends[0]);
-    if (!error) {
-        *call = "write";
-        *path = "uid_map";
-        error = write_map(pid, "uid_map", uid_map);
-    }
+        return -1;
+    *call = "write";
+    *path = "uid_map";
+    error = write_map(pid, "uid_map", uid_map);
     if (!error) {
         *path = "gid_map";
         error = write_map(pid, "gid_map", gid_map);
@@ -109,8 +90,8 @@ int minirun_user_namespace(const char *uid_map, const char *gid_map, const char 
         fd = open(name, O_RDONLY | O_CLOEXEC);
         error = fd < 0 ? errno : 0;
     }
-    close(ends[1]);
-    while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+    close(end);
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
         ;
     errno = error;
     return fd;

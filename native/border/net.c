@@ -1,4 +1,4 @@
-/* rtnetlink(7): a socket in this network namespace, or in another. */
+/* rtnetlink(7): a socket in this network namespace, or in another; a new one. */
 #define _GNU_SOURCE
 #include "border.h"
 
@@ -6,8 +6,8 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int open_socket(void)
@@ -22,27 +22,54 @@ static int open_socket(void)
     return fd;
 }
 
+struct request {
+    int netns, fd, error;
+};
+
+static int in_there(void *data)
+{
+    struct request *request = data;
+    if (setns(request->netns, CLONE_NEWNET) == 0)
+        request->fd = open_socket();
+    request->error = errno;
+    return 0;
+}
+
 /*
- * A socket stays in the network namespace that it was made in: this thread goes there for a moment.  It must come
- * back: whatever the runtime did from then on, it would do to the container's network.
+ * A child that shares our memory and our descriptors goes elsewhere: this thread could not come back where it has no
+ * rights in the namespace it came from, the host's for root of a user namespace.
  */
+static int in_child(int (*go)(void *), struct request *request)
+{
+    char stack[16384] __attribute__((aligned(16)));
+    int pid = clone(go, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_FILES, request);
+    if (pid < 0)
+        return -1;
+    while (waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR) /* no signal tells of it, and nobody else's wait */
+        ;
+    errno = request->error;
+    return request->fd;
+}
+
+/* A socket stays in the network namespace that it was made in. */
 int minirun_netlink(int netns)
 {
-    if (netns < 0)
-        return open_socket();
-    int own = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-    if (own < 0)
-        return -1;
-    int fd = -1, failed = setns(netns, CLONE_NEWNET) < 0;
-    if (!failed) {
-        fd = open_socket();
-        int kept = errno;
-        if (setns(own, CLONE_NEWNET) < 0)
-            abort();
-        errno = kept;
-    }
-    int kept = errno;
-    close(own);
-    errno = kept;
-    return fd;
+    struct request request = {.netns = netns, .fd = -1};
+    return netns < 0 ? open_socket() : in_child(in_there, &request);
+}
+
+static int in_a_new_one(void *data)
+{
+    struct request *request = data;
+    if (unshare(CLONE_NEWNET) == 0)
+        request->fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    request->error = errno;
+    return 0;
+}
+
+/* A descriptor of a new network namespace. */
+int minirun_new_netns(void)
+{
+    struct request request = {.netns = -1, .fd = -1};
+    return in_child(in_a_new_one, &request);
 }

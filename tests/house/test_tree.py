@@ -15,7 +15,9 @@ HOSTS = [".".join(words) for words in (
 )]  # fmt: skip
 # Not hosts: Debian's package of docker is called so; and what a name without a registry means, in one place.
 PACKAGES = {f"{place}: {HOSTS[0]}" for place in ("Makefile", "minirun/images/reference.py")}
-PLACES = ["/" + "work/", r"/Users/\w+"]
+# A Debian image names Debian's own archive, whatever mirror it was made from.
+PACKAGES |= {f"{place}/debian.toml: {HOSTS[9]}" for place in ("rootfs", "minirun/images/rootfs/recipes")}
+PLACES = [r"(?<![\w})])/" + "work/", r"/Users/\w+"]
 
 
 def tracked() -> list[Path]:

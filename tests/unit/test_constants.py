@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from minirun.cgroups import device_program
-from minirun.linux import lib, mountfd, rtnetlink, statfs
+from minirun.linux import lib, mountfd, namespaces as entered, ofdlock, openat2, rtnetlink, statfs
 from minirun.plan import mountflags, namespaces, process
 from minirun.spec import rare
 from minirun.spec.rules import RLIMITS
@@ -27,6 +27,12 @@ ATTRIBUTES = ("RDONLY", "NOSUID", "NODEV", "NOEXEC", "NOATIME", "STRICTATIME", "
 
 def test_namespaces() -> None:
     assert {name: getattr(lib, f"CLONE_NEW{word}") for name, word in CLONE_NAMES.items()} == namespaces.CLONE
+
+
+def test_namespaces_to_enter() -> None:
+    assert (entered.NEWNS, entered.NEWUSER, entered.NEWNET) == (lib.CLONE_NEWNS, lib.CLONE_NEWUSER, lib.CLONE_NEWNET)
+    for name in ("USERNS", "PARENT", "OWNER_UID"):
+        assert getattr(entered, f"NS_GET_{name}") == getattr(lib, f"NS_GET_{name}")
 
 
 def test_mount_attributes() -> None:
@@ -97,4 +103,12 @@ def test_every_constant_is_compared() -> None:
     used |= {f"BPF_DEVCG_{word}" for word in ("ACC_MKNOD", "ACC_READ", "ACC_WRITE", "DEV_BLOCK", "DEV_CHAR")}
     used |= {*rare.POLICY, *rare.SCHEDULER_FLAG, *rare.MODE, *rare.MODE_FLAG} - {"MPOL_WEIGHTED_INTERLEAVE"}
     used |= {*NETLINK, "PER_LINUX", "PER_LINUX32", "RDTGROUP_SUPER_MAGIC"}
+    used |= {"NS_GET_USERNS", "NS_GET_PARENT", "NS_GET_OWNER_UID"}
     assert set(build.CONSTANTS.split()) == used
+
+
+def test_paths_and_locks() -> None:
+    for name in ("NO_XDEV", "NO_MAGICLINKS", "NO_SYMLINKS", "BENEATH", "IN_ROOT"):
+        assert getattr(lib, f"RESOLVE_{name}") == getattr(openat2, f"RESOLVE_{name}"), name
+    assert lib.F_OFD_SETLKW == ofdlock.F_OFD_SETLKW
+    assert lib.F_WRLCK == ofdlock.F_WRLCK

@@ -115,8 +115,24 @@ def test_doctor_says_what_it_found():
     assert found["ok"] == (done.returncode == 0)
     assert {row["status"] for row in found["findings"]} <= {"ok", "limited", "missing"}
     names = {row["name"] for row in found["findings"]}
-    assert {"minirun", "kernel", "system calls", "namespaces", "mounts", "cgroup v2", "/dev/kvm"} <= names
+    assert {
+        "minirun",
+        "kernel",
+        "system calls",
+        "namespaces",
+        "mounts",
+        "cgroup v2",
+        "/dev/kvm",
+        "storage",
+        "certificates",
+        "recipes",
+        "bridge",
+        "nftables",
+        "forwarding",
+        "users' networks",
+    } <= names
     assert all(row["hint"] or row["name"].startswith(" ") for row in found["findings"] if row["status"] == "missing")
+    assert json.loads(minirun("doctor", "--json").stdout)["findings"][0] == found["findings"][0]
     plain = minirun("doctor").stdout
     assert "\033" not in plain and len(plain.splitlines()) >= len(found["findings"])
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from minirun.errors import MinirunError
-from minirun.vm.process import close_others, last_words, say
+from minirun.linux.descriptors import close_others
+from minirun.vm.process import last_words, say
 
 
 def test_the_first_words_count() -> None:

@@ -1,0 +1,157 @@
+"""``container start stop kill restart rm pause unpause wait prune``."""
+
+from __future__ import annotations
+
+from minirun.cli.parse import usage
+from minirun.cli.places import each, place_of, shelf_of
+from minirun.cli.stores import write_out
+from minirun.container import life
+from minirun.container.record import CREATED, EXITED
+from minirun.errors import MinirunError
+from minirun.runtime.signals import signal_number
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.cli.main import Call
+    from minirun.container.life import Attach, Place
+    from minirun.container.record import Container
+    from minirun.container.shelf import Shelf
+
+
+def start(call: Call) -> int:
+    values = call.values
+    if values.on("all_restartable"):
+        return start_all(call)
+    if not call.words:
+        raise usage("minirun container start wants CONTAINER", "minirun container start --help says more")
+    if not values.on("attach") and not values.on("interactive"):
+        return each(call, start_one)
+    if len(call.words) > 1:
+        raise usage("only one container can be attached to")
+    shelf = shelf_of(call)
+    container = shelf.find(call.words[0])
+    return life.start(shelf, place_of(call), container, attachment(call, container, values.on("interactive")))
+
+
+def attachment(call: Call, container: Container, stdin: bool) -> Attach:
+    return life.Attach(
+        stdin=stdin and container.stdin, tty=container.tty, detach_keys=call.values.text("detach_keys"),
+        sig_proxy=call.values.get("sig_proxy", True) is True,
+    )  # fmt: skip
+
+
+def start_one(shelf: Shelf, place: Place, container: Container) -> None:
+    if life.truth(shelf, place, container).status in (CREATED, EXITED):
+        life.start(shelf, place, container)
+
+
+def start_all(call: Call) -> int:
+    """For a service at boot."""
+    shelf, place, failed = shelf_of(call), place_of(call), 0
+    for container in shelf.all():
+        if container.restart not in ("always", "unless-stopped"):
+            continue
+        status = life.truth(shelf, place, container)
+        if status.status != EXITED or (container.restart == "unless-stopped" and status.stopped):
+            continue
+        try:
+            life.start(shelf, place, container)
+            write_out(f"{container.name}\n")
+        except MinirunError as error:
+            call.log.error(error)
+            failed = 1
+    return failed
+
+
+def patience(call: Call) -> int | None:
+    """Seconds; None leaves it to the container."""
+    word = call.values.text("timeout") or call.values.text("time")
+    if not word:
+        return None
+    digits = word.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 9:
+        raise usage(f"--timeout wants seconds, not {word!r}")
+    return int(word)
+
+
+def number_of(call: Call) -> int:
+    word = call.values.text("signal")
+    return signal_number(word) if word else 0
+
+
+def stop(call: Call) -> int:
+    seconds, number = patience(call), number_of(call)
+    return each(call, lambda shelf, place, found: life.stop(shelf, place, found, seconds, number))
+
+
+def kill(call: Call) -> int:
+    number = number_of(call) or life.KILL
+    return each(call, lambda shelf, place, found: life.kill(shelf, place, found, number))
+
+
+def restart(call: Call) -> int:
+    seconds, number = patience(call), number_of(call)
+
+    def again(shelf: Shelf, place: Place, container: Container) -> None:
+        life.stop(shelf, place, container, seconds, number)
+        life.start(shelf, place, container)
+
+    return each(call, again)
+
+
+def rm(call: Call) -> int:
+    force, volumes = call.values.on("force"), call.values.on("volumes")
+    shelf = shelf_of(call)
+    if force:
+        call.words = [word for word in call.words if known(shelf, word)]
+    return each(call, lambda shelf, place, found: life.remove(shelf, place, found, force=force, volumes=volumes))
+
+
+def known(shelf: Shelf, word: str) -> bool:
+    try:
+        shelf.id_of(word)
+    except MinirunError as error:
+        return error.errno_name != "ENOENT"
+    return True
+
+
+def pause(call: Call) -> int:
+    return each(call, lambda shelf, place, found: life.pause(place, found, True))
+
+
+def unpause(call: Call) -> int:
+    return each(call, lambda shelf, place, found: life.pause(place, found, False))
+
+
+def wait(call: Call) -> int:
+    return each(call, lambda shelf, place, found: str(life.wait(shelf, place, found)))
+
+
+def prune(call: Call) -> int:
+    from minirun.container import listing
+
+    if not call.values.on("force") and not agreed("This removes all containers that do not run. Go on? [y/N] "):
+        return 0
+    shelf, place, failed = shelf_of(call), place_of(call), 0
+    for word in life.repair(shelf, place):
+        call.log.warn(word)
+    wanted = listing.pruned(call.values.listed("filter"))
+    for container in list(shelf.all()):
+        status = shelf.status(container.id)
+        if status.status not in (CREATED, EXITED) or not wanted(container, status):
+            continue
+        try:
+            life.remove(shelf, place, container)
+            write_out(f"{container.id}\n")
+        except MinirunError as error:
+            call.log.error(error)
+            failed = 1
+    return failed
+
+
+def agreed(question: str) -> bool:
+    import sys
+
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

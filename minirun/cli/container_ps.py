@@ -1,0 +1,153 @@
+"""``container ps top stats``."""
+
+from __future__ import annotations
+
+import time
+
+from minirun.cli.oci_list import columns, form_of
+from minirun.cli.parse import usage
+from minirun.cli.places import place_of, shelf_of
+from minirun.cli.stores import store_of, write_out
+from minirun.container import life, listing
+from minirun.container.record import PAUSED, RESTARTING, RUNNING, seconds_of
+from minirun.errors import MinirunError, printable
+from minirun.spec.decode import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.cli.main import Call
+    from minirun.container.record import Container, Status
+    from minirun.container.shelf import Shelf
+
+TITLES = ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")
+COMMAND_WIDTH = 20
+
+
+def ps(call: Call) -> int:
+    form, values = form_of(call), call.values
+    shelf = shelf_of(call)
+    rows = chosen(call, shelf)
+    if values.on("quiet"):
+        whole = values.on("no_trunc")
+        write_out("".join(f"{container.id if whole else container.short}\n" for container, _ in rows))
+        return 0
+    now = time.time()
+    if form == "json":
+        write_out("".join(encode(document(shelf, *row, now, values.on("size"))) + "\n" for row in rows))
+        return 0
+    titles = [*TITLES, *(["SIZE"] if values.on("size") else [])]
+    cells = [line(shelf, *row, now, values.on("no_trunc"), values.on("size")) for row in rows]
+    write_out(columns([titles, *cells]))
+    return 0
+
+
+def chosen(call: Call, shelf: Shelf) -> list[tuple[Container, Status]]:
+    values, place = call.values, place_of(call)
+    last = values.number("last") or (1 if values.on("latest") else 0)
+    filters = values.listed("filter")
+    fits = listing.filtered(filters, shelf.find)
+    everything = values.on("all") or last or any(word.startswith(("status=", "exited=")) for word in filters)
+    rows = []
+    for container in shelf.all():
+        try:
+            status = life.truth(shelf, place, container)
+        except MinirunError as error:
+            if error.errno_name == "ENOENT":  # it went away meanwhile
+                continue
+            raise
+        if not everything and status.status not in (RUNNING, PAUSED, RESTARTING):
+            continue
+        if fits(container, status):
+            rows.append((container, status))
+    return rows[:last] if last else rows
+
+
+def command_of(container: Container, whole: bool) -> str:
+    text = " ".join(container.command)
+    if not whole and len(text) > COMMAND_WIDTH:
+        text = text[: COMMAND_WIDTH - 1] + "…"
+    return f'"{printable(text)}"'
+
+
+def line(shelf: Shelf, container: Container, status: Status, now: float, whole: bool, sized: bool) -> list[str]:
+    cells = [
+        container.id if whole else container.short, printable(container.image), command_of(container, whole),
+        f"{listing.ago(now - seconds_of(container.created))} ago", listing.state_words(status, now),
+        listing.port_words(status.attached.get("ports", [])), container.name,
+    ]  # fmt: skip
+    return [*cells, human(size_of(shelf, container))] if sized else cells
+
+
+def document(shelf: Shelf, container: Container, status: Status, now: float, sized: bool) -> dict[str, object]:
+    """docker's members of `ps --format json`."""
+    found: dict[str, object] = {
+        "ID": container.id, "Names": container.name, "Image": container.image,
+        "Command": command_of(container, True), "CreatedAt": container.created, "State": status.status,
+        "RunningFor": f"{listing.ago(now - seconds_of(container.created))} ago",
+        "Status": listing.state_words(status, now), "ExitCode": status.exitCode,
+        "Ports": listing.port_words(status.attached.get("ports", [])),
+        "Labels": ",".join(f"{key}={value}" for key, value in sorted(container.labels.items())),
+        "Networks": ",".join(listing.networks(container)), "Pid": status.pid,
+        "Mounts": ",".join([*container.volumes, *container.anonymous]),
+    }  # fmt: skip
+    if sized:
+        found["Size"] = human(size_of(shelf, container))
+    return found
+
+
+def size_of(shelf: Shelf, container: Container) -> int:
+    """Bytes that its writable layer takes on disk."""
+    from minirun.container.place import snapshot
+    from minirun.container.tree import usage as bytes_below
+
+    return bytes_below(snapshot(shelf, container).upper)
+
+
+def human(size: float) -> str:
+    """docker's decimal units."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g}{unit}"
+        size /= 1000
+    return f"{size:.3g}TB"
+
+
+def top(call: Call) -> int:
+    from minirun.cli.oci_list import ps_table
+    from minirun.runtime import isolation
+
+    shelf, place = shelf_of(call), place_of(call)
+    container = shelf.find(call.words[0])
+    status = life.truth(shelf, place, container)
+    if status.status not in (RUNNING, PAUSED):
+        raise life.not_running("look into", container, status)
+    entry = store_of(call).open(container.id)
+    state = entry.load()
+    rows = isolation.process_rows(entry, state)
+    write_out(columns(rows) if rows else ps_table(isolation.processes(entry, state), call.words[1:] or ["-ef"]))
+    return 0
+
+
+def stats(call: Call) -> int:
+    from minirun.cli import stats as live
+
+    shelf, place = shelf_of(call), place_of(call)
+    running = (RUNNING, PAUSED)
+    if call.words:
+        chosen_ones = [shelf.find(word) for word in call.words]
+    else:
+        chosen_ones = [found for found in shelf.all() if life.truth(shelf, place, found).status in running]
+    try:
+        interval = float(call.values.text("interval"))
+    except ValueError:
+        interval = 0.0
+    if not 0.05 <= interval <= 3600:
+        raise usage(f"--interval wants seconds, not {call.values.text('interval')!r}")
+    if not chosen_ones:
+        write_out(f"{live.NOBODY}\n" if form_of(call) == "table" else "")
+        return 0
+    wanted = live.Wanted(
+        ids=tuple(found.id for found in chosen_ones), interval=interval, once=call.values.on("no_stream"),
+        form=form_of(call), names={found.id: found.name for found in chosen_ones},
+    )  # fmt: skip
+    return live.run(store_of(call), wanted)

@@ -1,0 +1,74 @@
+"""/mounts of config.json: docker's usual file systems, the container's own three files, and what was asked for.  PURE.
+
+Usual ones come first, in an order that lets each lie in the one before; then what was asked for, the shallower first,
+so that /srv does not cover /srv/data.  What is asked for takes the place of a usual one with the same target.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+QUIET = ("nosuid", "noexec", "nodev")
+PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+
+
+def mount(destination: str, kind: str, source: str, *options: str) -> dict[str, Any]:
+    return {"destination": destination, "type": kind, "source": source, "options": list(options)}
+
+
+def usual(asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """What every container has."""
+    write = "rw" if asked["privileged"] else "ro"
+    shared = asked["ipc"][0] == "host"
+    found = [
+        mount("/proc", "proc", "proc", *QUIET),
+        mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+        mount("/dev/pts", "devpts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+        mount("/sys", "sysfs", "sysfs", *QUIET, write),
+        mount("/sys/fs/cgroup", "cgroup", "cgroup", *QUIET, "relatime", write),
+    ]
+    if shared:
+        found.append(mount("/dev/mqueue", "bind", "/dev/mqueue", "bind", *QUIET))
+        found.append(mount("/dev/shm", "bind", "/dev/shm", "bind", *QUIET))
+    else:
+        found.append(mount("/dev/mqueue", "mqueue", "mqueue", *QUIET))
+        if asked["ipc"][0] != "none":
+            found.append(mount("/dev/shm", "tmpfs", "shm", *QUIET, "mode=1777", f"size={asked['shmSize']}"))
+    return found
+
+
+def own_files(directory: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """``directory``: of the container whose network this one has (its own, mostly)."""
+    write = ("ro",) if asked["readonly"] else ()
+    return [
+        mount(f"/etc/{name}", "bind", f"{directory}/{name}", "bind", *write)
+        for name in ("resolv.conf", "hostname", "hosts")
+    ]
+
+
+def wanted(entry: dict[str, Any], storage: str) -> dict[str, Any]:
+    """One that was asked for (``mounts.Wanted``)."""
+    options = list(entry["options"])
+    if entry["kind"] == "tmpfs":
+        return mount(entry["target"], "tmpfs", "tmpfs", "nosuid", "nodev", "noexec", *options)
+    source = entry["source"]
+    if entry["kind"] == "volume":
+        source = f"{storage}/volumes/{source}/_data" + (f"/{entry['subpath']}" if entry["subpath"] else "")
+    if not any(option in PROPAGATION for option in options):
+        options.append("rprivate")
+    return mount(entry["target"], "bind", source, "rbind" if entry["recursive"] else "bind", *options)
+
+
+def every(asked: dict[str, Any], storage: str, directory: str) -> list[dict[str, Any]]:
+    chosen = [wanted(entry, storage) for entry in asked["mounts"]]
+    targets = {entry["destination"] for entry in chosen}
+    first = [entry for entry in [*usual(asked), *own_files(directory, asked)] if entry["destination"] not in targets]
+    return first + sorted(chosen, key=lambda entry: entry["destination"].count("/"))
+
+
+def propagation(mounts: list[dict[str, Any]]) -> str:
+    """Of the rootfs: what comes in from the host must be able to reach the binds that ask for it."""
+    words = {option.lstrip("r") for entry in mounts for option in entry["options"] if option in PROPAGATION}
+    return "rshared" if "shared" in words else "rslave" if "slave" in words else "rprivate"

@@ -1,0 +1,143 @@
+"""What a container needs around it while it runs, set up and taken away: its overlay, its network, its bundle.
+
+``prepare`` is the monitor's at every start; ``clear`` its opposite, and all that ``repair`` needs as well: it takes
+away whatever is there, whoever made it, and is fine where nothing is.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from minirun.container import bundle
+from minirun.container.record import RUNNING
+from minirun.errors import MinirunError
+from minirun.record import Record
+from minirun.spec.decode import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from minirun.container.life import Place
+    from minirun.container.record import Container
+    from minirun.container.shelf import Shelf
+
+
+class Stage(Record):
+    """What the monitor holds open while the container runs."""
+
+    held: list[int] = []  # the network namespace, the sockets of published ports
+    attached: dict[str, Any] = {}
+
+    def close(self) -> None:
+        for fd in self.held:
+            posix.close(fd)
+        self.held = []
+
+
+def prepare(shelf: Shelf, place: Place, container: Container) -> Stage:
+    """Everything up to config.json.  On failure ``clear`` takes away what there is."""
+    directory = shelf.directory(container.id)
+    mount(shelf, container)
+    stage = Stage(held=[], attached={})
+    site = bundle.Site(
+        storage=shelf.storage, directory=directory, rootfs=shelf.rootfs(container.id),
+        joined=joined(shelf, container), warn=place.warn,
+    )  # fmt: skip
+    if container.network == "networks":
+        network(place, container, stage, site)
+    config = bundle.build(container, site)
+    write(f"{directory}/config.json", encode(config).encode("utf-8", "surrogateescape"))
+    return stage
+
+
+def mount(shelf: Shelf, container: Container) -> None:
+    if not container.layers:
+        return
+    from minirun.container.place import maps_of, open_way, snapshot
+
+    if maps_of(container):
+        open_way(shelf, container)
+    snapshot(shelf, container).mount(shelf.rootfs(container.id))
+
+
+def joined(shelf: Shelf, container: Container) -> dict[str, str]:
+    """pid, ipc, uts, network -> the namespace of the container whose was asked for."""
+    return {kind: f"/proc/{pid_of(shelf, word)}/ns/{FILES[kind]}" for kind, word in bundle.joins(container).items()}
+
+
+FILES = {"pid": "pid", "ipc": "ipc", "uts": "uts", "network": "net"}
+
+
+def pid_of(shelf: Shelf, word: str) -> int:
+    from minirun.container.truth import running
+
+    other = shelf.find(word)
+    status = shelf.status(other.id)
+    if status.status != RUNNING or not running(status):
+        raise MinirunError(f"cannot join container {word}", reason="it is not running")
+    return status.pid
+
+
+def network(place: Place, container: Container, stage: Stage, site: bundle.Site) -> None:
+    """A namespace of its own on the networks asked for; a machine gets a tap instead."""
+    from minirun.network import attach as net, netns
+    from minirun.network.ports import Port
+
+    where = net.Place(storage=place.storage, root=place.root)
+    fd = netns.new()
+    stage.held.append(fd)
+    site.netns = f"/proc/{posix.getpid()}/fd/{fd}"
+    wanted = [net.Wanted(**each) for each in container.networks] or [net.Wanted()]
+    ports = [Port(**each) for each in container.ports]
+    attached = net.attach(where, container.id, container.name, fd, wanted, ports)
+    stage.held += attached.sockets
+    stage.attached = attached.document()
+    site.resolv = attached.nameservers
+    for note in attached.notes:
+        place.warn(note)
+
+
+def clear(shelf: Shelf, place: Place, container: Container) -> None:
+    """The runtime's entry, the network, the mounts.  Each is tried, whatever became of the others."""
+    problems = []
+    for step in (clear_runtime, clear_network, unmount):
+        try:
+            step(shelf, place, container)
+        except (MinirunError, OSError) as error:
+            problems.append(str(error))
+    if problems:
+        raise MinirunError(f"cannot clear up after container {container.name}", reason="; ".join(problems))
+
+
+def clear_runtime(shelf: Shelf, place: Place, container: Container) -> None:
+    from minirun.runtime import lifecycle
+    from minirun.runtime.store import Store
+
+    if posix.access(f"{place.root}/{container.id}", posix.F_OK):
+        lifecycle.delete(Store(place.root), container.id, True, place.warn)
+
+
+def clear_network(shelf: Shelf, place: Place, container: Container) -> None:
+    if container.network != "networks":
+        return
+    from minirun.network import attach as net
+
+    net.detach(net.Place(storage=place.storage, root=place.root), container.id)
+
+
+def unmount(shelf: Shelf, place: Place, container: Container) -> None:
+    if not container.layers:
+        return
+    from minirun.container.place import snapshot
+
+    snapshot(shelf, container).unmount(shelf.rootfs(container.id))
+
+
+def write(path: str, data: bytes) -> None:
+    fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600)
+    try:
+        while data:
+            data = data[posix.write(fd, data) :]
+    finally:
+        posix.close(fd)

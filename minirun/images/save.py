@@ -1,0 +1,226 @@
+"""Images to files: what ``docker save`` writes, an OCI archive, or an OCI layout in a directory.
+
+The same images are the same bytes: files in a fixed order, no times, no owners.  A docker-archive has layers without
+compression, as all of its readers expect, and no manifest: what has a digest to keep is better in OCI's form.
+"""
+
+from __future__ import annotations
+
+import posix
+
+from minirun.errors import MinirunError
+from minirun.images import layout, media
+from minirun.images.blobs import CHUNK, hasher, make_directory
+from minirun.images.compression import Decompressed, File
+from minirun.images.docker_archive import MANIFEST_FILE
+from minirun.images.garbage import below
+from minirun.images.reference import familiar
+from minirun.images.tarwriter import TarWriter
+from minirun.spec.decode import encode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from minirun.images.media import Descriptor
+    from minirun.images.store import Image, Images
+
+    Wanted = list[tuple[Image, list[str]]]  # an image, and the names that go with it
+
+
+def docker_archive(images: Images, wanted: Wanted, out: Callable[[bytes], object]) -> None:
+    """Layers as <diff id>.tar, configurations as <id>.json, manifest.json at the end."""
+    archive = TarWriter(out)
+    done: set[str] = set()
+    listed = []
+    for image, names in together(wanted, lambda image: image.id):
+        for layer, diff_id in zip(image.layers, image.diff_ids, strict=True):
+            if diff_id not in done:
+                done.add(diff_id)
+                add_layer(images, archive, layer, diff_id)
+        config = f"{image.id.partition(':')[2]}.json"
+        archive.file(config, images.blobs.read(image.id))
+        layers = [layer_name(diff_id) for diff_id in image.diff_ids]
+        listed.append({"Config": config, "RepoTags": [familiar(name) for name in names] or None, "Layers": layers})
+    archive.file(MANIFEST_FILE, encode(listed).encode())
+    archive.close()
+
+
+def layer_name(diff_id: str) -> str:
+    return f"{diff_id.partition(':')[2][:64]}.tar"
+
+
+def add_layer(images: Images, archive: TarWriter, layer: Descriptor, diff_id: str) -> None:
+    """Its content, verified; a compressed one goes through a file without a name first, as its length must be known."""
+    kind = media.COMPRESSIONS[layer.mediaType]
+    fd = images.blobs.open(layer.digest)
+    try:
+        if kind:
+            fd = decompressed(images, fd, kind, layer, diff_id)
+        archive.begin(layer_name(diff_id), posix.fstat(fd).st_size)
+        for data in pieces(fd):
+            archive.write(data)
+        archive.end()
+    finally:
+        posix.close(fd)
+
+
+def decompressed(images: Images, fd: int, kind: str, layer: Descriptor, diff_id: str) -> int:
+    """The content in a file that nobody else can see, instead of ``fd``, which is closed."""
+    make_directory(f"{images.storage}/tmp")
+    to = posix.open(f"{images.storage}/tmp", posix.O_TMPFILE | posix.O_RDWR | posix.O_CLOEXEC, 0o600)
+    try:
+        reader = Decompressed(File(fd), kind, f"the layer {layer.digest}")
+        hashed = hasher(diff_id.partition(":")[0])
+        while data := reader.read(CHUNK):
+            hashed.update(data)
+            write_all(to, data)
+        if f"{diff_id.partition(':')[0]}:{hashed.hexdigest()}" != diff_id:
+            raise MinirunError(f"cannot save the layer {layer.digest}", reason=f"its content is not {diff_id}")
+        posix.lseek(to, 0, 0)
+    except BaseException:
+        posix.close(to)
+        raise
+    posix.dup2(to, fd, inheritable=False)
+    posix.close(to)
+    return fd
+
+
+def oci_archive(images: Images, wanted: Wanted, out: Callable[[bytes], object]) -> None:
+    """A layout as a tar archive."""
+    archive = TarWriter(out)
+    targets = [(whole(images, image), names) for image, names in together(wanted, lambda image: image.target.digest)]
+    archive.file(layout.LAYOUT_FILE, layout_file())
+    archive.file(layout.INDEX_FILE, encode(layout.index_of(targets)).encode())
+    archive.directory("blobs")
+    digests = sorted(everything(images, [target for target, _ in targets]))
+    for algorithm in sorted({digest.partition(":")[0] for digest in digests}):
+        archive.directory(f"blobs/{algorithm}")
+    for digest in digests:
+        fd = images.blobs.open(digest)
+        try:
+            name = f"blobs/{digest.replace(':', '/')}"
+            if len(name) > 100:
+                raise MinirunError(f"cannot save {digest}", reason="its name is too long", hint="--format oci")
+            archive.begin(name, posix.fstat(fd).st_size)
+            for data in pieces(fd):
+                archive.write(data)
+            archive.end()
+        finally:
+            posix.close(fd)
+    archive.close()
+
+
+def directory(images: Images, wanted: Wanted, path: str) -> None:
+    """A layout; one that is there already keeps its images, but for those whose names are given again."""
+    make_public(path)
+    before = old_entries(path)
+    targets = [(whole(images, image), names) for image, names in together(wanted, lambda image: image.target.digest)]
+    fresh = layout.index_of(targets)
+    named = {name for _, names in targets for name in names} | {target.digest for target, names in targets if not names}
+    kept = [one for one in before if not named & {*layout.names_of(one), one.digest}]
+    fresh["manifests"] = [one.to_json() for one in kept] + fresh["manifests"]
+    make_public(f"{path}/blobs")
+    for digest in sorted(everything(images, [target for target, _ in targets])):
+        name = f"{path}/blobs/{digest.replace(':', '/')}"
+        make_public(name.rpartition("/")[0])
+        if not is_there(name, images.blobs.size(digest)):
+            fd = images.blobs.open(digest)
+            try:
+                write_file(name, pieces(fd))
+            finally:
+                posix.close(fd)
+    write_file(f"{path}/{layout.LAYOUT_FILE}", [layout_file()])
+    write_file(f"{path}/{layout.INDEX_FILE}", [encode(fresh).encode()])
+
+
+def old_entries(path: str) -> list[Descriptor]:
+    """What is in a layout already; an error where something else is."""
+    names = posix.listdir(path)
+    if layout.INDEX_FILE not in names:
+        if names:
+            raise MinirunError(f"cannot export to {path}", reason="it is neither empty nor an image layout")
+        return []
+    from minirun.images.spool import Directory
+
+    source = Directory(None, path)
+    try:
+        layout.check_version(media.document(source.read(layout.LAYOUT_FILE), layout.LAYOUT_FILE), path)
+        what = f"{layout.INDEX_FILE} in {path}"
+        return media.index_of(media.document(source.read(layout.INDEX_FILE), what), what)
+    finally:
+        source.close()
+
+
+def together(wanted: Wanted, key: Callable[[Image], str]) -> list[tuple[Image, list[str]]]:
+    """Each image once, in the order of the command line, with all names that were asked for."""
+    found: dict[str, tuple[Image, list[str]]] = {}
+    for image, names in wanted:
+        known = found.setdefault(key(image), (image, []))
+        known[1].extend(name for name in names if name not in known[1])
+    return list(found.values())
+
+
+def whole(images: Images, image: Image) -> Descriptor:
+    """The target if all of it is here; of an index that is not whole, only the image that was found."""
+    if image.target.digest == image.manifest_digest:
+        return layout.bare(image.target)
+    every = everything(images, [image.target])
+    return layout.bare(image.target if all(map(images.blobs.has, every)) else image.manifest_descriptor)
+
+
+def everything(images: Images, targets: Iterable[Descriptor]) -> set[str]:
+    found: set[str] = set()
+    waiting = [target.digest for target in targets]
+    while waiting:
+        digest = waiting.pop()
+        if digest not in found:
+            found.add(digest)
+            waiting += below(images, digest)
+    return found
+
+
+def layout_file() -> bytes:
+    return encode({"imageLayoutVersion": layout.VERSION}).encode()
+
+
+def pieces(fd: int) -> Iterator[bytes]:
+    while data := posix.read(fd, CHUNK):
+        yield data
+
+
+def write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[posix.write(fd, view) :]
+
+
+def write_file(path: str, data: Iterable[bytes]) -> None:
+    """Whole, or not at all."""
+    making = f"{path}.{posix.getpid()}.new"
+    fd = posix.open(making, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o644)
+    try:
+        for piece in data:
+            write_all(fd, piece)
+        posix.rename(making, path)
+        making = ""
+    finally:
+        posix.close(fd)
+        if making:
+            posix.unlink(making)
+
+
+def is_there(path: str, size: int) -> bool:
+    try:
+        return posix.stat(path, follow_symlinks=False).st_size == size
+    except OSError:
+        return False
+
+
+def make_public(path: str) -> None:
+    try:
+        posix.mkdir(path, 0o755)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise MinirunError(f"cannot make {path}", reason=error.strerror or "") from error

@@ -1,0 +1,100 @@
+"""Trees of files that somebody else wrote: looked up, copied and removed without following anything.
+
+Every path goes through a descriptor of the tree's root (openat2(2)); a name is bytes, as the kernel has it.
+"""
+
+from __future__ import annotations
+
+import posix
+from errno import EEXIST, EISDIR, ELOOP, ENOENT, ENOTDIR, ENOTEMPTY, EPERM
+
+from minirun.linux.openat2 import (
+    RESOLVE_BENEATH,
+    RESOLVE_NO_MAGICLINKS,
+    RESOLVE_NO_SYMLINKS,
+    RESOLVE_NO_XDEV,
+    openat2,
+)
+
+KIND, DIRECTORY, CHARACTER, BLOCK, REGULAR, FIFO, LINK, SOCKET = (
+    0o170000, 0o040000, 0o020000, 0o060000, 0o100000, 0o010000, 0o120000, 0o140000,
+)  # fmt: skip
+STRICT = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS
+OPEN_DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW
+DEEP = 60  # directories held open at once
+
+
+def exists(path: str) -> bool:
+    """Is there anything of that name?"""
+    try:
+        posix.lstat(path)
+    except OSError as error:
+        if error.errno in (ENOENT, ENOTDIR):
+            return False
+        raise
+    return True
+
+
+def make_directories(path: str, mode: int = 0o700) -> None:
+    """The directory and those above it, where they are not there yet."""
+    try:
+        posix.mkdir(path, mode)
+    except OSError as error:
+        if error.errno == ENOENT:
+            make_directories(path.rpartition("/")[0], mode)
+            make_directories(path, mode)
+        elif error.errno != EEXIST:
+            raise
+
+
+def remove_tree(path: str) -> None:
+    """Remove ``path`` and all below it; fine if it is not there.
+
+    Links are removed, not followed; a mount below is an error, not a way out.  A tree may be as deep as it likes: what
+    lies deeper than ``DEEP`` is moved up to the root first.
+    """
+    try:
+        root = posix.open(path, OPEN_DIRECTORY)
+    except OSError as error:
+        if error.errno == ENOENT:
+            return
+        if error.errno not in (ENOTDIR, ELOOP):
+            raise
+        posix.unlink(path)
+        return
+    try:
+        while not empty(root, root, 0, [0]):
+            pass
+    finally:
+        posix.close(root)
+    posix.rmdir(path)
+
+
+def empty(directory: int, root: int, depth: int, moved: list[int]) -> bool:
+    """Empty an open directory; whether nothing is left of it (what was moved up to the root is)."""
+    clean = True
+    for name in posix.listdir(directory):
+        encoded = name.encode("utf-8", "surrogateescape")
+        try:
+            posix.unlink(encoded, dir_fd=directory)
+            continue
+        except OSError as error:
+            if error.errno not in (EISDIR, EPERM):
+                raise
+        if depth >= DEEP:
+            moved[0] += 1
+            posix.rename(encoded, f".deep-{moved[0]}-{posix.getpid()}", src_dir_fd=directory, dst_dir_fd=root)
+            clean = False
+            continue
+        below = openat2(directory, encoded, OPEN_DIRECTORY, STRICT | RESOLVE_NO_XDEV)
+        try:
+            clean = empty(below, root, depth + 1, moved) and clean
+        finally:
+            posix.close(below)
+        try:
+            posix.rmdir(encoded, dir_fd=directory)
+        except OSError as error:
+            if error.errno != ENOTEMPTY:
+                raise
+            clean = False
+    return clean

@@ -1,0 +1,253 @@
+"""The bridge of a network: there while somebody is on it.
+
+Its name and MAC address are written down before it is made, and checked before it is removed: a bridge of another's
+that happens to be called the same is never touched.
+"""
+
+from __future__ import annotations
+
+import posix
+from errno import EEXIST, ENODEV, ENOENT, EPERM
+
+from minirun.errors import MinirunError
+from minirun.linux import link, rtnetlink
+from minirun.linux.nftables import Batch, Tables
+from minirun.network import pool
+from minirun.network.address import Subnet, parse_ip, subnet
+from minirun.network.leases import Lease, Ledger
+from minirun.network.networks import Network, save
+from minirun.network.rules import Redirect, Ruled, batch_for, ports_for
+from minirun.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+NAME = "minirun"
+NO_TABLES = (
+    "this kernel has no nf_tables (CONFIG_NF_TABLES_INET, NFT_NAT, NFT_MASQ, NFT_FIB_INET): --net none and host work"
+)
+# Closing a socket to nf_tables waits until what was deleted through any of them is gone (a grace period, 10 ms and
+# more): a process that deletes leaves it to its end.
+open_sockets: list[Tables] = []
+
+
+class Device(Record):
+    """A network that is up, as ROOT/.networks/NETWORK/device has it."""
+
+    network: str
+    device: str
+    mac: str
+    subnet: str = ""
+    gateway: str = ""
+    subnet6: str = ""
+    gateway6: str = ""
+    internal: bool = False
+    mtu: int = 1500
+
+    def document(self) -> dict[str, Any]:
+        return dict(zip(self.FIELDS, self.astuple(), strict=True))
+
+    def subnets(self) -> list[Subnet]:
+        return [each for each in map(subnet, (self.subnet, self.subnet6)) if each]
+
+
+def device_of(ledger: Ledger, network: str) -> Device | None:
+    found = ledger.device(network)
+    return Device(**{name: value for name, value in found.items() if name in Device.FIELDS}) if found else None
+
+
+def find(route: rtnetlink.Route, device: Device) -> int:
+    """The number of its bridge; 0 if that is not there, or somebody else's."""
+    try:
+        found = link.interface(route, device.device)
+    except OSError as error:
+        if error.errno != ENODEV:
+            raise
+        return 0
+    return found.index if found.kind == "bridge" and found.mac.hex(":") == device.mac else 0
+
+
+def bring_up(storage: str, ledger: Ledger, network: Network, notes: list[str]) -> tuple[Device, int]:
+    """The device, and the bridge's number; made if this is the first user."""
+    route = rtnetlink.Route()
+    known = device_of(ledger, network.name)
+    if known is not None:
+        index = find(route, known)
+        if index:
+            return known, index
+        tear_down(ledger, network.name, None)
+    for _ in range(pool.TRIES):
+        made = attempt(storage, ledger, network, route)
+        if made is not None:
+            break
+    else:
+        raise MinirunError(f"cannot bring up network {network.name}", reason="no name for its bridge is free")
+    device, index = made
+    try:
+        settle(device, route, index, notes)
+    except BaseException:
+        tear_down(ledger, network.name, device)
+        raise
+    return device, index
+
+
+def attempt(storage: str, ledger: Ledger, network: Network, route: rtnetlink.Route) -> tuple[Device, int] | None:
+    """None: another was quicker with the name or the subnet, and there is a next one."""
+    found = link.interfaces(route)
+    network = without_collision(storage, network, route)
+    taken = {each.name for each in found}
+    name = network.device or next(word for number in range(1 << 16) if (word := f"{NAME}{number}") not in taken)
+    mac = b"\x02\x6d" + posix.urandom(4)
+    device = Device(
+        network=network.name, device=name, mac=mac.hex(":"), subnet=network.subnet, gateway=network.gateway,
+        subnet6=network.subnet6, gateway6=network.gateway6, internal=network.internal,
+        mtu=network.mtu or pool.host_mtu(route, found),
+    )  # fmt: skip
+    ledger.set_device(network.name, device.document())
+    try:
+        link.add_bridge(route, name, mac, device.mtu)
+    except OSError as error:
+        ledger.forget(network.name)
+        if error.errno == EEXIST and not network.device:
+            return None
+        raise cannot(network.name, f"make the bridge {name}", error) from error
+    index = link.interface(route, name).index
+    if not device.subnet6:
+        link.quieten(route, index)
+    for each, gateway in ((device.subnet, device.gateway), (device.subnet6, device.gateway6)):
+        packed, bits = parse_ip(gateway), each.rpartition("/")[2]
+        if packed:
+            try:
+                link.add_address(route, index, packed, int(bits))
+            except OSError as error:
+                tear_down(ledger, network.name, device)
+                raise cannot(network.name, f"give it {gateway}", error) from error
+    route.up(index)
+    # two at the same moment, with different roots: the later bridge yields
+    if network.automatic and pool.collides(device.subnets(), route, below=index):
+        tear_down(ledger, network.name, device)
+        return None
+    return device, index
+
+
+def without_collision(storage: str, network: Network, route: rtnetlink.Route) -> Network:
+    """A subnet that was our own choice gives way to whatever the host has got since."""
+    chosen = [each for each in map(subnet, (network.subnet, network.subnet6)) if each]
+    if network.automatic and pool.collides(chosen, route):
+        network = pool.choose(storage, network, route)
+        save(storage, network)
+    return network
+
+
+def settle(device: Device, route: rtnetlink.Route, index: int, notes: list[str]) -> None:
+    """Rules first: no packet passes without them."""
+    ruled = Ruled(device=device.device, subnets=device.subnets(), internal=device.internal)
+    commit(device.network, batch_for(ruled))
+    if device.internal:
+        return
+    sysctl(f"net/ipv4/conf/{device.device}/route_localnet", notes)
+    sysctl("net/ipv4/ip_forward", notes, "this host forwards IPv4 now (net.ipv4.ip_forward was 0)")
+    if device.subnet6:
+        sysctl(
+            "net/ipv6/conf/all/forwarding", notes, "this host forwards IPv6 now (net.ipv6.conf.all.forwarding was 0)"
+        )
+    with_others(notes)
+
+
+def sysctl(name: str, notes: list[str], said: str = "") -> None:
+    """Switched on if it is off."""
+    try:
+        fd = posix.open(f"/proc/sys/{name}", posix.O_RDWR | posix.O_CLOEXEC)
+    except OSError:
+        fd = -1
+    try:
+        if fd < 0 or posix.read(fd, 16).strip() == b"0":
+            posix.pwrite(fd, b"1", 0)
+            if said:
+                notes.append(said)
+    except OSError as error:
+        notes.append(f"cannot set {name.replace('/', '.')} to 1: {error.strerror}")
+    finally:
+        if fd >= 0:
+            posix.close(fd)
+
+
+def with_others(notes: list[str]) -> None:
+    """Another's chain that drops what is forwarded has the last word whatever ours says (nft(8), base chains)."""
+    tables = sorted(set(connection().forbids_forwarding()))
+    if tables:
+        notes.append(
+            f"another firewall drops what this host forwards (table {', '.join(tables)}): it must let us through"
+        )
+
+
+def set_ports(device: Device, leases: list[Lease]) -> None:
+    """The published ports of everybody on the network, in one transaction."""
+    redirects = []
+    for lease in leases:
+        for row in lease.ports:
+            for address in (lease.ip, lease.ip6):
+                target = parse_ip(address.partition("/")[0])
+                asked = parse_ip(row["hostIp"])
+                if target and (asked is None or len(asked) == len(target)):
+                    redirects.append(
+                        Redirect(
+                            hostIp=row["hostIp"], hostPort=row["hostPort"], protocol=row["protocol"], target=target,
+                            port=row["port"],
+                        )
+                    )  # fmt: skip
+    commit(device.network, ports_for(device.device, redirects))
+
+
+def commit(network: str, batch: Batch) -> None:
+    try:
+        connection().commit(batch)
+    except OSError as error:
+        raise cannot(network, "make its rules", error, NO_TABLES if error.errno != EPERM else "") from error
+
+
+def connection() -> Tables:
+    """The last one that was opened, if there is one: see ``open_sockets``."""
+    if not open_sockets:
+        open_sockets.append(Tables())
+    return open_sockets[-1]
+
+
+def tear_down(ledger: Ledger, network: str, device: Device | None) -> None:
+    """Rules, bridge, and what was written down; whatever of it is there."""
+    device = device or device_of(ledger, network)
+    if device is not None:
+        route = rtnetlink.Route()
+        index = find(route, device)
+        if index or not there(route, device.device):
+            delete_rules(device.device)
+        if index:
+            try:
+                link.delete(route, index)
+            except OSError as error:
+                if error.errno != ENODEV:
+                    raise cannot(network, f"remove the bridge {device.device}", error) from error
+    ledger.forget(network)
+
+
+def there(route: rtnetlink.Route, name: str) -> bool:
+    return any(each.name == name for each in link.interfaces(route))
+
+
+def delete_rules(name: str) -> None:
+    batch = Batch()
+    batch.table(name)
+    batch.delete_table(name)
+    try:
+        connection().commit(batch)
+    except OSError:  # a kernel without nf_tables has no table of ours either
+        pass
+
+
+def cannot(network: str, what: str, error: OSError, hint: str = "") -> MinirunError:
+    if error.errno == EPERM and not hint:
+        hint = "networks take root (CAP_NET_ADMIN); --net none and host do not"
+    if error.errno == ENOENT and not hint:
+        hint = NO_TABLES
+    return MinirunError(f"cannot bring up network {network}", reason=f"{what}: {error.strerror}", hint=hint)

@@ -1,0 +1,83 @@
+"""``network create``: what was asked for is checked, what was not said is chosen."""
+
+from __future__ import annotations
+
+import posix
+import time
+
+from minirun.network import pool
+from minirun.network.address import Subnet, ip_text, parse_ip, subnet
+from minirun.network.networks import RESERVED, Network, changed, every, valid_name, wrong
+
+SMALLEST_MTU, SMALLEST_MTU6, LARGEST_MTU = 68, 1280, 65535
+
+
+def check(network: Network) -> None:
+    """Everything that can be said without looking at this host."""
+    name = network.name
+    if not valid_name(name) or name in RESERVED:
+        raise wrong(name, "letters, digits, _ . and - only, and none of " + ", ".join(RESERVED))
+    if network.driver != "bridge":
+        raise wrong(name, f"no driver {network.driver!r}", "bridge is the only one; others are CNI's (docs/network.md)")
+    if network.device and (len(network.device.encode()) > 15 or "/" in network.device or network.device.isspace()):
+        raise wrong(name, f"{network.device!r} is no name of an interface: those have at most 15 bytes")
+    least = SMALLEST_MTU6 if network.subnet6 else SMALLEST_MTU
+    if network.mtu and not least <= network.mtu <= LARGEST_MTU:
+        raise wrong(name, f"an MTU is {least} to {LARGEST_MTU}")
+    parts(network, network.subnet, network.gateway, 4)
+    parts(network, network.subnet6, network.gateway6, 16)
+    if network.ipRange:
+        outer, inner = subnet(network.subnet), subnet(network.ipRange)
+        if inner is None or outer is None or not (outer.base <= inner.base and inner.last <= outer.last):
+            raise wrong(name, f"the range {network.ipRange} is no part of the subnet")
+
+
+def parts(network: Network, text: str, gateway: str, size: int) -> None:
+    """One subnet and its gateway."""
+    if not text:
+        if gateway and size == 4 and network.subnet == "":
+            raise wrong(network.name, "a gateway without its subnet", "--subnet")
+        return
+    found = subnet(text)
+    if found is None or found.size != size * 8 or found.size - found.bits < 2:
+        raise wrong(
+            network.name, f"{text!r} is no subnet of at least two addresses", "as in 10.90.3.0/24 or fd00:1::/64"
+        )
+    if gateway:
+        packed = parse_ip(gateway)
+        if packed is None or not found.holds(packed) or packed == found.nth(0):
+            raise wrong(network.name, f"the gateway {gateway} is no address of {found}")
+
+
+def filled(storage: str, network: Network) -> Network:
+    """With id, time, subnets and gateways.  A subnet that was asked for must collide with nothing."""
+    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    network = changed(network, id=posix.urandom(32).hex(), created=created, automatic=not network.subnet)
+    if network.subnet:
+        network = with_gateway(network, free(storage, network, network.subnet))
+    else:
+        network = pool.choose(storage, network)
+    if network.subnet6:
+        network = with_gateway(network, free(storage, network, network.subnet6))
+    return network
+
+
+def with_gateway(network: Network, found: Subnet) -> Network:
+    if found.size == 32:
+        return changed(network, subnet=str(found), gateway=network.gateway or ip_text(found.nth(1)))
+    return changed(network, subnet6=str(found), gateway6=network.gateway6 or ip_text(found.nth(1)))
+
+
+def free(storage: str, network: Network, text: str) -> Subnet:
+    found = subnet(text)
+    assert found is not None  # checked
+    for other in every(storage):
+        for each in filter(None, map(subnet, (other.subnet, other.subnet6))):
+            if each.overlaps(found) and other.name != network.name:
+                raise wrong(network.name, f"{text} overlaps with network {other.name} ({each})")
+    from minirun.linux import rtnetlink
+
+    for each in pool.on_host(rtnetlink.Route()):
+        if each.overlaps(found):
+            raise wrong(network.name, f"{text} overlaps with {each}, which this host has a route to")
+    return found

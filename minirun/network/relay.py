@@ -1,0 +1,54 @@
+"""From a listening socket of the host's to the container, for the few connections that no rule of nf_tables redirects.
+
+Connections to ``::1`` (the kernel lets no packet from there leave by another interface), and over IPv6 to a container
+that has none.  A thread for each listener and each direction: they sleep in the kernel.
+"""
+
+from __future__ import annotations
+
+import _thread
+from _socket import AF_INET, AF_INET6, SHUT_RDWR, SHUT_WR, SOCK_CLOEXEC, SOCK_STREAM, dup, socket
+
+CHUNK = 1 << 16
+
+
+def serve(listener: int, address: str, port: int) -> None:
+    """Relay in the background as long as the process lives; ``listener`` stays the caller's."""
+    own = socket(AF_INET6, SOCK_STREAM, 0, dup(listener))
+    _thread.start_new_thread(accept, (own, address, port))
+
+
+def accept(listener: socket, address: str, port: int) -> None:
+    while True:
+        try:
+            fd, _ = listener._accept()  # type: ignore[attr-defined]  # the C half of socket.accept
+        except OSError:
+            return
+        _thread.start_new_thread(connect, (fd, address, port))
+
+
+def connect(fd: int, address: str, port: int) -> None:
+    near = socket(AF_INET6, SOCK_STREAM, 0, fd)
+    far = socket(AF_INET6 if ":" in address else AF_INET, SOCK_STREAM | SOCK_CLOEXEC)
+    try:
+        far.connect((address, port))
+    except OSError:
+        near.close()
+        far.close()
+        return
+    _thread.start_new_thread(copy, (far, near))
+    copy(near, far)
+
+
+def copy(source: socket, target: socket) -> None:
+    """Until the end of file; the other direction may go on."""
+    try:
+        while data := source.recv(CHUNK):
+            target.sendall(data)
+        target.shutdown(SHUT_WR)
+    except OSError:  # one side is gone: so is the connection
+        for each in (source, target):
+            try:
+                each.shutdown(SHUT_RDWR)
+            except OSError:
+                pass

@@ -1,0 +1,91 @@
+"""What a crash has left: leases, interfaces, bridges and rules without a living user.
+
+The next attach does it for everything below its root, as does ``system prune``.
+"""
+
+from __future__ import annotations
+
+from errno import ENODEV
+
+from minirun.errors import MinirunError
+from minirun.linux import link, rtnetlink
+from minirun.network import bridge
+from minirun.network.leases import CNI, VETH, Lease, Ledger
+
+PREFIX = "mr"  # of our interfaces on the host
+
+
+def repair(root: str) -> list[str]:
+    """What was removed, in words; bridges that nobody uses, too."""
+    with Ledger(root) as ledger:
+        return repair_locked(ledger) + sweep_locked(ledger)
+
+
+def repair_locked(ledger: Ledger) -> list[str]:
+    """Leases without a living user, and interfaces on our bridges without a lease."""
+    networks = ledger.networks()
+    if not networks:
+        return []
+    route = rtnetlink.Route()
+    found = link.interfaces(route)
+    names = {each.name: each.index for each in found}
+    removed = []
+    for network in networks:
+        leases = ledger.leases(network)
+        dead = [lease for lease in leases if not lease.owned() and not (lease.kind == VETH and lease.link in names)]
+        for lease in dead:
+            undo(ledger, lease, route, names)
+            removed.append(f"lease of {lease.key} on {network}")
+        alive = [lease for lease in leases if lease not in dead]
+        device = bridge.device_of(ledger, network)
+        if device is None:
+            continue
+        if any(lease.ports for lease in dead) and alive:
+            bridge.set_ports(device, alive)
+        known = {lease.link for lease in alive}
+        for each in found:
+            if each.master and each.master == names.get(device.device) and each.name not in known and ours(each):
+                delete(route, each.index)
+                removed.append(f"interface {each.name}")
+    return removed
+
+
+def ours(interface: link.Interface) -> bool:
+    return interface.name.startswith(PREFIX) and interface.kind in ("veth", "tun")
+
+
+def undo(ledger: Ledger, lease: Lease, route: rtnetlink.Route, names: dict[str, int]) -> None:
+    """Its interface, if any is left, and the lease."""
+    if lease.kind == CNI and lease.cni:
+        from minirun.network import cni
+
+        cni.leave(lease)
+    elif lease.link in names:
+        delete(route, names[lease.link])
+    ledger.drop(lease)
+
+
+def delete(route: rtnetlink.Route, index: int) -> None:
+    """Gone by itself meanwhile, with its network namespace, is as well."""
+    try:
+        link.delete(route, index)
+    except OSError as error:
+        if error.errno != ENODEV:
+            raise MinirunError("cannot remove an interface", reason=str(error.strerror)) from error
+
+
+def sweep(root: str) -> list[str]:
+    """Bridges and rules of networks that nobody is on."""
+    with Ledger(root) as ledger:
+        return sweep_locked(ledger)
+
+
+def sweep_locked(ledger: Ledger) -> list[str]:
+    removed = []
+    for network in ledger.networks():
+        if not ledger.leases(network):
+            device = bridge.device_of(ledger, network)
+            bridge.tear_down(ledger, network, device)
+            if device is not None:
+                removed.append(f"bridge {device.device} of {network}")
+    return removed
