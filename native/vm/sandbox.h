@@ -62,6 +62,15 @@ int guest_next(struct guest *guest, int how, int64_t result);
 void guest_is(struct guest *guest);
 int guest_action(int number, int kind, unsigned flags);
 int guest_signal(struct guest *guest, void *info);
+long sandbox_clone(uint64_t flags, int cgroup, int *pidfd);
+int64_t sandbox_filter(const void *program, unsigned count, const struct guest *guest);
 long host_call(long number, long a, long b, long c, long d, long e, long f);
+
+/* native/init, linked into us: the in-container half of a plan, up to the place where a container executes its program */
+int init_carry_out(int base);
+const char *init_program(void);
+const char *init_home(void);
+void init_cannot_execute(int err);
+void init_has_executed(void);
 
 #endif

@@ -39,6 +39,7 @@ class Process:
         self.actions = Actions()
         self.lacking: dict[str, int] = {}
         self.limits: dict[int, tuple[int, int]] = {}
+        self.filter = b""  # of /linux/seccomp: struct sock_filter, 8 bytes each
         self.vfork_end = -1
         self.exe = b""
         self.args: list[bytes] = []
@@ -177,3 +178,5 @@ class Process:
     def last_words(self, thread: Thread, number: int, text: str = "") -> None:
         if self.trace is not None:
             self.trace.end(thread, number, text)
+        elif text:
+            posix.write(2, f"minirun: the sandbox ended: {text}\n".encode("utf-8", "replace"))

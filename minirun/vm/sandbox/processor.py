@@ -10,13 +10,13 @@ import posix
 from _struct import pack, pack_into
 
 from minirun.linux.kvm import Kvm, ffi, ioctl, lib
+from minirun.linux.kvm_vm import Vm
 from minirun.vm.sandbox import layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from minirun.linux.kvm_vm import Vm
     from minirun.vm.sandbox.memory import Memory
 
 CR0 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 31  # PE MP ET NE WP PG

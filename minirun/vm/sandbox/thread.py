@@ -64,6 +64,13 @@ class Thread:
         name = NAMES.get(number, "")
         function = TABLE.get(name)
         process = self.process
+        if process.filter:
+            try:
+                refused = self.filtered(process.filter)
+            except Elsewhere:
+                return AS_IT_IS, 0
+            if refused is not None:
+                return RESULT, refused
         if function is None:
             process.lacking[name or str(number)] = process.lacking.get(name or str(number), 0) + 1
             if process.trace is not None:
@@ -87,6 +94,25 @@ class Thread:
         if process.trace is not None:
             process.trace.line(self, name, arguments, result)
         return RESULT, result
+
+    def filtered(self, program: bytes) -> int | None:
+        """What /linux/seccomp says of this call (seccomp(2)): None lets it be served."""
+        verdict: int = lib.sandbox_filter(ffi.from_buffer(program), len(program) // 8, self.processor.native)
+        action, data = verdict & 0xFFFF0000, verdict & 0xFFFF
+        if action in (0x7FFF0000, 0x7FFC0000):  # ALLOW, LOG
+            return None
+        if action == 0x00050000:  # ERRNO
+            return -min(data, 4095)
+        if action == 0x00030000:  # TRAP
+            info = pack("<iiiiQiI", signals.SIGSYS, data, 1, 0, self.processor.regs.rip, self.processor.native.number, 0xC000003E)
+            if self.process.actions.get(signals.SIGSYS)[0] > signals.SIG_IGN:
+                self.processor.regs.rax = self.processor.native.number
+                signals.deliver(self, signals.SIGSYS, info)
+                raise Elsewhere
+        elif action == 0x7FF00000:  # TRACE: nobody traces
+            return -ENOSYS
+        signals.die(self, signals.SIGSYS)
+        return None
 
     def signal(self, how: int, result: int) -> int:
         """Deliver what was caught; a call that it interrupted is begun anew where the program asked for it."""
