@@ -15,7 +15,7 @@ TEST_DEBS := apparmor checkpolicy iproute2 runc uidmap golang-github-containers-
 # Who calls a runtime: the tests start daemons of their own, with all they write below a directory of theirs.
 CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
 # Who makes and keeps images and networks besides us: the tests go round trips with them.
-IMAGE_DEBS := skopeo umoci docker-registry mmdebstrap iperf3 passt slirp4netns containernetworking-plugins
+IMAGE_DEBS := skopeo umoci docker-registry apache2-utils openssl mmdebstrap iperf3 passt slirp4netns containernetworking-plugins
 LAB := $(BIN)/python rootfs/lab/lab.py
 
 .PHONY: help setup demo demo-lab test test-host test-lab lab lab-setup lab-pin guest-kernel lint format bench conformance members install uninstall clean deb-setup fuzz
@@ -115,5 +115,5 @@ uninstall: ## take it away again
 	@$(PYTHON) native/install.py --remove "$(PREFIX)"
 
 clean: ## everything that was built
-	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache rootfs/lab/.mypy_cache rootfs/kernel/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/minirun-measure minirun/*.so minirun/ladder
+	rm -rf $(VENV) .cache .hypothesis .pytest_cache .mypy_cache .ruff_cache tests/bench/.mypy_cache rootfs/lab/.mypy_cache rootfs/kernel/.mypy_cache build dist *.egg-info minirun/minirun-init minirun/minirun-measure minirun/minirun-reaper minirun/*.so minirun/ladder
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -26,6 +26,7 @@ NATIVE = Path(__file__).resolve().parent
 PACKAGE = NATIVE.parent / "minirun"
 INIT = PACKAGE / "minirun-init"
 LADDER = PACKAGE / "ladder"
+REAPER = PACKAGE / "minirun-reaper"  # process 1 of `container run --init` (native/reaper)
 MEASURE = PACKAGE / "minirun-measure"  # what `minirun compare` runs (native/measure)
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wno-sign-conversion", "-Wshadow"]
@@ -135,6 +136,15 @@ def init_sources() -> list[Path]:
 def build_init(target: Path = INIT) -> Path:
     """The static program that becomes the container's first process."""
     run(cc(), *WARNINGS, *FREESTANDING, "-o", target, *init_sources())
+    return target
+
+
+def reaper_sources() -> list[Path]:
+    return sorted((NATIVE / "reaper").glob("*.c"))
+
+
+def build_reaper(target: Path = REAPER) -> Path:
+    run(cc(), *WARNINGS, *FREESTANDING, "-o", target, *reaper_sources())
     return target
 
 
@@ -251,6 +261,8 @@ def main(arguments: list[str]) -> int:
     headers = list((NATIVE / "init").glob("*.h")) + [NATIVE / "build.py"]
     if force or stale(INIT, init_sources() + headers):
         build_init()
+    if force or stale(REAPER, reaper_sources() + headers):
+        build_reaper()
     if force or stale(MEASURE, measure_sources() + headers):
         build_measure()
     border = list((NATIVE / "border").iterdir()) + [NATIVE / "build.py"]

@@ -33,6 +33,14 @@ PLANNED = (
 )  # fmt: skip
 FILTERED = ("minirun.plan.seccomp", "minirun.engine.filter_cache", "minirun.runtime.notify")
 FIRST = "minirun.cli.main"
+GROUP = ("minirun.cli.groups", "minirun.cli.container_options")
+STARTED = (
+    "minirun.container.client_side", "minirun.container.monitor", "minirun.container.place",
+    "minirun.container.logfile", "minirun.container.prepare", "minirun.container.users",
+    "minirun.container.default_filter", "minirun.images.snapshot", "minirun.network.resolver", "minirun.runtime.run",
+    "minirun.runtime.start", "minirun.runtime.lifecycle", *PLANNED, *FILTERED,
+)  # fmt: skip
+MADE = ("minirun.container.devices", "minirun.container.flags", "minirun.container.make", "minirun.container.names")
 TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     FIRST: ("", ()),
     "minirun.cli.oci_run": (FIRST, ("minirun.cli.oci_run", "minirun.runtime.run", *PLANNED)),
@@ -44,6 +52,25 @@ TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     "minirun.cli.oci_state": (FIRST, ("minirun.cli.oci_state",)),
     "minirun.cli.oci_kill": (FIRST, ("minirun.cli.oci_kill",)),
     "minirun.cli.oci_list": (FIRST, ("minirun.cli.oci_list",)),
+    # The verbs that people use: the group's table first, then the verb; what its monitor needs is imported before it is
+    # forked.
+    "minirun.cli.groups": (FIRST, GROUP),
+    "minirun.cli.container_run": ("minirun.cli.groups", (*GROUP, "minirun.cli.container_run", *STARTED, *MADE)),
+    "minirun.cli.container_life": ("minirun.cli.groups", (*GROUP, "minirun.cli.container_life", *STARTED)),
+    "minirun.cli.container_ps": ("minirun.cli.groups", (*GROUP, "minirun.cli.container_ps")),
+    "minirun.cli.container_streams": (
+        "minirun.cli.groups",
+        (
+            *GROUP,
+            "minirun.cli.container_streams",
+            "minirun.container.executing",
+            "minirun.container.words",
+            "minirun.container.users",
+            "minirun.plan.wire",
+            "minirun.engine.filter_cache",
+        ),
+    ),
+    "minirun.network.attach": ("minirun.cli.container_run", ("minirun.network.attach", "minirun.network.netns")),
 }
 
 

@@ -111,6 +111,12 @@ def can_guest() -> str:
     return ""
 
 
+def can_nftables() -> str:
+    """A table can be made, in a network namespace of its own."""
+    tried = run("unshare", "-n", "nft", "add", "table", "inet", "minirun") if shutil.which("nft") else None
+    return "no nft in PATH" if tried is None else tried.stderr.strip() if tried.returncode else ""
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "root": can_root,
     "userns": can_userns,
@@ -125,6 +131,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "checkpolicy": lambda: has("checkpolicy"),
     "compiler": lambda: has("cc"),
     "vagrant": lambda: has("vagrant"),
+    "mmdebstrap": lambda: has("mmdebstrap"),
     "debootstrap": lambda: has("debootstrap"),
     "shellcheck": lambda: has("shellcheck"),
     "lab": can_lab,
@@ -135,8 +142,14 @@ PROBES: dict[str, Callable[[], str]] = {
     "containerd": lambda: has("containerd", "ctr"),
     "podman": lambda: has("podman", "conmon", "catatonit", "/usr/lib/podman/netavark"),
     "buildah": lambda: has("buildah"),
+    "umoci": lambda: has("umoci"),
+    "skopeo": lambda: has("skopeo"),
     "docker": lambda: has("dockerd", "docker"),
     "kvm": can_kvm,
+    "nftables": can_nftables,
+    "registry": lambda: has("docker-registry"),
+    "htpasswd": lambda: has("htpasswd"),
+    "openssl": lambda: has("openssl"),
 }
 
 

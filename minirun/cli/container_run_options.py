@@ -73,9 +73,9 @@ NETWORK = rows((
     ("mac-address=MAC", "hardware address on the network"),
     ("P publish-all", "publish every port that the image exposes, on free ports of the host"),
 ))  # fmt: skip
+NET = (Option(long="net", value="NETWORK", help="as --network", many=True, same="network"),)
 NETWORK_MANY = rows((
     ("network=NETWORK", "none, host, bridge, container:ID or a network's name"),
-    ("net=NETWORK", "as --network"),
     ("network-alias=NAME", "one more name on the network"),
     ("p publish=[IP:][HOST:]PORT[/PROTO]", "publish a port on the host"),
     ("expose=PORT[/PROTO]", "a port for --publish-all"),
@@ -152,7 +152,7 @@ REFUSED = rows((
 QUIET = (Option(long="no-healthcheck", help="taken: none is ever made"),)
 
 CREATE = (
-    *PROGRAM, *PROGRAM_MANY, *NAMES, *NAMES_MANY, *NETWORK, *NETWORK_MANY, *LIMITS, *LIMITS_MANY, *RIGHTS,
+    *PROGRAM, *PROGRAM_MANY, *NAMES, *NAMES_MANY, *NETWORK, *NETWORK_MANY, *NET, *LIMITS, *LIMITS_MANY, *RIGHTS,
     *RIGHTS_MANY, *FILES, EXPLAIN, *QUIET, *REFUSED,
 )  # fmt: skip
 RUN = (

@@ -16,10 +16,15 @@ from minirun.images.store import Image, Images
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from minirun.cli.main import Call
     from minirun.container.record import Container
 
     Users = dict[str, list[Container]]
+
+
+PATIENCE = 2.0  # seconds: rm can leave the content to a prune
 
 
 def tag(call: Call) -> int:
@@ -35,7 +40,7 @@ def rm(call: Call) -> int:
     """Every word that can be: what could not is said at the end, by the first error."""
     images = Images(storage_of(call))
     failed: MinirunError | None = None
-    lock = images.exclusive()
+    lock = images.exclusive(patience=PATIENCE)
     alone = lock.acquire()
     try:
         for word in call.words:
@@ -107,23 +112,29 @@ def prune(call: Call) -> int:
     if not call.values.on("force"):
         confirm("all images that no container was made of" if every else "all images without a name")
     with images.exclusive():
-        known = users(images.storage)
-        in_use = {image.target.digest for image in images.all() if image.id in known}
-        lines = []
-        for image in images.all():
-            if image.target.digest in in_use or (image.names and not every) or image.target.digest not in still(images):
-                continue
-            if any(has_label(image, label) != wanted for label, wanted in conditions):
-                continue
-            for name in image.names or [image.target.digest]:
-                images.untag(name)
-                lines += [f"untagged: {familiar(name)}"] if image.names else []
-            lines.append(f"deleted: {image.id}")
+        lines = untag_unused(images, every, conditions)
         removed = collect(images, partials=True)
     if lines:
         write_out("Deleted Images:\n" + "".join(f"{line}\n" for line in lines) + "\n")
     write_out(f"Total reclaimed space: {amounts.size(removed.size)}\n")
     return 0
+
+
+def untag_unused(images: Images, every: bool, conditions: Sequence[tuple[str, bool]] = ()) -> list[str]:
+    """Images that no container was made of lose their names, with ``every``, or their place, if they had none."""
+    known = users(images.storage)
+    in_use = {image.target.digest for image in images.all() if image.id in known}
+    lines = []
+    for image in images.all():
+        if image.target.digest in in_use or (image.names and not every) or image.target.digest not in still(images):
+            continue
+        if any(has_label(image, label) != wanted for label, wanted in conditions):
+            continue
+        for name in image.names or [image.target.digest]:
+            images.untag(name)
+            lines += [f"untagged: {familiar(name)}"] if image.names else []
+        lines.append(f"deleted: {image.id}")
+    return lines
 
 
 def still(images: Images) -> set[str]:

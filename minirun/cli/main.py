@@ -106,6 +106,8 @@ GROUPS = ("container", "image", "network", "volume", "system")
 
 def grouped(name: str, rest: list[str], glob: Values, env: dict[str, str], cwd: str, log: Log) -> int:
     """The verbs people use: they have time for their tables, but not for click."""
+    if name == "container":
+        hot.board("minirun.cli.groups")
     from minirun.cli.groups import run
 
     return run(name, rest, glob, env, cwd, log)

@@ -24,10 +24,11 @@ class Option(Record):
     default: str = ""
     many: bool = False
     later: str = ""
+    same: str = ""  # the option that it is another spelling of
 
     @property
     def name(self) -> str:
-        return self.long.replace("-", "_")
+        return (self.same or self.long).replace("-", "_")
 
 
 class Verb(Record):

@@ -9,7 +9,8 @@ mounted; ``--explain`` calls ``config`` with what can be known without touching 
 from __future__ import annotations
 
 from minirun.container import filesystems, rootless
-from minirun.container.rights import capabilities, capability_sets, hidden, selinux
+from minirun.container.powers import added, default_profile, held_by, system_calls
+from minirun.container.rights import capability_sets, hidden, selinux
 from minirun.errors import NOT_FOUND, MinirunError
 from minirun.record import Record
 
@@ -88,9 +89,9 @@ def hostname(container: Container) -> str:
     if container.hostname:
         return container.hostname
     if container.network == "host":
-        import os
+        import posix
 
-        return os.uname().nodename
+        return posix.uname().nodename
     return container.short
 
 
@@ -121,15 +122,6 @@ def process(container: Container, user: User) -> dict[str, Any]:
     if asked["label"] and asked["label"] != "disable":
         made["selinuxLabel"] = selinux(asked["label"])
     return made
-
-
-def held_by(asked: dict[str, Any]) -> list[str]:
-    return capabilities(asked["capAdd"], asked["capDrop"], asked["privileged"])
-
-
-def added(asked: dict[str, Any]) -> list[str]:
-    names = [name.upper().removeprefix("CAP_") for name in asked["capAdd"]]
-    return held_by(asked) if "ALL" in names else names
 
 
 def arguments(container: Container) -> list[str]:
@@ -258,33 +250,6 @@ def nodes_and_rules(asked: dict[str, Any]) -> tuple[list[dict[str, Any]], list[d
             found += more
             rules += allowed
     return found, rules + asked["deviceRules"]
-
-
-def system_calls(asked: dict[str, Any]) -> dict[str, Any]:
-    if asked["seccomp"] == "unconfined" or (asked["privileged"] and asked["seccomp"] == ""):
-        return {}
-    import os
-
-    about = os.uname()
-    if asked["seccomp"] == "":
-        from minirun.container.default_filter import default
-
-        return default(held_by(asked), about.machine)
-    from minirun.container.profile import section
-
-    major, minor = about.release.split(".")[:2]
-    kernel = (int(major), int("".join(c for c in minor if c.isdigit()) or "0"))
-    return section(asked["seccompProfile"], held_by(asked), about.machine, kernel, "of --security-opt")
-
-
-def default_profile() -> str:
-    """docker's own AppArmor profile, where AppArmor is in force and the profile is loaded."""
-    from minirun.facts import read
-
-    if read("/sys/module/apparmor/parameters/enabled").strip() != "Y":
-        return ""
-    loaded = read("/sys/kernel/security/apparmor/profiles")
-    return next((name for name in ("minirun-default", "docker-default") if f"{name} (" in loaded), "")
 
 
 def init_program() -> str:

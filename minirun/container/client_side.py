@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 PIECE = 4096  # PIPE_BUF
 SIGTERM, INTERRUPTS = 15, (1, 2, 15)
 STREAM = {b"O": 1, b"R": 2}
+PATIENT = 2  # interrupts that are passed on; with the next one we leave, as docker does
 ENOUGH = 64  # records waiting for our reader
 REGULAR = 0o100000
 
@@ -98,6 +99,7 @@ class Face:
         self.code: int | None = None
         self.keys = detach_keys(attach.detach_keys) if attach.tty and attach.stdin else b""
         self.matched = 0
+        self.interrupts = 0
         posix.set_blocking(link, False)
         self.regular = {fd for fd in (1, 2) if posix.fstat(fd).st_mode & 0o170000 == REGULAR}
         if attach.tty and attach.stdin and posix.isatty(0):
@@ -169,6 +171,14 @@ class Face:
             if self.attach.tty and (size := window()):
                 self.order(b"W" + size)
         elif number:
+            self.interrupts += number in INTERRUPTS
+            if self.interrupts > PATIENT:
+                self.detach()
+                raise MinirunError(
+                    "left the container", reason=f"signal {number} came once more, and the program goes on",
+                    hint="minirun container kill ends it: process 1 ignores signals that it does not handle",
+                    exit_code=128 + number,
+                )  # fmt: skip
             self.order(b"S" + bytes([number]))
 
     def read_input(self) -> None:

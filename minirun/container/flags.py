@@ -173,7 +173,7 @@ def network(values: Values, usual: str) -> dict[str, Any]:
     """``network``: none, host, container:NAME or networks; its members name them."""
     from minirun.network.ports import parse
 
-    given = [*values.listed("network"), *values.listed("net")] or [usual]
+    given = values.listed("network") or [usual]
     given = [usual if word in ("default", "private") else word for word in given]
     address = {"ip": values.text("ip"), "ip6": values.text("ip6"), "mac": mac(values.text("mac_address"))}
     for option in ("ip", "ip6"):

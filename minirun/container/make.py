@@ -101,7 +101,7 @@ def unpack(images: Images, image: Image, request: Request) -> list[str]:
     if not all(layers.has(chain_id) for chain_id in chain):
         from minirun.images.progress import progress_for
 
-        with progress_for(quiet=request.quiet, verb="unpacked") as progress:
+        with progress_for(quiet=request.quiet or not posix.isatty(2), verb="unpacked") as progress:
             layers.ensure(images, image, progress)
     return chain[::-1]
 

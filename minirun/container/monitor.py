@@ -19,6 +19,7 @@ import time
 from minirun.container import protocol, restart, stage
 from minirun.container.client import Client
 from minirun.container.ends import after_start, make_ends, passes, to_null
+from minirun.container.holders import hold, leave
 from minirun.container.hub import Ends, Hub, resize
 from minirun.container.parts import Parts, detach, listen, out_of_memory, say
 from minirun.container.record import CREATED, EXITED, RESTARTING, RUNNING, Status, now
@@ -45,11 +46,15 @@ KILLED = 137
 def live(parts: Parts) -> None:
     """The child's whole life.  Nothing of the parent's may run in it, whatever happens."""
     try:
+        hold(parts.place.root)
         detach(parts)
         Monitor(parts).run()
+        parts.held.close()
+        stage.sweep(parts.place, parts.container, stage.LINGER)
     except BaseException as error:  # a defect of ours: it must not unwind into the parent's code
         say(parts.channel, error)
     finally:
+        leave(parts.place.root)
         posix._exit(0)
 
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 import fcntl
 import posix
 
+from minirun.container.holders import discard, held, hold, written
 from minirun.errors import MinirunError
 from minirun.linux.namespaces import NEWNS, NEWUSER, Born, enter as join, owner_of, parent_of, unshare
-from minirun.runtime.status import alive, start_time
+from minirun.runtime.status import alive
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ FLAGS = posix.O_RDONLY | posix.O_CLOEXEC
 def enter(store: Store, cwd: str, warn: Callable[[str], None]) -> None:
     """From here on this process, which has one thread, is root of its user's namespace.
 
-    Raises MinirunError.  ``warn`` is told what is less than could be.  Whoever entered calls ``leave`` in the end.
+    Raises MinirunError.  ``warn`` is told what is less than could be.  ``holders.leave`` is for the end.
     """
     folder = prepare(store)
     lock = posix.open(folder, FLAGS | posix.O_DIRECTORY)
@@ -66,31 +67,6 @@ def prepare(store: Store) -> str:
 # holders
 
 
-def hold(root: str) -> None:
-    """This process keeps the namespace that it is in, for as long as it lives; without one there is nothing to do."""
-    pid = posix.getpid()
-    try:
-        fd = posix.open(
-            f"{root}/.holders/{pid}", posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600
-        )
-    except FileNotFoundError:  # the host's root, or somebody who was root of a namespace already
-        return
-    posix.write(fd, str(start_time(pid)).encode())
-    posix.close(fd)
-
-
-def leave(root: str) -> None:
-    """No holder any more: a verb that has ended.  Who is still inside stays there."""
-    discard(f"{root}/.holders/{posix.getpid()}")
-
-
-def discard(path: str) -> None:
-    try:
-        posix.unlink(path)
-    except FileNotFoundError:
-        pass
-
-
 def meet(folder: str) -> bool:
     """Join the first of the holders that is alive."""
     for name in posix.listdir(folder):
@@ -106,23 +82,6 @@ def meet(folder: str) -> bool:
                 become_root()
                 return True
     return False
-
-
-def written(path: str) -> int:
-    """The start time in an entry; -1 if it says nothing of use."""
-    try:
-        fd = posix.open(path, FLAGS | posix.O_NOFOLLOW)
-    except OSError:
-        return -1
-    try:
-        text = posix.read(fd, 64)
-    finally:
-        posix.close(fd)
-    return int(text) if text.isdigit() else -1
-
-
-def held(pid: int, began: int) -> bool:
-    return began > 0 and start_time(pid) == began
 
 
 def beside(store: Store) -> bool:

@@ -48,23 +48,22 @@ def capability(option: str, text: str) -> str:
     return name
 
 
-def capabilities(add: list[str], drop: list[str], privileged: bool, known: int = 0) -> list[str]:
-    """The set, in the kernel's order.  ``known``: how many this kernel has; 0 for all that we know.
+def capabilities(add: list[str], drop: list[str], privileged: bool) -> list[str]:
+    """The set, in the kernel's order.
 
     docker's rules: ALL among the added is all but the dropped; ALL among the dropped is the added alone.
     """
     added = {capability("--cap-add", name) for name in add}
     dropped = {capability("--cap-drop", name) for name in drop}
-    every = CAPABILITIES[:known] if known else CAPABILITIES
     if privileged or "ALL" in added:
-        held = set(every) - dropped
+        held = set(CAPABILITIES) - dropped
         if "ALL" in dropped:
             held = added - {"ALL"} if not privileged else set()
     elif "ALL" in dropped:
         held = added
     else:
         held = (set(DEFAULT) | added) - dropped
-    return [name for name in every if name in held]
+    return [name for name in CAPABILITIES if name in held]
 
 
 def capability_sets(names: list[str], root: bool, asked: list[str]) -> dict[str, list[str]]:

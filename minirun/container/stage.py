@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posix
 
+from minirun import hot
 from minirun.container import bundle
 from minirun.container.record import RUNNING
 from minirun.errors import MinirunError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from minirun.container.life import Place
     from minirun.container.record import Container
     from minirun.container.shelf import Shelf
+
+
+LINGER = 0.3
 
 
 class Stage(Record):
@@ -81,6 +85,7 @@ def pid_of(shelf: Shelf, word: str) -> int:
 
 def network(place: Place, container: Container, stage: Stage, site: bundle.Site) -> None:
     """A namespace of its own on the networks asked for; a machine gets a tap instead."""
+    hot.board("minirun.network.attach")
     from minirun.network import attach as net, netns
     from minirun.network.ports import Port
 
@@ -90,7 +95,13 @@ def network(place: Place, container: Container, stage: Stage, site: bundle.Site)
     site.netns = f"/proc/{posix.getpid()}/fd/{fd}"
     wanted = [net.Wanted(**each) for each in container.networks] or [net.Wanted()]
     ports = [Port(**each) for each in container.ports]
-    attached = net.attach(where, container.id, container.name, fd, wanted, ports)
+    if wanted[0].name in net.CARRIERS:
+        from minirun.network import outside
+
+        attached = outside.attach(place.root, container.id, wanted[0], fd, ports, place.env)
+        site.hosts = outside.hosts(attached, container.short, container.name)
+    else:
+        attached = net.attach(where, container.id, container.name, fd, wanted, ports)
     stage.held += attached.sockets
     stage.attached = attached.document()
     site.resolv = attached.nameservers
@@ -121,9 +132,35 @@ def clear_runtime(shelf: Shelf, place: Place, container: Container) -> None:
 def clear_network(shelf: Shelf, place: Place, container: Container) -> None:
     if container.network != "networks":
         return
+    if posix.access(f"{place.root}/.outside", posix.F_OK):
+        from minirun.network import outside
+
+        outside.detach(place.root, container.id)
     from minirun.network import attach as net
 
-    net.detach(net.Place(storage=place.storage, root=place.root), container.id)
+    if on_bridges(container):
+        net.detach(net.Place(storage=place.storage, root=place.root), container.id, sweep=False)
+
+
+def on_bridges(container: Container) -> bool:
+    from minirun.network.wanted import CARRIERS
+
+    return container.network == "networks" and not any(each["name"] in CARRIERS for each in container.networks)
+
+
+def sweep(place: Place, container: Container, linger: float = 0) -> None:
+    """Bridges and rules that nobody uses any more: the kernel takes long over it, so when nobody waits for us.
+
+    ``linger``: seconds in which the next container, one behind the other in a script, may find them still there.
+    """
+    if not on_bridges(container):
+        return
+    import time
+
+    from minirun.network import repair
+
+    time.sleep(linger)
+    repair.sweep(place.root)
 
 
 def unmount(shelf: Shelf, place: Place, container: Container) -> None:

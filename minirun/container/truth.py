@@ -75,6 +75,7 @@ def mend(shelf: Shelf, place: Place, container: Container, status: Status) -> St
 
     rebooted = status.bootId != boot_id()
     stage.clear(shelf, place, container)
+    stage.sweep(place, container)
     if container.remove:
         from minirun.container.place import discard
 

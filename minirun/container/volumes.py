@@ -163,7 +163,10 @@ def disk_usage(path: str) -> int:
         except OSError:
             continue
         for name in names:
-            about = posix.lstat(f"{here}/{name}")
+            try:
+                about = posix.lstat(f"{here}/{name}")
+            except OSError:  # gone meanwhile
+                continue
             total += about.st_blocks * 512
             if about.st_mode & 0o170000 == 0o040000:
                 waiting.append(f"{here}/{name}")

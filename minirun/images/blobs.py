@@ -199,14 +199,13 @@ class Writer:
         target = self.blobs.path(digest)
         if not self.blobs.has(digest, self.written):
             make_directory(target.rpartition("/")[0])
-            self.park()
-            fd = posix.open(self.path, posix.O_RDONLY | posix.O_CLOEXEC)
-            try:
-                posix.fdatasync(fd)
-            finally:
-                posix.close(fd)
+            # our lock is held until it has its name: whoever else wants this blob finds a whole one, or none of it
+            if self.fd < 0:
+                self.fd = posix.open(self.path, posix.O_RDONLY | posix.O_CLOEXEC)
+            posix.fdatasync(self.fd)
             posix.rename(self.path, target)
             self.path = ""
+            posix.fchmod(self.fd, 0o400)
         self.abort()
         return digest, self.written
 

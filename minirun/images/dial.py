@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from minirun import __version__
 from minirun.errors import MinirunError
@@ -74,6 +74,14 @@ def origin(url: str) -> tuple[str, str, int]:
     return parts.scheme, parts.hostname, port
 
 
+def leads(base: str, target: str) -> str:
+    """Where a Location leads, seen from ``base``."""
+    try:
+        return urljoin(base, target)
+    except ValueError as error:
+        raise Trouble("address", f"not an address: {target[:200]}") from error
+
+
 class Dial:
     """Connections to any number of hosts, by any number of threads."""
 
@@ -114,6 +122,8 @@ class Dial:
     def new_pool(self, where: tuple[str, str, int]) -> PoolManager:
         import urllib3
 
+        if not self.manner.verify:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
         more: dict[str, Any] = {"maxsize": 8, "num_pools": 2}
         if where[0] == "https":
             more["ssl_context"] = context(host_of(where), self.manner)

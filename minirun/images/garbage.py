@@ -5,6 +5,7 @@ from __future__ import annotations
 import posix
 
 from minirun.images import media
+from minirun.images.store import MAKING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def collect(images: Images, keep: Iterable[str], partials: bool) -> tuple[int, i
     for name in entries(images.blobs.ingest):
         if partials or not name.endswith(".part"):
             size += remove(f"{images.blobs.ingest}/{name}")
+    remove(f"{images.storage}/{MAKING}")
     return count, size
 
 

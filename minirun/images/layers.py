@@ -11,22 +11,34 @@ from __future__ import annotations
 import posix
 
 from minirun.facts import user_namespace
-from minirun.images.tree import exists, make_directories, remove_tree
+from minirun.images.tree import OPEN_DIRECTORY, exists, make_directories, remove_tree
+from minirun.linux import ofdlock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any
 
+    from minirun.images.media import Descriptor
     from minirun.images.progress import Progress  # type: ignore[import-not-found,unused-ignore]
     from minirun.images.store import Image, Images
 
 ALGORITHM = "sha256:"
 
 
+def own_sha256() -> Callable[[bytes], Any]:
+    """The interpreter's own: hashlib loads the whole of OpenSSL, which takes longer than a container's overlay."""
+    try:
+        from _sha2 import sha256  # type: ignore[import-not-found,unused-ignore]  # Python 3.12
+    except ImportError:
+        from _sha256 import sha256  # type: ignore[import-not-found,no-redef,unused-ignore]
+    found: Callable[[bytes], Any] = sha256
+    return found
+
+
 def chain_ids(diff_ids: Sequence[str]) -> list[str]:
     """The chain ids of layers, lowest first: ``sha256:...`` each."""
-    from hashlib import sha256
-
+    sha256 = own_sha256()
     chain: list[str] = []
     for diff_id in diff_ids:
         chain.append(ALGORITHM + sha256(f"{chain[-1]} {diff_id}".encode()).hexdigest() if chain else diff_id)
@@ -43,6 +55,7 @@ class Layers:
         self.storage = storage
         self.place = f"{storage}/layers"
         self.userxattr = user_namespace() if userxattr is None else userxattr
+        self.skipped: list[str] = []  # devices that could not be made, in a user namespace
 
     def directory(self, chain_id: str) -> str:
         """Where the layer is, or would be: what overlayfs takes as a lower directory."""
@@ -74,8 +87,59 @@ class Layers:
         lowers: list[str],
         progress: Progress | None,
     ) -> None:
-        """Layer ``number`` of the image, under its lock."""
-        raise NotImplementedError
+        """Layer ``number`` of the image, by whoever gets its lock first."""
+        name = chain_id.partition(":")[2]
+        make_directories(self.place)
+        fd = posix.open(f"{self.place}/.lock", posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC, 0o600)
+        try:
+            ofdlock.lock(fd, int(name[:15], 16))
+            if self.has(chain_id):
+                return
+            work = f"{self.storage}/tmp/layer-{name}"
+            remove_tree(work)  # somebody died here
+            make_directories(f"{work}/fs")
+            try:
+                self.fill(f"{work}/fs", images, image.layers[number], image.diff_ids[number], lowers, progress)
+                posix.rename(work, f"{self.place}/{name}")
+            except BaseException:
+                remove_tree(work)
+                raise
+        finally:
+            posix.close(fd)
+
+    def fill(
+        self,
+        directory: str,
+        images: Images,
+        layer: Descriptor,
+        diff_id: str,
+        lowers: list[str],
+        progress: Progress | None,
+    ) -> None:
+        """Unpack the blob, and believe it only then: its digest, its size, and the digest of what was in it."""
+        from minirun.images.lowers import Lowers
+        from minirun.images.stream import Stream
+        from minirun.images.tar_read import TarReader
+        from minirun.images.unpack import Unpacker
+
+        what = f"layer {layer.digest[:19]}"
+        bar = progress.start(f"{layer.digest.partition(':')[2][:12]} unpacking", layer.size) if progress else None
+        below = Lowers(lowers, userxattr=self.userxattr)
+        blob = images.blobs.open(layer.digest)
+        root = posix.open(directory, OPEN_DIRECTORY)
+        stream = Stream(blob, what, algorithms=(layer.digest, diff_id), advance=bar.advance if bar else None)
+        try:
+            unpacker = Unpacker(root, TarReader(stream, what), below)
+            unpacker.run()
+            stream.finish(layer.digest, layer.size, diff_id)
+        finally:
+            stream.close()
+            below.close()
+            posix.close(root)
+            posix.close(blob)
+        self.skipped += unpacker.skipped
+        if bar:
+            bar.done("unpacked")
 
     def gc(self, keep: Iterable[str]) -> int:
         """Remove the layers whose chain ids are not in ``keep``; how many.  The caller holds ``images.exclusive()``."""

@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 from minirun.images import refusals
 from minirun.images.authority import Authority, Who
 from minirun.images.challenge import challenges, retry_after
-from minirun.images.dial import Dial, Manner, folders, host_of, is_loopback, origin, pieces, whole
+from minirun.images.dial import Dial, Manner, folders, host_of, is_loopback, leads, origin, pieces, whole
 from minirun.images.media import DOCUMENT_LIMIT
 from minirun.images.parallel import Stopped
 from minirun.images.reference import DEFAULT_REGISTRY
@@ -83,20 +83,28 @@ class Client:
         """Find out how it is spoken to; its challenge is for the first request that needs one."""
         if self.base:
             return
+        first: Trouble | None = None
         bases = self.bases()
         for base in bases:
             asked = Asked(method="GET", url=f"{base}/v2/", aim=self.aim)
             last = base == bases[-1]
             try:
-                response = self.persist(asked, lambda url=asked.url: self.dial.ask("GET", url, {}), hasty=not last)  # type: ignore[misc]
+                response = self.persist(asked.url, self.knock, hasty=not last)
             except Trouble as trouble:
-                if last or trouble.kind not in ("plain", "broken", "timeout"):
-                    raise refusals.of_trouble(trouble, asked) from trouble
+                if last or trouble.kind not in ("plain", "broken"):
+                    # a server that breaks off without TLS and with it has the fault that it had first
+                    worse = first if first and trouble.kind in ("plain", "broken") else trouble
+                    raise refusals.of_trouble(worse, asked) from trouble
+                first = trouble
                 continue
             if response.status == 400 and not last:
                 response.close()
                 continue
             return self.pinged(base, response, asked)
+
+    def knock(self, url: str) -> BaseHTTPResponse:
+        """Without a word about who we are."""
+        return self.dial.ask("GET", url, {})
 
     def pinged(self, base: str, response: BaseHTTPResponse, asked: Asked) -> None:
         body = self.words(response)
@@ -122,7 +130,7 @@ class Client:
         try:
             if self.challenge and not self.authority.header:
                 self.authorise(self.challenge, "")
-            response = self.persist(asked, lambda: self.authorised(method, url, headers or {}, body))
+            response = self.persist(url, lambda url: self.authorised(method, url, headers or {}, body))
         except Trouble as trouble:
             raise refusals.of_trouble(trouble, asked) from trouble
         if response.status in good:
@@ -153,13 +161,13 @@ class Client:
         except Trouble:
             return b""
 
-    def persist(self, asked: Asked, go: Callable[[], BaseHTTPResponse], *, hasty: bool = False) -> BaseHTTPResponse:
-        """``go()``, again while what goes wrong may pass; ``hasty``: there is another way to try."""
+    def persist(self, url: str, go: Callable[[str], BaseHTTPResponse], *, hasty: bool = False) -> BaseHTTPResponse:
+        """``go(url)``, again while what goes wrong may pass; ``hasty``: there is another way to try."""
         attempts = 1 if hasty else self.manner.attempts
         for attempt in range(1, attempts + 1):
             wait: float | None = None
             try:
-                response = go()
+                response = go(url)
                 if response.status not in PASSING or attempt == attempts:
                     return response
                 wait = retry_after(response.headers.get("Retry-After"), time.time())
@@ -212,7 +220,7 @@ class Client:
             if response.status not in MOVED or not target or method not in ("GET", "HEAD"):
                 return response
             response.close()
-            url = urljoin(url, target)
+            url = leads(url, target)
         raise Trouble("redirects", f"more than {HOPS} redirects, one after the other", host=self.host)
 
     def check(self, url: str) -> None:

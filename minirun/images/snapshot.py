@@ -210,7 +210,7 @@ def one_by_one() -> bool:
 def map_all(bench: str, lowers: list[str], place: str, maps: tuple[str, str]) -> tuple[list[str], str]:
     """Id-mapped clones of the layers and of ``place``, attached below ``bench``: overlayfs takes no detached ones."""
     clear(bench)
-    space = mountfd.user_namespace(*maps)
+    space = mountfd.user_namespace(*[with_mounter(text) for text in maps])
     try:
         for number, path in enumerate([place, *lowers]):
             spot = f"{bench}/{number}"
@@ -228,6 +228,17 @@ def map_all(bench: str, lowers: list[str], place: str, maps: tuple[str, str]) ->
     finally:
         posix.close(space)
     return [f"{bench}/{number}" for number in range(1, len(lowers) + 1)], f"{bench}/0"
+
+
+def with_mounter(text: str) -> str:
+    """Us, too, as the id above all others: overlayfs makes its work directory as whoever mounts it.
+
+    What the container's processes make has their ids all the same (ovl_override_creator_creds).
+    """
+    rows = [[int(word) for word in line.split()] for line in text.splitlines()]
+    if any(host <= 0 < host + count for _, host, count in rows):
+        return text
+    return f"{text.rstrip()}\n{max(inside + count for inside, _, count in rows)} 0 1\n"
 
 
 def clear(bench: str) -> None:

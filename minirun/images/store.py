@@ -17,7 +17,7 @@ import posix
 
 from minirun.errors import MinirunError
 from minirun.images import media, platform as platforms
-from minirun.images.blobs import Blobs, make_directory, sync_directory
+from minirun.images.blobs import Blobs, sync_directory
 from minirun.images.locks import PATIENCE, Lock
 from minirun.images.media import Descriptor
 from minirun.images.reference import is_digest, is_id, parse
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 INDEX_DEPTH = 3  # an index within an index within an index
+MAKING = "images.json.new"
 
 
 class Image(Record):
@@ -87,8 +88,7 @@ class Images:
             names = self.names()
             edit(names)
             text = encode({"images": {name: names[name].to_json() for name in sorted(names)}}, "  ") + "\n"
-            make_directory(f"{self.storage}/tmp")
-            path = f"{self.storage}/tmp/images.{posix.getpid()}.json"
+            path = f"{self.storage}/{MAKING}"
             fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600)
             try:
                 data = text.encode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posix
 from collections import deque
-from hashlib import sha256
+from hashlib import new
 from threading import Condition, Thread
 
 from minirun.errors import MinirunError
@@ -37,19 +37,27 @@ class Limits:
 class Stream:
     """``fd`` is read from where it stands to its end and stays the caller's."""
 
-    def __init__(self, fd: int, what: str, limits: type[Limits] = Limits) -> None:
+    def __init__(
+        self,
+        fd: int,
+        what: str,
+        *,
+        limits: type[Limits] = Limits,
+        algorithms: tuple[str, str] = ("sha256:", "sha256:"),
+        advance: Callable[[int], None] | None = None,
+    ) -> None:
         self.fd = fd
         self.what = what
         self.limits = limits
-        self.raw = sha256()  # of the blob
+        self.raw = new(algorithms[0].partition(":")[0])  # of the blob
         self.raw_size = 0
-        self.plain = sha256()  # what the diff id is of
+        self.plain = new(algorithms[1].partition(":")[0])  # what the diff id is of
         self.plain_size = 0
         self.chunks: deque[bytes] = deque()
         self.changed = Condition()
         self.failure: BaseException | None = None
         self.ended = self.stopped = False
-        self.progress: Callable[[int], None] | None = None
+        self.advance = advance
         self.chunk: memoryview = memoryview(b"")
         self.thread = Thread(target=self.work, daemon=True)
         self.thread.start()
@@ -93,8 +101,8 @@ class Stream:
         data = posix.read(self.fd, size)
         self.raw.update(data)
         self.raw_size += len(data)
-        if self.progress:
-            self.progress(len(data))
+        if self.advance:
+            self.advance(len(data))
         return data
 
     def decompressed(self) -> Iterator[bytes]:
@@ -182,10 +190,18 @@ class Stream:
         data, self.chunk = self.chunk[:most], self.chunk[most:]
         return data
 
-    def drain(self) -> None:
-        """To the end: the hash is of everything, also of what is behind the archive's own end."""
+    def finish(self, digest: str, size: int, diff_id: str) -> None:
+        """To the end, then judge: the hashes are of everything, also of what is behind the archive's own end."""
         while not self.at_end():
             self.chunk = memoryview(b"")
+        self.thread.join()
+        rest = self.read()
+        if rest or self.raw_size != size:
+            raise self.error(f"it has {self.raw_size} bytes, not {size}")
+        for hashed, said, name in ((self.raw, digest, "digest"), (self.plain, diff_id, "diff id")):
+            found = f"{said.partition(':')[0]}:{hashed.hexdigest()}"
+            if found != said:
+                raise self.error(f"its {name} is {found}, not {said}")
 
     def close(self) -> None:
         """The thread ends before this returns."""

@@ -202,12 +202,17 @@ class TarReader:
         size, self.left = self.left, 0
         return self.source.take(size) if size else b""
 
-    def pieces(self) -> Iterator[bytes | memoryview]:
-        """The content piece by piece, and the padding is behind us."""
-        while self.left:
-            data = self.source.piece(self.left)
+    def some(self, size: int) -> Iterator[bytes | memoryview]:
+        """The next ``size`` bytes of the content, piece by piece."""
+        while size:
+            data = self.source.piece(size)
+            size -= len(data)
             self.left -= len(data)
             yield data
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        """The content piece by piece, and the padding is behind us."""
+        yield from self.some(self.left)
         if self.padding:
             padding, self.padding = self.padding, 0
             self.source.take(padding)

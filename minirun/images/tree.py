@@ -35,6 +35,15 @@ def exists(path: str) -> bool:
     return True
 
 
+def exists_at(at: int, name: bytes) -> bool:
+    """Is there anything of that name in an open directory?"""
+    try:
+        posix.stat(name, dir_fd=at, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def make_directories(path: str, mode: int = 0o700) -> None:
     """The directory and those above it, where they are not there yet."""
     try:
@@ -63,14 +72,14 @@ def remove_tree(path: str) -> None:
         posix.unlink(path)
         return
     try:
-        while not empty(root, root, 0, [0]):
+        while not empty(root, root, 0):
             pass
     finally:
         posix.close(root)
     posix.rmdir(path)
 
 
-def empty(directory: int, root: int, depth: int, moved: list[int]) -> bool:
+def empty(directory: int, root: int, depth: int) -> bool:
     """Empty an open directory; whether nothing is left of it (what was moved up to the root is)."""
     clean = True
     for name in posix.listdir(directory):
@@ -82,13 +91,12 @@ def empty(directory: int, root: int, depth: int, moved: list[int]) -> bool:
             if error.errno not in (EISDIR, EPERM):
                 raise
         if depth >= DEEP:
-            moved[0] += 1
-            posix.rename(encoded, f".deep-{moved[0]}-{posix.getpid()}", src_dir_fd=directory, dst_dir_fd=root)
+            posix.rename(encoded, f".deep-{posix.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=root)
             clean = False
             continue
         below = openat2(directory, encoded, OPEN_DIRECTORY, STRICT | RESOLVE_NO_XDEV)
         try:
-            clean = empty(below, root, depth + 1, moved) and clean
+            clean = empty(below, root, depth + 1) and clean
         finally:
             posix.close(below)
         try:

@@ -9,10 +9,11 @@ at once.  An upload that breaks begins anew, with a new Location.
 from __future__ import annotations
 
 import os
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from minirun.images import refusals
 from minirun.images.challenge import uploaded
+from minirun.images.dial import leads
 from minirun.images.refusals import Asked, Trouble
 
 TYPE_CHECKING = False
@@ -87,7 +88,7 @@ def location(client: Client, response: BaseHTTPResponse) -> str:
     target = response.headers.get("Location", "")
     if not target:
         raise refusals.lie(client.aim, "it does not say where the upload goes", asked)
-    return urljoin(asked.url, target)
+    return leads(asked.url, target)
 
 
 def send(client: Client, blobs: Blobs, one: Descriptor, address: str, sent: Sent) -> None:

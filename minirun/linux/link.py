@@ -37,6 +37,7 @@ from minirun.record import Record
 
 RTM_DELLINK, RTM_NEWROUTE, RTM_GETROUTE = 17, 24, 26
 IFLA_ADDRESS, IFLA_MTU, IFLA_MASTER, IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC = 1, 4, 10, 18, 20, 26
+IFLA_PROTINFO, IFLA_BRPORT_MODE, AF_BRIDGE = 12, 4, 7
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFLA_BR_FORWARD_DELAY, IFLA_BR_STP_STATE, IFLA_BR_MCAST_SNOOPING = 1, 5, 23
 IFLA_INET6_ADDR_GEN_MODE, GEN_MODE_NONE = 8, 1
@@ -117,6 +118,15 @@ def enslave(route: Route, index: int, master: int, mtu: int) -> None:
     """Make an interface that is there a port of a bridge."""
     body = LINK.pack(0, 0, index, 0, 0) + number(IFLA_MASTER, master) + number(IFLA_MTU, mtu)
     route.ask(RTM_SETLINK, 0, body)
+
+
+def hairpin(route: Route, index: int) -> None:
+    """A port may get back what came from it: a container that calls its own published port does.
+
+    Without, where br_netfilter has bridged packets translated (net.bridge.bridge-nf-call-iptables), they are lost.
+    """
+    mode = attribute(IFLA_PROTINFO | NESTED, attribute(IFLA_BRPORT_MODE, b"\1"))
+    route.ask(RTM_SETLINK, 0, LINK.pack(AF_BRIDGE, 0, index, 0, 0) + mode)
 
 
 def quieten(route: Route, index: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posix
 from _socket import AF_INET6
+from errno import ENODEV
 
 from minirun.errors import USAGE, MinirunError
 from minirun.linux import link, rtnetlink
@@ -17,14 +18,14 @@ from minirun.network.address import parse_ip
 from minirun.network.leases import CNI, TAP, VETH, Lease, Ledger, boot_id, start_time
 from minirun.network.ports import Port
 from minirun.network.repair import delete, repair_locked, sweep_locked
-from minirun.network.wanted import Attached, Interface, Place, Wanted
+from minirun.network.wanted import CARRIERS, Attached, Interface, Place, Wanted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
     from collections.abc import Sequence
 
-__all__ = ["Attached", "Interface", "Place", "Wanted", "attach", "attach_tap", "detach"]
+__all__ = ["CARRIERS", "Attached", "Interface", "Place", "Wanted", "attach", "attach_tap", "detach"]
 NO_NETNS = -1
 ALIAS = "letters, digits, _ . and - only"
 
@@ -56,7 +57,7 @@ def attach(
         for held_one, _ in held:
             held_one.close()
         raise
-    relay(held, attached)
+    relay(container_id, held, attached)
     return attached
 
 
@@ -128,6 +129,7 @@ def wire(device: bridge.Device, bridge_index: int, netns: int, lease: Lease, def
     mac = bytes.fromhex(lease.mac.replace(":", ""))
     link.add_veth(here, lease.link, bridge_index, device.mtu, netns, lease.inner, mac)
     outer, inner = link.interface(here, lease.link).index, link.interface(there, lease.inner).index
+    link.hairpin(here, outer)
     link.quieten(here, outer)
     link.name_it(here, outer, f"minirun {lease.name or lease.container[:12]}")
     here.up(outer)
@@ -164,7 +166,7 @@ def own_leases(ledger: Ledger, container_id: str) -> list[Lease]:
     return sorted((each for each in ledger.all() if each.container == container_id), key=lambda each: each.inner)
 
 
-def relay(held: list[tuple[socket, Port]], attached: Attached) -> None:
+def relay(container_id: str, held: list[tuple[socket, Port]], attached: Attached) -> None:
     """Listening sockets get their relay; all are kept by number from here on."""
     from minirun.network.relay import serve
 
@@ -173,7 +175,7 @@ def relay(held: list[tuple[socket, Port]], attached: Attached) -> None:
         fd = each.detach()
         attached.sockets.append(fd)
         if each.family == AF_INET6 and port.protocol == "tcp" and target:
-            serve(fd, target.partition("/")[0], port.port)
+            serve(container_id, fd, target.partition("/")[0], port.port)
 
 
 def detach(place: Place, container_id: str, *, sweep: bool = True) -> None:
@@ -183,6 +185,9 @@ def detach(place: Place, container_id: str, *, sweep: bool = True) -> None:
     The kernel takes its time over removing interfaces (some 20 ms for a pair, 50 for a bridge).  ``sweep=False`` only
     switches them off, for a caller whose namespace ends anyway: it calls ``repair.sweep`` when nobody waits any more.
     """
+    from minirun.network.relay import stop
+
+    stop(container_id)
     with Ledger(place.root) as ledger:
         leave(place, ledger, container_id, sweep=sweep)
 
@@ -199,7 +204,7 @@ def leave(place: Place, ledger: Ledger, container_id: str, *, sweep: bool) -> No
         elif index and (sweep or lease.kind == TAP):
             delete(route, index)
         elif index:
-            link.bring_down(route, index)
+            switch_off(route, index)
         ledger.drop(lease)
         device = bridge.device_of(ledger, lease.network)
         rest = ledger.leases(lease.network)
@@ -209,6 +214,15 @@ def leave(place: Place, ledger: Ledger, container_id: str, *, sweep: bool) -> No
         hosts.tell(place.storage, ledger, container_id, lease.network)
     if sweep:
         sweep_locked(ledger)
+
+
+def switch_off(route: rtnetlink.Route, index: int) -> None:
+    """Gone with its namespace meanwhile is off, too."""
+    try:
+        link.bring_down(route, index)
+    except OSError as error:
+        if error.errno != ENODEV:
+            raise MinirunError("cannot switch an interface off", reason=str(error.strerror)) from error
 
 
 def number_of(route: rtnetlink.Route, name: str) -> int:

@@ -53,7 +53,8 @@ def join(place: Place, ledger: Ledger, netns: int, wanted: Wanted, lease: Lease,
     lease.kind, lease.key = CNI, f"cni-{lease.container}"
     lease.cni = {
         "configuration": configuration, "path": place.cniPath or environment("CNI_PATH") or PLUGINS,
-        "netns": f"/proc/{posix.getpid()}/fd/{netns}", "runtime": runtime_config(wanted, attached), "result": None,
+        "netns": f"/proc/{posix.getpid()}/fd/{netns}", "inode": posix.fstat(netns).st_ino,
+        "runtime": runtime_config(wanted, attached), "result": None,
         "args": ";".join(["IgnoreUnknown=1", *([f"IP={wanted.ip}"] if wanted.ip else [])]),
     }  # fmt: skip
     if not ledger.add(lease):
@@ -97,7 +98,9 @@ def plugins(configuration: dict[str, Any]) -> list[dict[str, Any]]:
 def leave(lease: Lease) -> None:
     """DEL: whatever a plugin says, the others are asked, too; the first complaint is raised in the end."""
     path, own = lease.cni["netns"], -1
-    if not exists(path):  # after a crash: one without anything, for plugins that want to look into it
+    if (
+        not exists(path) or posix.stat(path).st_ino != lease.cni["inode"]
+    ):  # after a crash: one without anything, for plugins that want to look into it
         own = namespaces.new()
         path = f"/proc/{posix.getpid()}/fd/{own}"
     problem: MinirunError | None = None

@@ -17,8 +17,8 @@ import posix
 from minirun.errors import MinirunError
 from minirun.linux import mountfd, namespaces
 from minirun.linux.mount import detach as unmount
-from minirun.network.attach import Attached, Interface
 from minirun.network.ports import Port
+from minirun.network.wanted import CARRIERS, Attached, Interface, Wanted
 from minirun.record import Record
 from minirun.spec.decode import decode, encode
 
@@ -26,7 +26,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-KINDS = ("pasta", "slirp4netns")
 TUN = "/dev/net/tun"
 PACKAGES = "install pasta (package passt) or slirp4netns, or run with --net none or --net host"
 PLACES = "/usr/bin:/usr/local/bin:/bin"  # besides PATH
@@ -60,13 +59,13 @@ def has_bridges() -> bool:
 
 
 def usual(env: Mapping[str, str], warn: Callable[[str], None], *, named: bool) -> str:
-    """What a container in a user namespace gets that names no network: "bridge", one of KINDS, or "none" and a warning.
+    """The network of a container in a user namespace that names none: bridge, one of CARRIERS, or none and a warning.
 
     ``named``: it names one, so there is nothing to warn of.
     """
     if has_bridges():
         return "bridge"
-    kind = next((kind for kind in KINDS if program(kind, env)), "")
+    kind = next((kind for kind in CARRIERS if program(kind, env)), "")
     if kind and posix.access(TUN, posix.R_OK | posix.W_OK):
         return kind
     if not named:
@@ -77,7 +76,7 @@ def usual(env: Mapping[str, str], warn: Callable[[str], None], *, named: bool) -
 
 def check(names: Sequence[str]) -> None:
     """Can these be had, together, by us?  Raises MinirunError."""
-    mine = [name for name in names if name in KINDS]
+    mine = [name for name in names if name in CARRIERS]
     if not names or (not mine and has_bridges()):
         return
     if not mine:
@@ -98,9 +97,12 @@ def program(kind: str, env: Mapping[str, str]) -> str:
 
 
 def attach(
-    root: str, container_id: str, kind: str, netns: int, ports: Sequence[Port], env: Mapping[str, str]
+    root: str, container_id: str, wanted: Wanted, netns: int, ports: Sequence[Port], env: Mapping[str, str]
 ) -> Attached:
     """Start it; returns when the interface is there.  All or nothing.  Raises MinirunError."""
+    kind = wanted.name
+    if wanted.ip or wanted.ip6 or wanted.mac:
+        raise MinirunError(f"cannot choose an address in the network {kind}", reason="it gives its own")
     path = program(kind, env)
     if not path:
         raise MinirunError(f"cannot use the network {kind}", reason=f"there is no {kind} here", hint=PACKAGES)
@@ -200,6 +202,12 @@ def interface(kind: str, netns: int) -> Interface:
         if address.scope == 0 and not found.get(address.family):
             found[address.family] = f"{text_of(address.attributes[IFA_ADDRESS])}/{address.prefix}"
     return Interface(network=kind, name=DEVICE, mac="", ip=found[2], ip6=found[10])
+
+
+def hosts(attached: Attached, *names: str) -> list[str]:
+    """Lines of /etc/hosts for the container's own names."""
+    own = [each.ip or each.ip6 for each in attached.interfaces]
+    return [f"{address.partition('/')[0]}\t{' '.join(filter(None, names))}" for address in own if address]
 
 
 def text_of(data: bytes) -> str:

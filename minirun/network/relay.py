@@ -7,15 +7,34 @@ that has none.  A thread for each listener and each direction: they sleep in the
 from __future__ import annotations
 
 import _thread
+from _signal import SIG_SETMASK, pthread_sigmask, valid_signals
 from _socket import AF_INET, AF_INET6, SHUT_RDWR, SHUT_WR, SOCK_CLOEXEC, SOCK_STREAM, dup, socket
 
 CHUNK = 1 << 16
+serving: dict[str, list[socket]] = {}  # by container: this process's
 
 
-def serve(listener: int, address: str, port: int) -> None:
-    """Relay in the background as long as the process lives; ``listener`` stays the caller's."""
+def serve(container: str, listener: int, address: str, port: int) -> None:
+    """Relay in the background until ``stop``; ``listener`` stays the caller's.
+
+    Signals are the main thread's: every thread made here has them blocked from its first instruction.
+    """
     own = socket(AF_INET6, SOCK_STREAM, 0, dup(listener))
-    _thread.start_new_thread(accept, (own, address, port))
+    serving.setdefault(container, []).append(own)
+    before = pthread_sigmask(SIG_SETMASK, valid_signals())
+    try:
+        _thread.start_new_thread(accept, (own, address, port))
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
+
+
+def stop(container: str) -> None:
+    """The ports are free when this returns, whoever still holds a descriptor; connections that are there go on."""
+    for each in serving.pop(container, ()):
+        try:
+            each.shutdown(SHUT_RDWR)
+        except OSError:
+            pass
 
 
 def accept(listener: socket, address: str, port: int) -> None:

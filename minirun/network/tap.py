@@ -33,6 +33,7 @@ def make(device: Device, bridge: int, lease: Lease) -> None:
     route = rtnetlink.Route()
     index = link.interface(route, lease.link).index
     link.enslave(route, index, bridge, device.mtu)
+    link.hairpin(route, index)
     link.quieten(route, index)
     link.name_it(route, index, f"minirun {lease.name or lease.container[:12]}")
     route.up(index)

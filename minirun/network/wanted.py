@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+CARRIERS = ("pasta", "slirp4netns")  # networks of an ordinary user's containers (``outside``)
+
+
 class Place(Record):
     """``storage``: networks and hosts files; ``root``: the runtime's, leases are below ROOT/.networks.
 

@@ -13,7 +13,7 @@ from tests.conftest import ROOT, require, run
 
 FOLDERS = ("minirun", "native", "tests", "rootfs")
 C_FOLDERS = (
-    "native/init", "native/border", "native/seccomp", "native/vm", "native/fuzz", "native/measure",
+    "native/init", "native/border", "native/seccomp", "native/vm", "native/fuzz", "native/measure", "native/reaper",
     "tests/probe", "tests/bench",
 )  # fmt: skip
 HEADERS = ["-I", str(ROOT / "native" / "border"), "-I", str(ROOT / "native" / "init")]

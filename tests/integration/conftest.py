@@ -13,6 +13,7 @@ import pytest
 from tests.conftest import Bundle
 from tests.integration import people
 from tests.integration.mapping import rows
+from tests.integration.net_world import World, world
 from tests.needs import require
 
 
@@ -30,6 +31,13 @@ def open_bundle(open_place: Path, rootfs_master: Path) -> Bundle:
     """A bundle that other users, mapped ones too, can reach."""
     (open_place / "bundle").mkdir()
     return Bundle(open_place / "bundle", rootfs_master)
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Iterator[World]:
+    """A host of its own, for networks."""
+    with world(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.needs("root", "busybox", "userns", "uidmap")
 
 LAST = "from minirun.cli.main import entry\nentry()\n"
 WITNESS = """
-from minirun.container import own_namespace
+from minirun.container import holders, own_namespace
 from minirun.runtime.store import Store
 import os, json
 store, warnings = Store(sys.argv[1]), []
@@ -31,7 +31,7 @@ print(json.dumps({
     "groups": len(os.getgroups()) == groups, "holders": os.listdir(store.root + "/.holders"),
 }), flush=True)
 sys.stdin.read()
-own_namespace.leave(store.root)
+holders.leave(store.root)
 """
 
 

@@ -80,7 +80,7 @@ def fill(archive: tarfile.TarFile, tree: Tree, date: int) -> None:
     first: dict[int, str] = {}
     opened: dict[str, BinaryIO] = {}
     try:
-        for path, entry in sorted(tree.entries.items(), key=lambda item: item[0].encode("utf-8", "surrogateescape")):
+        for path, entry in sorted(tree.entries.items(), key=order):
             info = header(path, entry, date)
             if entry.kind == FILE and id(entry) in first:
                 info.type, info.linkname, info.size = tarfile.LNKTYPE, first[id(entry)], 0
@@ -91,6 +91,11 @@ def fill(archive: tarfile.TarFile, tree: Tree, date: int) -> None:
     finally:
         for file in opened.values():
             file.close()
+
+
+def order(item: tuple[str, Entry]) -> bytes:
+    """A directory is finished before its neighbour begins: tar(1) sets its date when it leaves it."""
+    return item[0].replace("/", "\0").encode("utf-8", "surrogateescape")
 
 
 def add(archive: tarfile.TarFile, info: tarfile.TarInfo, entry: Entry, opened: dict[str, BinaryIO]) -> None:

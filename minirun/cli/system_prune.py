@@ -1,0 +1,130 @@
+"""What ``system prune`` does, in order, and its report.  It is the verbs that join the rooms."""
+
+from __future__ import annotations
+
+import posix
+from stat import S_ISDIR
+from time import time
+
+from minirun.cli.image_change import untag_unused
+from minirun.container import life
+from minirun.container.image_use import collect
+from minirun.container.listing import networks as networks_of
+from minirun.container.record import CREATED, EXITED
+from minirun.container.tree import remove_tree
+from minirun.container.usage import entries
+from minirun.container.volumes import Volumes, disk_usage
+from minirun.errors import MinirunError
+from minirun.images.store import Images
+from minirun.network import networks, repair
+from minirun.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.container.life import Place
+    from minirun.container.shelf import Shelf
+
+YOUNG = 60  # seconds: images.json is written anew by whoever tags, without the storage's lock
+WHOLE = ("blobs", "ingest", "layers", "containers", "volumes", "tmp")
+
+
+class Report(Record):
+    """``parts``: heading -> lines; ``failed``: what could not be removed."""
+
+    parts: dict[str, list[str]]
+    failed: list[MinirunError]
+    size: int = 0
+
+
+def run(shelf: Shelf, place: Place, *, every: bool, volumes: bool) -> Report:
+    """``every``: images with a name, too."""
+    before = taken(shelf.storage)
+    report = Report(parts={}, failed=[])
+    report.parts["Repaired"] = [*life.repair(shelf, place), *leftovers(report, place.root)]
+    report.parts["Deleted Containers"] = containers(report, shelf, place)
+    report.parts["Deleted Networks"] = empty_networks(report, shelf, place)
+    if volumes:
+        report.parts["Deleted Volumes"] = anonymous(shelf.storage)
+    images = Images(shelf.storage)
+    try:
+        with images.exclusive():
+            report.parts["Deleted Images"] = untag_unused(images, every)
+            removed = collect(images, partials=True)
+            report.parts["Deleted Images"] += [f"layers: {removed.layers}"] if removed.layers else []
+            report.parts["Repaired"] += unfinished(shelf.storage)
+    except MinirunError as error:  # a pull is under way: the next time
+        report.failed.append(error)
+    report.size = max(before - taken(shelf.storage), 0)
+    return report
+
+
+def taken(storage: str) -> int:
+    return sum(disk_usage(f"{storage}/{name}") for name in WHOLE)
+
+
+def leftovers(report: Report, root: str) -> list[str]:
+    """Of networks; a host without the kernel's part has none."""
+    if not entries(f"{root}/.networks"):
+        return []
+    try:
+        return repair.repair(root)
+    except (MinirunError, OSError) as error:
+        report.failed.append(as_ours("cannot repair the networks", error))
+        return []
+
+
+def containers(report: Report, shelf: Shelf, place: Place) -> list[str]:
+    lines = []
+    for container in list(shelf.all()):
+        try:
+            if shelf.status(container.id).status not in (CREATED, EXITED):
+                continue
+            life.remove(shelf, place, container)
+            lines.append(f"{container.id[:12]}  {container.name}")
+        except MinirunError as error:
+            report.failed.append(error)
+    return lines
+
+
+def empty_networks(report: Report, shelf: Shelf, place: Place) -> list[str]:
+    """Those that people made, and that no container names."""
+    named = {name for container in shelf.all() for name in networks_of(container)}
+    lines = []
+    for network in networks.every(shelf.storage):
+        if network.name in named or network.name == networks.DEFAULT or network.id in named:
+            continue
+        try:
+            lines.append(networks.remove(shelf.storage, place.root, network.name).name)
+        except MinirunError as error:
+            report.failed.append(error)
+    return lines
+
+
+def anonymous(storage: str) -> list[str]:
+    volumes = Volumes(storage)
+    volumes.sweep()
+    users = volumes.users()
+    found = [volume.name for volume in volumes.all() if volume.anonymous and volume.name not in users]
+    for name in found:
+        volumes.discard(name)
+    return found
+
+
+def unfinished(storage: str) -> list[str]:
+    """Below tmp, while nobody else is at work: what was killed in the making."""
+    removed = []
+    for name in sorted(entries(f"{storage}/tmp")):
+        path = f"{storage}/tmp/{name}"
+        about = posix.lstat(path)
+        if S_ISDIR(about.st_mode):
+            remove_tree(path)
+        elif about.st_mtime < time() - YOUNG:
+            posix.unlink(path)
+        else:
+            continue
+        removed.append(f"unfinished: {name}")
+    return removed
+
+
+def as_ours(message: str, error: Exception) -> MinirunError:
+    return error if isinstance(error, MinirunError) else MinirunError(message, reason=str(error))
