@@ -238,8 +238,8 @@ def compile_module(
     ffi = cffi.FFI()
     ffi.cdef(cdef + "\n".join(f"#define {word} ..." for word in constants.split()))
     ffi.set_source(
-        name, preamble, sources=[str(path) for path in (*sorted(folder.glob("*.c")), *more)], include_dirs=[str(folder)],
-        libraries=libraries or [], extra_compile_args=["-O2", *WARNINGS[:2], *flags],
+        name, preamble, sources=[str(path) for path in (*sorted(folder.glob("*.c")), *more)],
+        include_dirs=[str(folder)], libraries=libraries or [], extra_compile_args=["-O2", *WARNINGS[:2], *flags],
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as work:
         built = Path(ffi.compile(tmpdir=work))

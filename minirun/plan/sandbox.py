@@ -1,8 +1,8 @@
 """The plan of a container whose program runs in a VM without a kernel: a container's, but for its last steps.
 
-Everything is made as for a container: namespaces, mounts, user, capabilities, cgroup.  What then stands in the container
-is not its program but minirun, which serves the program's system calls (minirun/vm/sandbox).  So what config.json says
-of the program's own relation to a kernel is minirun's to keep:
+Everything is made as for a container: namespaces, mounts, user, capabilities, cgroup.  What then stands in the
+container is not its program but minirun, which serves the program's system calls (minirun/vm/sandbox).  So what
+config.json says of the program's own relation to a kernel is minirun's to keep:
 
     /linux/seccomp      each call of the program's is put to the filter before it is served
     rlimits             those of memory and of descriptors are the program's; on us they would weigh twice
@@ -40,10 +40,9 @@ def plan_exec(asked: ExecAsked) -> Plan:
 
 def sandboxed(made: Plan) -> Plan:
     """The steps that are ours; what is the program's alone goes into the words of the spawn."""
+    kept = [op for op in made.ops if op.KIND == "rlimit" and not belongs(op)]
     words = ["in a VM without a kernel"]
-    for op in made.ops:
-        if op.KIND == "rlimit" and not belongs(op):
-            words.append(f"limit {op.resource} {op.soft} {op.hard}")  # type: ignore[attr-defined]
+    words += [f"limit {op.resource} {op.soft} {op.hard}" for op in kept]  # type: ignore[attr-defined]
     made.ops = [op for op in made.ops if belongs(op)]
     for op in made.ops:
         if op.KIND == "spawn":
@@ -68,7 +67,9 @@ def refuse(asked: Asked, problems: container.Problems) -> None:
     seccomp = spec["linux"].get("seccomp", {})
     for index, rule in enumerate(seccomp.get("syscalls", [])):
         if rule.get("action") == "SCMP_ACT_NOTIFY":
-            problems.add(f"/linux/seccomp/syscalls/{index}/action", "nobody can be asked about a sandbox's calls", WHERE)
+            problems.add(
+                f"/linux/seccomp/syscalls/{index}/action", "nobody can be asked about a sandbox's calls", WHERE
+            )
     if spec["process"].get("selinuxLabel"):
         problems.add("/process/selinuxLabel", "a label is given at execve(2), which a sandbox does not do", WHERE)
     if spec["process"].get("apparmorProfile"):

@@ -11,10 +11,7 @@
 #include "sandbox.h"
 
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/sched.h>
-#include <linux/seccomp.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -107,10 +104,7 @@ struct kvm_regs *guest_regs(struct guest *guest) { return &guest->run->s.regs.re
 
 struct kvm_sregs *guest_sregs(struct guest *guest) { return &guest->run->s.regs.sregs; }
 
-void guest_dirty(struct guest *guest)
-{
-    guest->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
-}
+void guest_dirty(struct guest *guest) { guest->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS; }
 
 int guest_map(struct guest *guest, uint64_t size)
 {
@@ -250,59 +244,13 @@ long host_call(long number, long a, long b, long c, long d, long e, long f)
  */
 long sandbox_clone(uint64_t flags, int cgroup, int *pidfd)
 {
-    struct clone_args args = {
-        .flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND, .pidfd = (uint64_t)(uintptr_t)pidfd, .exit_signal = SIGCHLD};
+    struct clone_args args = {.flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+                              .pidfd = (uint64_t)(uintptr_t)pidfd,
+                              .exit_signal = SIGCHLD};
     if (cgroup >= 0) {
         args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = (uint64_t)cgroup;
     }
     long pid = syscall(SYS_clone3, &args, sizeof args);
     return pid < 0 ? -errno : pid;
-}
-
-/* -- the filter of /linux/seccomp, for the program's calls ------------------------------------------------------------- */
-
-/* Classic BPF on struct seccomp_data (Documentation/userspace-api/seccomp_filter.rst): the kernel takes no other classes. */
-int64_t sandbox_filter(const void *program, unsigned count, const struct guest *guest)
-{
-    const struct sock_filter *code = program;
-    struct seccomp_data data = {.nr = (int)guest->number, .arch = AUDIT_ARCH_X86_64};
-    uint32_t a = 0, x = 0, scratch[BPF_MEMWORDS] = {0};
-    memcpy(data.args, guest->arguments, sizeof data.args);
-    for (unsigned at = 0; at < count; at++) {
-        const struct sock_filter *i = &code[at];
-        uint32_t operand = BPF_SRC(i->code) == BPF_X ? x : i->k;
-        switch (i->code) {
-        case BPF_LD | BPF_W | BPF_ABS:
-            if (i->k > sizeof data - 4 || i->k % 4)
-                return -EINVAL;
-            memcpy(&a, (const char *)&data + i->k, 4);
-            break;
-        case BPF_LD | BPF_IMM: a = i->k; break;
-        case BPF_LDX | BPF_IMM: x = i->k; break;
-        case BPF_LD | BPF_MEM: a = scratch[i->k % BPF_MEMWORDS]; break;
-        case BPF_LDX | BPF_MEM: x = scratch[i->k % BPF_MEMWORDS]; break;
-        case BPF_ST: scratch[i->k % BPF_MEMWORDS] = a; break;
-        case BPF_STX: scratch[i->k % BPF_MEMWORDS] = x; break;
-        case BPF_MISC | BPF_TAX: x = a; break;
-        case BPF_MISC | BPF_TXA: a = x; break;
-        case BPF_ALU | BPF_AND | BPF_K: case BPF_ALU | BPF_AND | BPF_X: a &= operand; break;
-        case BPF_ALU | BPF_OR | BPF_K: case BPF_ALU | BPF_OR | BPF_X: a |= operand; break;
-        case BPF_ALU | BPF_XOR | BPF_K: case BPF_ALU | BPF_XOR | BPF_X: a ^= operand; break;
-        case BPF_ALU | BPF_ADD | BPF_K: case BPF_ALU | BPF_ADD | BPF_X: a += operand; break;
-        case BPF_ALU | BPF_SUB | BPF_K: case BPF_ALU | BPF_SUB | BPF_X: a -= operand; break;
-        case BPF_ALU | BPF_RSH | BPF_K: case BPF_ALU | BPF_RSH | BPF_X: a = operand < 32 ? a >> operand : 0; break;
-        case BPF_ALU | BPF_LSH | BPF_K: case BPF_ALU | BPF_LSH | BPF_X: a = operand < 32 ? a << operand : 0; break;
-        case BPF_ALU | BPF_NEG: a = 0 - a; break;
-        case BPF_JMP | BPF_JA: at += i->k; break;
-        case BPF_JMP | BPF_JEQ | BPF_K: case BPF_JMP | BPF_JEQ | BPF_X: at += a == operand ? i->jt : i->jf; break;
-        case BPF_JMP | BPF_JGT | BPF_K: case BPF_JMP | BPF_JGT | BPF_X: at += a > operand ? i->jt : i->jf; break;
-        case BPF_JMP | BPF_JGE | BPF_K: case BPF_JMP | BPF_JGE | BPF_X: at += a >= operand ? i->jt : i->jf; break;
-        case BPF_JMP | BPF_JSET | BPF_K: case BPF_JMP | BPF_JSET | BPF_X: at += a & operand ? i->jt : i->jf; break;
-        case BPF_RET | BPF_K: return i->k;
-        case BPF_RET | BPF_A: return a;
-        default: return -EINVAL;
-        }
-    }
-    return -EINVAL;
 }

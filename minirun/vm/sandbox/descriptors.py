@@ -27,7 +27,7 @@ class Files:
         return found
 
     def add(self, host: int, *, closing: bool = False, lowest: int = 0) -> int:
-        """The lowest free number for a descriptor of the host's; a negative one is passed through as the error it is."""
+        """The lowest free number for a descriptor of the host's; a negative one is an error, and stays it."""
         if host < 0:
             return host
         number = lowest

@@ -1,9 +1,9 @@
 """The process that becomes a sandbox: a copy of minirun in the container's place.
 
-A container's first process is ``minirun-init``, which carries out the plan's in-container half and executes the program.
-Here that half is carried out by the same C (native/init, linked into us) in a fork of minirun's, and where the program
-would be executed it is loaded into a VM instead.  What the host sees is the same: the same messages, the same pid, the
-same cgroup; so no verb needs to know.
+A container's first process is ``minirun-init``, which carries out the plan's in-container half and executes the
+program.  Here that half is carried out by the same C (native/init, linked into us) in a fork of minirun's, and where
+the program would be executed it is loaded into a VM instead.  What the host sees is the same: the same messages, the
+same pid, the same cgroup; so no verb needs to know.
 
 Everything is imported before: from the first mount on the container's files are all there is.
 """
@@ -16,6 +16,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from minirun.engine.init import Init
 from minirun.linux import confine, memfd, unix
 from minirun.linux.kvm import Kvm, ffi, lib
+from minirun.plan.ops import Exec
 from minirun.plan.sandbox import limits_of
 from minirun.plan.wire import encode
 from minirun.record import Record
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from minirun.engine.execute import Site
-    from minirun.plan.ops import Exec, Spawn
+    from minirun.plan.ops import Spawn
 
 FAILED = 125
 KVM_REQUESTS = (
@@ -80,7 +81,7 @@ def spawn(site: Site, op: Spawn, trace: bool) -> Init:
         plan=plan, sync=theirs, gate=site.gate_fd, target=site.target_fd, preserve=site.preserve, stdio=site.stdio,
         kvm=kvm, proc=posix.open("/proc", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC), trace=2 if trace else -1,
         cell=cell.compiled(requests, site.filter_cache), filter=site.program, limits=limits(op.machine),
-        program=next(each for each in site.ops if each.KIND == "exec"),  # type: ignore[typeddict-item]
+        program=next(each for each in site.ops if isinstance(each, Exec)),
     )  # fmt: skip
     cgroup = -1
     if op.into_cgroup:

@@ -6,7 +6,7 @@ ELF, static, static-PIE or with an interpreter from the same root; or a script, 
 from __future__ import annotations
 
 import posix
-from _struct import error as StructError, pack, unpack_from
+from _struct import pack, unpack_from
 
 from minirun.record import Record
 from minirun.vm.sandbox import layout
@@ -24,8 +24,9 @@ PT_LOAD, PT_INTERP = 1, 3
 EXECUTABLE, DYNAMIC, X86_64 = 2, 3, 62
 MOST_HEADERS = 64
 MOST_STRINGS = 128 << 10
-AT = {"PHDR": 3, "PHENT": 4, "PHNUM": 5, "PAGESZ": 6, "BASE": 7, "FLAGS": 8, "ENTRY": 9, "UID": 11, "EUID": 12, "GID": 13,
-      "EGID": 14, "PLATFORM": 15, "HWCAP": 16, "CLKTCK": 17, "SECURE": 23, "RANDOM": 25, "EXECFN": 31}  # fmt: skip
+AT = {"PHDR": 3, "PHENT": 4, "PHNUM": 5, "PAGESZ": 6, "BASE": 7, "FLAGS": 8, "ENTRY": 9, "UID": 11, "EUID": 12,
+      "GID": 13, "EGID": 14, "PLATFORM": 15, "HWCAP": 16, "CLKTCK": 17, "SECURE": 23, "RANDOM": 25,
+      "EXECFN": 31}  # fmt: skip
 
 
 class Image(Record):
@@ -52,26 +53,27 @@ class Elf(Record):
 def read_elf(fd: int) -> Elf:
     """Raises OSError ENOEXEC."""
     head = posix.pread(fd, PAGE, 0)
-    try:
-        if head[:7] != b"\x7fELF\x02\x01\x01":
-            raise OSError(ENOEXEC, "not an ELF program")
-        kind, machine = unpack_from("<HH", head, 16)
-        entry, table = unpack_from("<QQ", head, 24)
-        size, count = unpack_from("<HH", head, 54)
-        if kind not in (EXECUTABLE, DYNAMIC) or machine != X86_64 or size != 56 or not 0 < count <= MOST_HEADERS:
-            raise OSError(ENOEXEC, "not a program for this processor")
-        rows = posix.pread(fd, count * 56, table)
-        segments, interpreter = [], b""
-        for number in range(count):
-            what, flags, offset, address, _, in_file, in_memory, _ = unpack_from("<IIQQQQQQ", rows, 56 * number)
-            if what == PT_LOAD:
-                if in_file > in_memory or address + in_memory > layout.LIMIT or (offset - address) % PAGE:
-                    raise OSError(ENOEXEC, "a broken segment")
-                segments.append((what, flags, offset, address, in_file, in_memory))
-            elif what == PT_INTERP:
-                interpreter = posix.pread(fd, min(in_file, PAGE), offset).partition(b"\0")[0]
-    except StructError as error:
-        raise OSError(ENOEXEC, "a truncated program") from error
+    if len(head) < 64:
+        raise OSError(ENOEXEC, "a truncated program")
+    if head[:7] != b"\x7fELF\x02\x01\x01":
+        raise OSError(ENOEXEC, "not an ELF program")
+    kind, machine = unpack_from("<HH", head, 16)
+    entry, table = unpack_from("<QQ", head, 24)
+    size, count = unpack_from("<HH", head, 54)
+    if kind not in (EXECUTABLE, DYNAMIC) or machine != X86_64 or size != 56 or not 0 < count <= MOST_HEADERS:
+        raise OSError(ENOEXEC, "not a program for this processor")
+    rows = posix.pread(fd, count * 56, table & (1 << 62) - 1)
+    if len(rows) < count * 56:
+        raise OSError(ENOEXEC, "a truncated program")
+    segments, interpreter = [], b""
+    for number in range(count):
+        what, flags, offset, address, _, in_file, in_memory, _ = unpack_from("<IIQQQQQQ", rows, 56 * number)
+        if what == PT_LOAD:
+            if in_file > in_memory or address + in_memory > layout.LIMIT or (offset - address) % PAGE:
+                raise OSError(ENOEXEC, "a broken segment")
+            segments.append((what, flags, offset, address, in_file, in_memory))
+        elif what == PT_INTERP:
+            interpreter = posix.pread(fd, min(in_file, PAGE), offset).partition(b"\0")[0]
     if not segments:
         raise OSError(ENOEXEC, "nothing to load")
     return Elf(fd=fd, kind=kind, entry=entry, headers=table, count=count, segments=segments, interpreter=interpreter)

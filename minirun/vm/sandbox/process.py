@@ -1,7 +1,7 @@
 """A process of the program's is a process of the host's: this one.
 
-Its memory, its file table, its signals; user, umask, limits, working directory, group and session are the host process's
-own.  fork(2) is the host's, and a new VM around the copied memory (``clone``); an end by a signal is the host's.
+Its memory, its file table, its signals; user, umask, limits, working directory, group and session are the host
+process's own.  fork(2) is the host's, and a new VM around the copied memory; an end by a signal is the host's.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Process:
         return self.threads[0]
 
     def again(self, old: Thread, saved: Saved) -> Thread:
-        """After fork(2), in the child: a VM of our own around the memory that was copied, the registers as they were."""
+        """After fork(2), in the child: a VM of our own around the copied memory, the registers as they were."""
         for left in (*[thread.processor for thread in self.threads], *self.idle):
             left.leave()
         self.idle = []
@@ -161,7 +161,7 @@ class Process:
         return b"" if name in ("environ", "auxv") else None
 
     def own_link(self, where: str) -> bytes | None:
-        """A magic link of ours: exe and cwd are the program's; b"" for what it shall not see; None: an ordinary link."""
+        """A magic link of ours: exe and cwd are the program's; b"" for what it may not see; None: not magic."""
         words = [word for word in where.split("/") if word]
         if len(words) < 3 or not words[1].isdigit():
             return None

@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 SIGNALS = 64
 SIG_DFL, SIG_IGN = 0, 1
 SIGKILL, SIGSEGV, SIGSTOP, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT, SIGSYS = (
-    9, 11, 19, 7, 4, 8, 5, 6, 31,
+    9,
+    11,
+    19,
+    7,
+    4,
+    8,
+    5,
+    6,
+    31,
 )
 SA_SIGINFO, SA_ONSTACK, SA_RESTART, SA_NODEFER, SA_RESETHAND, SA_RESTORER = (
     4, 0x08000000, 0x10000000, 0x40000000, 0x80000000, 0x04000000,
@@ -139,7 +147,6 @@ def come_back(thread: Thread) -> None:
     """rt_sigreturn(2): RSP stands behind the return address, at the ucontext."""
     regs = thread.processor.regs
     data = thread.memory.read(regs.rsp, UCONTEXT)
-    _, _, stack, stack_flags, _, stack_size = unpack("<QQQiiQ", data[:40])
     values = unpack("<18Q", data[40 : 40 + 144])
     for name, value in zip(ORDER, values, strict=True):
         setattr(regs, name, value)

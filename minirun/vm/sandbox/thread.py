@@ -104,7 +104,16 @@ class Thread:
         if action == 0x00050000:  # ERRNO
             return -min(data, 4095)
         if action == 0x00030000:  # TRAP
-            info = pack("<iiiiQiI", signals.SIGSYS, data, 1, 0, self.processor.regs.rip, self.processor.native.number, 0xC000003E)
+            info = pack(
+                "<iiiiQiI",
+                signals.SIGSYS,
+                data,
+                1,
+                0,
+                self.processor.regs.rip,
+                self.processor.native.number,
+                0xC000003E,
+            )
             if self.process.actions.get(signals.SIGSYS)[0] > signals.SIG_IGN:
                 self.processor.regs.rax = self.processor.native.number
                 signals.deliver(self, signals.SIGSYS, info)

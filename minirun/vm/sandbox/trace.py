@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 ERRNO = {value: name for name, value in vars(__import__("errno")).items() if isinstance(value, int)}
 PATHS = {"open": 0, "openat": 1, "execve": 0, "stat": 0, "lstat": 0, "newfstatat": 1, "access": 0, "readlink": 0,
-         "readlinkat": 1, "faccessat": 1, "faccessat2": 1, "chdir": 0, "mkdir": 0, "unlink": 0, "unlinkat": 1, "statx": 1}  # fmt: skip
+         "readlinkat": 1, "faccessat": 1, "faccessat2": 1, "chdir": 0, "mkdir": 0,
+         "unlink": 0, "unlinkat": 1, "statx": 1}  # fmt: skip
 
 
 class Trace:

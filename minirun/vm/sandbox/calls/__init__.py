@@ -1,10 +1,10 @@
 """The system calls: one function each, in modules by theme, under the name of its manual page.
 
-A function gets the thread that calls and the call's arguments (unsigned, 64 bits), and returns what the program finds in
-RAX: a result, or -errno.  ``Fault`` is EFAULT and ``OSError`` its errno.  What is not in ``TABLE`` answers ENOSYS.
+A function gets the thread that calls and the call's arguments (unsigned, 64 bits), and returns what the program finds
+in RAX: a result, or -errno.  ``Fault`` is EFAULT and ``OSError`` its errno.  What is not in ``TABLE`` answers ENOSYS.
 
-Most of them are the host's call of the same name, with the program's pointers and descriptors exchanged for ours: ``plain``
-has those, each a row of kinds.
+Most of them are the host's call of the same name, with the program's pointers and descriptors exchanged for ours:
+``plain`` has those, each a row of kinds.
 """
 
 from __future__ import annotations
@@ -38,4 +38,4 @@ def int64(value: int) -> int:
 
 def everything() -> None:
     """Import every theme: from the container there is nothing to import."""
-    from minirun.vm.sandbox.calls import events, files, memory, plain, process, signals, sockets  # noqa: F401
+    from minirun.vm.sandbox.calls import events, files, looks, memory, plain, process, signals, sockets  # noqa: F401

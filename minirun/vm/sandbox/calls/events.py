@@ -74,7 +74,11 @@ def selected(thread: Thread, count: int, sets: tuple[int, int, int], span: int, 
     room = ffi.new("char[]", max(8 * len(wanted), 8))
     view = ffi.buffer(room)
     for index, number in enumerate(wanted):
-        events = (1 if given[0] >> number & 1 else 0) | (4 if given[1] >> number & 1 else 0) | (2 if given[2] >> number & 1 else 0)
+        events = (
+            (1 if given[0] >> number & 1 else 0)
+            | (4 if given[1] >> number & 1 else 0)
+            | (2 if given[2] >> number & 1 else 0)
+        )
         pack_into("<ihh", view, 8 * index, files.table[number], events, 0)
     done = int(call(NUMBER["ppoll"], int(ffi.cast("uintptr_t", room)), len(wanted), span, mask, 8 if mask else 0, 0))
     if done < 0:
@@ -112,12 +116,14 @@ def pselect6(thread: Thread, count: int, read: int, write: int, other: int, time
 
 @served
 def epoll_create1(thread: Thread, flags: int) -> int:
-    return thread.process.files.add(call(NUMBER["epoll_create1"], CLOEXEC, 0, 0, 0, 0, 0), closing=bool(flags & CLOEXEC))
+    return thread.process.files.add(
+        call(NUMBER["epoll_create1"], CLOEXEC, 0, 0, 0, 0, 0), closing=bool(flags & CLOEXEC)
+    )
 
 
 @served
 def epoll_create(thread: Thread, size: int) -> int:
-    return epoll_create1(thread, 0) if int32(size) > 0 else -EINVAL  # type: ignore[no-any-return]
+    return epoll_create1(thread, 0) if int32(size) > 0 else -EINVAL
 
 
 @served

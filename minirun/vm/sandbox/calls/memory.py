@@ -5,7 +5,8 @@ from __future__ import annotations
 from minirun.linux.kvm import lib
 from minirun.vm.sandbox import layout
 from minirun.vm.sandbox.calls import int32, int64, served
-from minirun.vm.sandbox.memory import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PAGE, READ, WRITE, pages
+from minirun.vm.sandbox.layout import PAGE
+from minirun.vm.sandbox.memory import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, READ, WRITE, pages
 from minirun.vm.sandbox.numbers import NUMBER
 
 TYPE_CHECKING = False
@@ -89,7 +90,9 @@ def madvise(thread: Thread, address: int, size: int, advice: int) -> int:
     if address % PAGE:
         return -EINVAL
     host = thread.memory.host(address, size) if size else 0
-    done: int = call(NUMBER["madvise"], host, size, int32(advice), 0, 0, 0) if int32(advice) in (0, 1, 2, 3, 4, 8) else 0
+    done: int = (
+        call(NUMBER["madvise"], host, size, int32(advice), 0, 0, 0) if int32(advice) in (0, 1, 2, 3, 4, 8) else 0
+    )
     return done
 
 

@@ -43,8 +43,8 @@ def clone(thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: in
 def clone3(thread: Thread, arguments: int, size: int) -> int:
     if size < 64:
         return -EINVAL
-    flags, pidfd, child, parent, exit_signal, stack, stack_size, tls = unpack("<8Q", thread.memory.read(arguments, 64))
-    if flags & 0x1000 or size > 64 and any(thread.memory.read(arguments + 64, min(size - 64, 64))):
+    flags, _, child, parent, exit_signal, stack, stack_size, tls = unpack("<8Q", thread.memory.read(arguments, 64))
+    if flags & 0x1000 or (size > 64 and any(thread.memory.read(arguments + 64, min(size - 64, 64)))):
         return -EINVAL  # CLONE_PIDFD, set_tid, cgroup
     return clone(thread, flags | exit_signal & 0xFF, stack + stack_size if stack else 0, parent, child, tls)  # type: ignore[no-any-return]
 
@@ -233,7 +233,18 @@ def arch_prctl(thread: Thread, code: int, address: int) -> int:
 
 
 NAME_OPTIONS: dict[int, Callable[[int], int]] = {}
-PLAIN_PRCTL = (1, 2, 3, 8, 23, 24, 38, 39, 36, 37)  # death signal, dumpable (read), keepcaps, bounding set, no_new_privs
+PLAIN_PRCTL = (
+    1,
+    2,
+    3,
+    8,
+    23,
+    24,
+    38,
+    39,
+    36,
+    37,
+)  # death signal, dumpable (read), keepcaps, bounding set, no_new_privs
 
 
 @served

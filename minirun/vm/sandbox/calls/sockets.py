@@ -57,7 +57,7 @@ def accept(thread: Thread, fd: int, address: int, length: int) -> int:
 def message(thread: Thread, at: int) -> tuple[int, bytes]:
     """A copy of struct msghdr with our addresses, and the original.  Descriptors in it are not passed on."""
     given = thread.memory.read(at, 56)
-    name, name_size, iov, count, control, control_size, flags = unpack("<QIxxxxQQQQI", given[:52])
+    name, name_size, iov, count, _, _, flags = unpack("<QIxxxxQQQQI", given[:52])
     memory = thread.memory
     room = pack(
         "<QIxxxxQQQQIxxxx", memory.host(name, name_size) if name else 0, name_size, vectors(thread, iov, int32(count)),
@@ -78,7 +78,7 @@ def sendmsg(thread: Thread, fd: int, at: int, flags: int) -> int:
 @served
 def recvmsg(thread: Thread, fd: int, at: int, flags: int) -> int:
     host = thread.process.files.host(int32(fd))
-    copy, given = message(thread, at)
+    copy, _ = message(thread, at)
     done = int(call(NUMBER["recvmsg"], host, copy, int32(flags), 0, 0, 0))
     if done >= 0:
         _, name_size, _, _, _, _, result = unpack("<QIxxxxQQQQI", bytes(ffi.buffer(ffi.cast("char *", copy), 52)))
