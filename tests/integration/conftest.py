@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bundle
-from tests.integration import people
+from tests.integration import people, shop as shop_of
 from tests.integration.mapping import rows
 from tests.integration.net_world import World, world
+from tests.integration.shop import Shop
 from tests.needs import require
 
 
@@ -75,3 +76,18 @@ def somebody(account: people.Account, open_place: Path, open_bundle: Bundle) -> 
     someone.bundle.config["linux"].update(uidMappings=account.rows(), gidMappings=account.rows())
     yield someone
     someone.leave()
+
+
+@pytest.fixture(scope="session")
+def busybox_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage with the busybox image: to be copied, never used."""
+    require("root", "busybox")
+    return shop_of.stock(tmp_path_factory.mktemp("stock") / "storage")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, busybox_storage: Path) -> Iterator[Shop]:
+    """The ``container`` verbs on a storage of one's own; nothing may be left of its containers."""
+    made = Shop(shop_of.copy(busybox_storage, tmp_path / "storage"), tmp_path / "root")
+    yield made
+    made.close()
