@@ -79,7 +79,7 @@ class Shop:
         if ids:
             self.out("rm", "-f", "-v", *ids)
         self("prune", "-f")
-        nothing = {"containers": [], "names": [], "runtime": [], "mounts": []}
+        nothing: dict[str, list[str]] = {"containers": [], "names": [], "runtime": [], "mounts": []}
         assert self.left() == nothing
 
 
