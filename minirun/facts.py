@@ -112,6 +112,11 @@ def user_namespace() -> bool:
     return tuple(read("/proc/self/uid_map").split()) != IDENTITY_MAP
 
 
+def alone() -> bool:
+    """Is root the only user who exists here (a user namespace that maps one id)?"""
+    return [size for _, _, size in id_map(read("/proc/self/uid_map"))] == [1]
+
+
 def helper(name: str) -> str:
     """The absolute path of newuidmap or newgidmap; "" if it is not in one of the usual places."""
     return next((f"{place}/{name}" for place in HELPERS if posix.access(f"{place}/{name}", posix.X_OK)), "")

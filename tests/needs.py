@@ -117,6 +117,15 @@ def can_nftables() -> str:
     return "no nft in PATH" if tried is None else tried.stderr.strip() if tried.returncode else ""
 
 
+def can_tun() -> str:
+    """The device that pasta and slirp4netns make their end of a network with."""
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as error:
+        return f"/dev/net/tun: {error.strerror} (modprobe tun)"
+    return ""
+
+
 PROBES: dict[str, Callable[[], str]] = {
     "root": can_root,
     "userns": can_userns,

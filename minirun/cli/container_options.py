@@ -5,11 +5,15 @@ A new concern is a module with ``VERBS``, ``PLACES`` and ``MORE``, and its name 
 
 from __future__ import annotations
 
-from minirun.cli import container_life_options as life, container_run_options as making
+from minirun.cli import (
+    container_files_options as files,
+    container_life_options as life,
+    container_run_options as making,
+)
 from minirun.cli.groups import Group
 from minirun.cli.longer import Longer
 
-TABLES = (making, life)
+TABLES = (making, life, files)
 
 GROUP = Group(
     name="container",

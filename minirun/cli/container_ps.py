@@ -55,6 +55,8 @@ def chosen(call: Call, shelf: Shelf) -> list[tuple[Container, Status]]:
             if error.errno_name == "ENOENT":  # it went away meanwhile
                 continue
             raise
+        if not shelf.exists(container.id):  # --rm, and only now is it known that it has ended
+            continue
         if not everything and status.status not in (RUNNING, PAUSED, RESTARTING):
             continue
         if fits(container, status):

@@ -50,6 +50,10 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
             if words[0] in GROUPS:
                 check_global(glob)
                 return grouped(words[0], rest, glob, env, cwd, log)
+            if rest[:1] == ["--words"] and words[0] == "completion":  # a shell asks at every TAB
+                from minirun.cli.completion_words import offer
+
+                return offer(Call(glob=glob, values=Values(), words=rest[1:], env=env, cwd=cwd, log=log))
             return human(argv)
         check_global(glob)
         limit = len(verb.arguments) if verb.rest else None

@@ -120,7 +120,8 @@ def complete(shelf: Shelf, request: Request, image: Image) -> dict[str, Any]:
             asked[name] = ["container", shelf.find(asked[name][1]).id]
     if members["network"].startswith("container:"):
         members["network"] = f"container:{shelf.find(members['network'][10:]).id}"
-    asked["mounts"] = [*asked["mounts"], *taken_from(shelf, asked), *implied(asked, config)]
+    asked["mounts"] = [*asked["mounts"], *taken_from(shelf, asked)]
+    asked["mounts"] = [*asked["mounts"], *implied(asked, config)]
     asked["userns"] = ids(asked["userns"])
     return members
 

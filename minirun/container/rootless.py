@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from minirun.container.record import Container
 
+PINGS = ("net.ipv4.ip_unprivileged_port_start", "net.ipv4.ping_group_range")
 PINGERS = 2147483647  # docker's last group that may ping
 
 
@@ -61,7 +62,8 @@ def adapt(made: dict[str, Any], container: Container, place: Place, warn: Callab
 def groups(user: dict[str, Any], place: Place, warn: Callable[[str], None]) -> None:
     """The image's own groups of a user; those asked for by --group-add are refused by the runtime."""
     if not place.setgroups and "additionalGids" in user:
-        warn("groups cannot be set in this user namespace: a range of gids would let them (docs/rootless.md)")
+        if user["additionalGids"] != [user["gid"]]:
+            warn("groups cannot be set in this user namespace: a range of gids would let them (docs/rootless.md)")
         del user["additionalGids"]
 
 
@@ -76,9 +78,14 @@ def cgroup(linux: dict[str, Any], container: Container, place: Place) -> None:
 
 
 def sysctls(values: dict[str, str], container: Container, place: Place) -> None:
-    """ping(8) without rights for every group that there is: the kernel takes no id that is not mapped."""
-    if "net.ipv4.ping_group_range" in values and "net.ipv4.ping_group_range" not in container.asked["sysctl"]:
-        values["net.ipv4.ping_group_range"] = f"0 {min(place.last_gid, PINGERS)}"
+    """docker's two, as far as they can be: without a pid namespace there is no /proc/sys that is ours to write to, and
+    in ping_group_range the kernel takes no id that is not mapped."""
+    for name in PINGS:
+        if name in values and name not in container.asked["sysctl"]:
+            if container.asked["pid"][0] == "host":
+                del values[name]
+            elif name.endswith("range"):
+                values[name] = f"0 {min(place.last_gid, PINGERS)}"
 
 
 def mount(each: dict[str, Any], container: Container, place: Place) -> dict[str, Any]:

@@ -77,15 +77,15 @@ def mend(shelf: Shelf, place: Place, container: Container, status: Status) -> St
     rebooted = status.bootId != boot_id()
     stage.clear(shelf, place, container)
     stage.sweep(place, container)
+    status.error = "the host went down" if rebooted else "its monitor was killed"
+    status.status, status.exitCode, status.finishedAt = EXITED, LOST, now()
+    status.pid = status.startTime = status.monitor = status.monitorStart = 0
+    status.attached = {}
     if container.remove:
         from minirun.container.place import discard
 
         discard(shelf, container, volumes=True)
         raise missing(container.name)  # as --rm would have had it
-    status.error = "the host went down" if rebooted else "its monitor was killed"
-    status.status, status.exitCode, status.finishedAt = EXITED, LOST, now()
-    status.pid = status.startTime = status.monitor = status.monitorStart = 0
-    status.attached = {}
     shelf.save_status(container.id, status)
     return status
 

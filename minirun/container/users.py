@@ -38,8 +38,10 @@ def resolve(root: int, user: str, more: list[str]) -> User:
         raise unknown("user", name, "/etc/passwd")
     if colon and group:
         found.gid = group_id(root, group)
-    elif entry:
-        found.groups = [gid for gid, members in groups(root) if entry[0] in members and gid != found.gid]
+    # the own group is among them, so that what it is denied cannot be had by giving it up (CVE-2022-36109)
+    found.groups = [found.gid]
+    if entry and not group:
+        found.groups += [gid for gid, members in groups(root) if entry[0] in members and gid != found.gid]
     for word in more:
         gid = group_id(root, word)
         if gid not in found.groups:

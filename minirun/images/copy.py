@@ -131,7 +131,7 @@ def copy(source: Side, path: str, target: Side, to: str, *, archive: bool = Fals
     """From side to side.  ``archive`` keeps owners, ``follow`` copies what a link at PATH means, not the link."""
     words = path.encode("utf-8", "surrogateescape")
     spot = find_source(source, words, follow)
-    name = b"" if spot.name == b"." else spot.name
+    name = b"" if spot.name == b"." else words.rstrip(b"/").rpartition(b"/")[2]  # -L: still the link's own name
     try:
         base, called = destination(target, to.encode("utf-8", "surrogateescape"), spot, name, words)
     finally:

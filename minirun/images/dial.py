@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 from minirun import __version__
 from minirun.errors import MinirunError
@@ -132,7 +132,9 @@ class Dial:
             return urllib3.PoolManager(**more)
         parts = urlsplit(proxy)
         if parts.username:
-            more["proxy_headers"] = urllib3.make_headers(proxy_basic_auth=f"{parts.username}:{parts.password or ''}")
+            more["proxy_headers"] = urllib3.make_headers(
+                proxy_basic_auth=unquote(f"{parts.username}:{parts.password or ''}")
+            )
         try:
             return urllib3.ProxyManager(proxy, **more)
         except (urllib3.exceptions.HTTPError, ValueError) as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import posix
 
-from minirun.facts import user_namespace
+from minirun.facts import alone, user_namespace
 from minirun.images.tree import OPEN_DIRECTORY, exists, make_directories, remove_tree
 from minirun.linux import ofdlock
 
@@ -129,7 +129,7 @@ class Layers:
         root = posix.open(directory, OPEN_DIRECTORY)
         stream = Stream(blob, what, algorithms=(layer.digest, diff_id), advance=bar.advance if bar else None)
         try:
-            unpacker = Unpacker(root, TarReader(stream, what), below)
+            unpacker = Unpacker(root, TarReader(stream, what), below, squash=alone())
             unpacker.run()
             stream.finish(layer.digest, layer.size, diff_id)
         finally:

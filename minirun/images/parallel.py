@@ -6,6 +6,7 @@ The workers are daemons and are told by an event: one that waits for a silent ho
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 
 TYPE_CHECKING = False
@@ -52,7 +53,8 @@ def each(act: Callable[[T], object], things: Iterable[T], stop: threading.Event,
     finally:
         if failures or any(thread.is_alive() for thread in threads):  # the latter: ctrl-C
             stop.set()
+            end = time.monotonic() + GRACE
             for thread in threads:
-                thread.join(GRACE)
+                thread.join(max(0.0, end - time.monotonic()))
     if failures:
         raise failures[0]

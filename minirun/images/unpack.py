@@ -10,8 +10,9 @@ chown(2) takes set-user-ID and capabilities away; directories get their times la
 from __future__ import annotations
 
 import posix
-from errno import EEXIST
+from errno import EEXIST, EINVAL
 
+from minirun.facts import user_namespace
 from minirun.images import tar_read as tar
 from minirun.images.attributes import below, copy_attributes, copy_node, set_xattrs, write
 from minirun.images.places import HELD, Places
@@ -28,10 +29,22 @@ NEW_FILE = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | po
 NODES = {tar.CHARACTER: CHARACTER, tar.BLOCK_DEVICE: BLOCK, tar.FIFO: FIFO}
 
 
-class Unpacker:
-    """``root`` is an open, empty directory; ``lowers`` what lies below it; ``most`` bytes with holes and all."""
+def why(error: OSError, entry: tar.Entry) -> str:
+    if error.errno == EINVAL and user_namespace():
+        return f"its owner {entry.uid}:{entry.gid} is not mapped in this user namespace (docs/rootless.md)"
+    return error.strerror or str(error)
 
-    def __init__(self, root: int, reader: tar.TarReader, lowers: Lowers, most: int = 1 << 37) -> None:
+
+class Unpacker:
+    """``root`` is an open, empty directory; ``lowers`` what lies below it; ``most`` bytes with holes and all.
+
+    ``squash``: everything becomes root's, where nobody else exists.
+    """
+
+    def __init__(
+        self, root: int, reader: tar.TarReader, lowers: Lowers, most: int = 1 << 37, *, squash: bool = False
+    ) -> None:
+        self.squash = squash
         self.root = root
         self.reader = reader
         self.lowers = lowers
@@ -57,12 +70,14 @@ class Unpacker:
                 try:
                     self.one(entry)
                 except OSError as error:
-                    raise self.reader.refuse(error.strerror or str(error)) from error
+                    raise self.reader.refuse(why(error, entry)) from error
             self.places.set_times()
         finally:
             self.places.let_go()
 
     def one(self, entry: tar.Entry) -> None:
+        if self.squash:
+            entry.uid = entry.gid = 0
         self.places.let_go(HELD)
         above, name = self.places.split(entry.name)
         if not name:

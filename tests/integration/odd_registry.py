@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 import ssl
 import threading
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from minirun.images import media
 
@@ -37,6 +39,9 @@ class Odd:
             def act(self) -> None:
                 odd.answer(self)
 
+            def do_CONNECT(self) -> None:  # noqa: N802
+                tunnel(odd, self)
+
             do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = act
 
             def log_message(self, *_: Any) -> None:
@@ -52,6 +57,7 @@ class Odd:
         self.host = f"127.0.0.1:{self.http.server_address[1]}"
         self.url = f"http{'s' if tls else ''}://{self.host}"
         self.open = True
+        self.tunnels_to = ("", 0)  # as a proxy: where CONNECT leads, whatever it asks for
         threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:
@@ -93,7 +99,7 @@ class Odd:
     # how it answers
 
     def answer(self, handler: Handler) -> None:
-        path = handler.path.partition("?")[0]
+        path = urlsplit(handler.path).path  # of a whole address, where this is somebody's proxy
         self.seen.append((handler.command, handler.path, dict(handler.headers)))
         if path in self.odd:
             self.odd[path](handler)
@@ -132,6 +138,29 @@ def reply(handler: Handler, body: bytes, *, status: int = 200, headers: dict[str
 def say(handler: Handler, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
     body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
     reply(handler, body, status=status, headers={"Content-Type": "application/json", **(headers or {})})
+
+
+def tunnel(odd: Odd, handler: Handler) -> None:
+    """CONNECT: bytes in both directions until one side ends."""
+    odd.seen.append((handler.command, handler.path, dict(handler.headers)))
+    handler.send_response(200)
+    handler.end_headers()
+    near, far = handler.connection, socket.create_connection(odd.tunnels_to)
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
+
+    thread = threading.Thread(target=pump, args=(far, near), daemon=True)
+    thread.start()
+    pump(near, far)
+    thread.join(5)
+    far.close()
+    handler.close_connection = True
 
 
 def redirect(target: str, status: int = 307) -> Callable[[Handler], None]:

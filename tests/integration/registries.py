@@ -76,13 +76,13 @@ def registry(folder: Path, **more: Any) -> Iterator[Registry]:
 
 
 def authority(folder: Path) -> dict[str, Path]:
-    """A CA, and a certificate of it for 127.0.0.1 and localhost: paths of ca, cert and key."""
+    """A CA, and a certificate of it for 127.0.0.1 and registry.test: paths of ca, cert and key."""
     require("openssl")
     folder.mkdir(parents=True, exist_ok=True)
     ca, ca_key, cert, key, wish = (folder / name for name in ("ca.crt", "ca.key", "cert.pem", "key.pem", "wish.pem"))
     new = ("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     names = folder / "names"
-    names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:registry.test\n")
     for words in (
         (*new, "-x509", "-days", "2", "-subj", "/CN=test CA", "-keyout", ca_key, "-out", ca),
         (*new, "-subj", "/CN=localhost", "-keyout", key, "-out", wish),

@@ -1,0 +1,262 @@
+"""``container diff``, ``cp``, ``commit`` and ``export``, on containers that run, that do not, and that are hostile."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MINIRUN, run
+from tests.integration import shop as shops
+from tests.integration.shop import IMAGE, Shop
+from tests.unit.tars import tar
+
+pytestmark = pytest.mark.needs("root", "busybox")
+SETUP = """mkdir -p /srv/d/e; echo inner > /srv/d/f; echo deep > /srv/d/e/g; chown 5:6 /srv/d/f; chmod 4751 /srv/d/f
+ln /srv/d/f /srv/d/hard; ln -s f /srv/d/soft; ln -s /etc /srv/out; ln -s ../../../../../../etc /srv/up; rm /etc/passwd
+echo new > /etc/new; exec sleep 1000"""
+
+
+@pytest.fixture
+def box(shop: Shop) -> Shop:
+    """A container "box" with a few files, running."""
+    shop.background("sh", "-c", SETUP, name="box")
+    end = time.monotonic() + 5
+    while shop("exec", "box", "test", "-e", "/etc/new").returncode and time.monotonic() < end:
+        time.sleep(0.02)
+    return shop
+
+
+def names(data: bytes) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return sorted(archive.getnames())
+
+
+def stream(shop: Shop, *argv: str, **more: object) -> bytes:
+    done = subprocess.run(shop.command(*argv), capture_output=True, timeout=30, **more)  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stderr
+    out: bytes = done.stdout
+    return out
+
+
+def test_diff_is_the_same_running_or_not(box: Shop) -> None:
+    found = box.out("diff", "box").splitlines()
+    assert [line for line in found if "/etc" in line] == ["C /etc", "A /etc/new", "D /etc/passwd"]
+    assert "A /srv/d/e/g" in found and not any("hostname" in line or line.endswith("/dev") for line in found)
+    assert json.loads(box.out("diff", "--format", "json", "box"))[0].keys() == {"Path", "Kind"}
+    box.out("stop", "-t", "0", "box")
+    assert box.out("diff", "box").splitlines() == found
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_cp_out(running: bool, box: Shop, tmp_path: Path) -> None:
+    if not running:
+        box.out("stop", "-t", "0", "box")
+    out = tmp_path / "out"
+    out.mkdir()
+    for source, target in (
+        ("/srv/d", "."), ("/srv/d", "renamed"), ("/srv/d/.", "."), ("/etc/new", "here"), ("/srv/out", "link"),
+        ("srv/d/soft", "soft2"),
+    ):  # fmt: skip
+        box.out("cp", f"box:{source}", target, cwd=out)
+    box.out("cp", "-a", "box:/srv/d/f", str(out / "archived"))
+    box.out("cp", "-L", "box:/srv/d/soft", str(out) + "/")
+    assert sorted(os.listdir(out)) == ["archived", "d", "e", "f", "hard", "here", "link", "renamed", "soft", "soft2"]
+    file = (out / "d/f").stat()
+    assert (file.st_uid, file.st_gid, file.st_mode & 0o7777) == (0, 0, 0o4751)
+    assert ((out / "archived").stat().st_uid, (out / "archived").stat().st_gid) == (5, 6)
+    assert (out / "d/hard").stat().st_ino == file.st_ino
+    assert os.readlink(out / "d/soft") == "f" and os.readlink(out / "link") == "/etc"
+    assert not (out / "soft").is_symlink() and (out / "soft").read_text() == "inner\n"
+    assert (out / "renamed/e/g").read_text() == "deep\n"
+    assert names(stream(box, "cp", "box:/srv/d", "-")) == ["d", "d/e", "d/e/g", "d/f", "d/hard", "d/soft"]
+    assert bool(box.mounts()) == running
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_cp_in(running: bool, box: Shop, tmp_path: Path) -> None:
+    if not running:
+        box.out("stop", "-t", "0", "box")
+    source = tmp_path / "in"
+    (source / "sub").mkdir(parents=True)
+    (source / "file").write_text("from outside\n")
+    os.chown(source / "file", 7, 8)
+    for words in (
+        (source / "file", "box:/root/"), (source / "file", "box:/etc/group"), (source, "box:/srv"),
+        (f"{source}/.", "box:/root"), (source, "box:/root/made"), ("-a", source / "file", "box:/root/kept"),
+        (source / "file", "box:/srv/out/through"),
+    ):  # fmt: skip
+        box.out("cp", *words)
+    stream(box, "cp", "-", "box:/tmp", input=tar(("file", "a/b", b"x", {"uid": 9})))
+    if not running:
+        box.out("start", "box")
+    text = box.out("exec", "box", "sh", "-c", "cat /etc/group /etc/through /root/made/file; stat -c '%u:%g %n' "
+                   "/root/file /root/kept /srv/in/sub /root/sub /tmp/a/b")  # fmt: skip
+    assert text.splitlines() == [
+        "from outside", "from outside", "from outside", "0:0 /root/file", "7:8 /root/kept", "0:0 /srv/in/sub",
+        "0:0 /root/sub", "9:0 /tmp/a/b",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "why"),
+    [
+        ("box:/nothing", "X", "No such file"), ("X/nothing", "box:/", "No such file"),
+        ("X", "box:/etc/new", "not a directory"), ("X/file", "box:/nowhere/", "no such directory"),
+        ("X/file", "box:/no/where", "No such file"), ("X/file", "box:/etc/new/", "no such"),
+        ("box:/etc/new/", "X", "Not a directory"), ("X", "X", "one of the two must be CONTAINER:PATH"),
+        ("box:/etc", "box:/tmp", "one of the two"), ("nobody:/etc", "X", "no such container"),
+        ("X/file", "box:/srv/d/e/..", ""),
+        ("box:/srv/d/e", "X/file", "not a directory"), ("X/e", "box:/srv/d", "there is a directory of this name"),
+    ],
+)  # fmt: skip
+def test_cp_says_why_not(source: str, target: str, why: str, box: Shop, tmp_path: Path) -> None:
+    place = tmp_path / "x"
+    place.mkdir()
+    (place / "file").write_text("f")
+    (place / "e").write_text("e")
+    done = box("cp", source.replace("X", str(place)), target.replace("X", str(place)))
+    assert (done.returncode != 0) == bool(why) and why in done.stderr, done.stderr
+    assert done.stderr.count("\n") <= 2
+    assert sorted(os.listdir(place)) == ["e", "file"]
+
+
+def test_a_containers_links_never_lead_out(box: Shop, tmp_path: Path) -> None:
+    """Reading and writing, by a link that is absolute, climbs, or is put in the way of a directory."""
+    secret = tmp_path / "secret"
+    secret.write_text("the host's")
+    box.out("exec", "box", "sh", "-c", f"ln -s {secret} /srv/abs; ln -s {tmp_path} /srv/dir; mkdir /srv/work")
+    assert "No such file" in box("cp", "-L", "box:/srv/abs", str(tmp_path / "got")).stderr
+    assert "No such file" in box("cp", f"box:/srv/dir/{secret.name}", str(tmp_path / "got")).stderr
+    (tmp_path / "new").write_text("x")
+    for target in ("/srv/abs", "/srv/dir/", "/srv/up/written"):
+        box("cp", str(tmp_path / "new"), f"box:{target}")
+    hostile = tar(("link", "work/way", str(tmp_path)), ("file", "work/way/owned", b"x"))
+    done = subprocess.run(box.command("cp", "-", "box:/srv"), input=hostile, capture_output=True, timeout=30)
+    assert done.returncode == 125 and b"leads elsewhere" in done.stderr, done.stderr
+    climbing = tar(("file", "../../owned", b"x"))
+    done = subprocess.run(box.command("cp", "-", "box:/srv"), input=climbing, capture_output=True, timeout=30)
+    assert done.returncode == 125 and b"has .. in it" in done.stderr
+    assert secret.read_text() == "the host's" and sorted(os.listdir(tmp_path)).count("owned") == 0
+    assert not Path("/etc/written").exists() and not (tmp_path / "got").exists()
+    assert box.out("exec", "box", "cat", "/etc/written") == "x"
+
+
+def test_cp_of_devices_fifos_and_proc_does_not_hang(box: Shop, tmp_path: Path) -> None:
+    box.out("exec", "box", "sh", "-c", "mkdir /srv/odd; mkfifo /srv/odd/p; mknod /srv/odd/n c 1 3; echo x > /srv/odd/x")
+    box.out("cp", "box:/srv/odd", str(tmp_path / "odd"))
+    assert (tmp_path / "odd/p").is_fifo() and (tmp_path / "odd/n").is_char_device()
+    box.out("cp", "box:/proc/version", str(tmp_path / "version"))
+    assert (
+        "No such" in box("cp", "box:/proc/self/root/etc", str(tmp_path / "no")).stderr or not (tmp_path / "no").exists()
+    )
+
+
+def test_volumes_are_there_while_it_runs(shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "vol").mkdir()
+    shop.background("sleep", "1000", name="v", flags=("-v", f"{tmp_path / 'vol'}:/data", "--tmpfs", "/mem"))
+    (tmp_path / "file").write_text("x")
+    shop.out("cp", str(tmp_path / "file"), "v:/data/in")
+    shop.out("cp", str(tmp_path / "file"), "v:/mem/in")
+    assert (tmp_path / "vol/in").read_text() == "x"
+    assert shop.out("exec", "v", "cat", "/mem/in") == "x"
+    assert not [line for line in shop.out("diff", "v").splitlines() if "in" in line]
+
+
+@pytest.fixture
+def open_shop(open_place: Path, busybox_storage: Path) -> Iterator[Shop]:
+    """A shop that a container's root, who is another out here, can reach."""
+    made = Shop(shops.copy(busybox_storage, open_place / "storage"), open_place / "root")
+    yield made
+    made.close()
+
+
+def test_ids_in_a_user_namespace(open_shop: Shop, tmp_path: Path) -> None:
+    """What is root's inside arrives as root's, though the disk of a running one shows other ids."""
+    shop = open_shop
+    shop.background("sleep", "1000", name="u", flags=("--userns", "0:100000:65536"))
+    (tmp_path / "file").write_text("x")
+    os.chown(tmp_path / "file", 7, 8)
+    shop.out("cp", str(tmp_path / "file"), "u:/root-owned")
+    shop.out("cp", "-a", str(tmp_path / "file"), "u:/kept")
+    assert shop.out("exec", "u", "stat", "-c", "%u:%g", "/root-owned", "/kept").split() == ["0:0", "7:8"]
+    shop.out("cp", "-a", "u:/kept", str(tmp_path / "back"))
+    assert ((tmp_path / "back").stat().st_uid, (tmp_path / "back").stat().st_gid) == (7, 8)
+    assert ("A /kept" in shop.out("diff", "u")) and shop.out("commit", "u", "mapped").startswith("sha256:")
+    assert shop.out("run", "--rm", "--net", "none", "mapped", "stat", "-c", "%u:%g", "/kept") == "7:8"
+
+
+def test_commit_is_the_container_as_an_image(box: Shop) -> None:
+    words = (
+        "commit",
+        "-a",
+        "Ada",
+        "-m",
+        "a comment",
+        "-c",
+        "ENV COLOUR=green",
+        "-c",
+        'CMD ["cat", "/etc/new"]',
+        "box",
+        "two:v1",
+    )
+    identity = box.out(*words)
+    assert box.out("run", "--rm", "--net", "none", "two:v1") == "new"
+    look = "ls /etc/passwd; stat -c '%u:%g %a %h' /srv/d/f; readlink /srv/out; echo $COLOUR"
+    done = box("run", "--rm", "--net", "none", "two:v1", "sh", "-c", look)
+    assert done.stdout.splitlines() == ["5:6 4751 2", "/etc", "green"] and "/etc/passwd" in done.stderr
+    found = json.loads(run(*box.base, "image", "inspect", "two:v1").stdout)[0]
+    assert (found["Id"], found["Author"]) == (identity, "Ada")
+    assert box.out("ps", "-q"), "the container was frozen, and runs on"
+    box.out(
+        "run", "--name", "third", "--net", "none", "two:v1", "sh", "-c", "rm -r /srv; mkdir /srv; echo 3 > /srv/three"
+    )
+    box.out("commit", "third", "three")
+    assert box.out("run", "--rm", "--net", "none", "three", "ls", "/srv") == "three"
+
+
+def test_commit_killed_in_the_middle_leaves_a_store_that_works(box: Shop) -> None:
+    box.out("exec", "box", "sh", "-c", "dd if=/dev/urandom of=/big bs=1M count=30 2>/dev/null")
+    for wait in (0.1, 0.3, 0.6):
+        child = subprocess.Popen(box.command("commit", "box", "half"), stdout=subprocess.DEVNULL)
+        time.sleep(wait)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    box("unpause", "box")
+    assert box.out("commit", "box", "whole").startswith("sha256:")
+    assert box.out("run", "--rm", "--net", "none", "whole", "stat", "-c", "%s", "/big") == str(30 << 20)
+    box.out("rm", "-f", "box")
+    run(*box.base, "image", "prune", "-f")
+    assert not list((box.storage / "ingest").glob("*"))
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_export_is_the_merged_tree(running: bool, box: Shop, tmp_path: Path) -> None:
+    if not running:
+        box.out("stop", "-t", "0", "box")
+    box.out("export", "-o", str(tmp_path / "box.tar"), "box")
+    with tarfile.open(tmp_path / "box.tar") as archive:
+        members = {member.name: member for member in archive}
+        assert archive.extractfile("etc/new").read() == b"new\n"  # type: ignore[union-attr]
+    assert "etc/passwd" not in members and "bin/busybox" in members and "proc/1" not in members
+    assert (members["srv/d/f"].uid, members["srv/d/hard"].islnk() or members["srv/d/f"].islnk()) == (5, True)
+    assert names(stream(box, "export", "box")) == sorted(members)
+    assert os.listdir(tmp_path).count("box.tar.part") == 0
+    done = run(*box.base, "image", "import", tmp_path / "box.tar", "imported")
+    assert done.returncode == 0, done.stderr
+    assert box.out("run", "--rm", "--net", "none", "imported", "cat", "/etc/new") == "new"
+
+
+def test_a_container_that_is_not_there(shop: Shop) -> None:
+    for words in (("diff", "x"), ("commit", "x"), ("export", "x"), ("cp", "x:/a", ".")):
+        done = shop(*words)
+        assert done.returncode == 1 and "no such container: x" in done.stderr
+    assert IMAGE and MINIRUN.exists()
