@@ -141,8 +141,8 @@ def said(body: bytes) -> tuple[str, str]:
 
 def no_registry(status: int, asked: Asked, host: str) -> MinirunError:
     return MinirunError(
-        asked.aim or f"cannot use {host}", reason=f"{host} does not answer as registries do", step=asked.line(str(status)),
-        hint="is it the registry's name, and its port?",
+        asked.aim or f"cannot use {host}", reason=f"{host} does not answer as registries do",
+        step=asked.line(str(status)), hint="is it the registry's name, and its port?",
     )  # fmt: skip
 
 
