@@ -10,6 +10,7 @@ from minirun.cli.image_list import has_label
 from minirun.cli.parse import usage
 from minirun.cli.stores import storage_of, write_out
 from minirun.container.image_use import collect, users
+from minirun.container.volumes import disk_usage
 from minirun.errors import MinirunError
 from minirun.images.reference import familiar, parse
 from minirun.images.store import Image, Images
@@ -112,11 +113,12 @@ def prune(call: Call) -> int:
     if not call.values.on("force"):
         confirm("all images that no container was made of" if every else "all images without a name")
     with images.exclusive():
+        before = disk_usage(f"{images.storage}/layers")
         lines = untag_unused(images, every, conditions)
-        removed = collect(images, partials=True)
+        size = collect(images, partials=True).size + before - disk_usage(f"{images.storage}/layers")
     if lines:
         write_out("Deleted Images:\n" + "".join(f"{line}\n" for line in lines) + "\n")
-    write_out(f"Total reclaimed space: {amounts.size(removed.size)}\n")
+    write_out(f"Total reclaimed space: {amounts.size(size)}\n")
     return 0
 
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import posix
-from stat import S_ISDIR
-from time import time
-
 from minirun.cli.image_change import untag_unused
 from minirun.container import life
-from minirun.container.image_use import collect
+from minirun.container.image_use import collect, unfinished
 from minirun.container.listing import networks as networks_of
 from minirun.container.record import CREATED, EXITED
-from minirun.container.tree import remove_tree
 from minirun.container.usage import entries
 from minirun.container.volumes import Volumes, disk_usage
 from minirun.errors import MinirunError
@@ -24,7 +19,6 @@ if TYPE_CHECKING:
     from minirun.container.life import Place
     from minirun.container.shelf import Shelf
 
-YOUNG = 60  # seconds: images.json is written anew by whoever tags, without the storage's lock
 WHOLE = ("blobs", "ingest", "layers", "containers", "volumes", "tmp")
 
 
@@ -49,9 +43,9 @@ def run(shelf: Shelf, place: Place, *, every: bool, volumes: bool) -> Report:
     try:
         with images.exclusive():
             report.parts["Deleted Images"] = untag_unused(images, every)
+            report.parts["Repaired"] += unfinished(shelf.storage)
             removed = collect(images, partials=True)
             report.parts["Deleted Images"] += [f"layers: {removed.layers}"] if removed.layers else []
-            report.parts["Repaired"] += unfinished(shelf.storage)
     except MinirunError as error:  # a pull is under way: the next time
         report.failed.append(error)
     report.size = max(before - taken(shelf.storage), 0)
@@ -108,22 +102,6 @@ def anonymous(storage: str) -> list[str]:
     for name in found:
         volumes.discard(name)
     return found
-
-
-def unfinished(storage: str) -> list[str]:
-    """Below tmp, while nobody else is at work: what was killed in the making."""
-    removed = []
-    for name in sorted(entries(f"{storage}/tmp")):
-        path = f"{storage}/tmp/{name}"
-        about = posix.lstat(path)
-        if S_ISDIR(about.st_mode):
-            remove_tree(path)
-        elif about.st_mtime < time() - YOUNG:
-            posix.unlink(path)
-        else:
-            continue
-        removed.append(f"unfinished: {name}")
-    return removed
 
 
 def as_ours(message: str, error: Exception) -> MinirunError:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import posix
+from stat import S_ISDIR
+
 from minirun.container.shelf import Shelf
+from minirun.container.tree import remove_tree
+from minirun.images.garbage import entries
 from minirun.images.store import Images
 from minirun.record import Record
 
@@ -27,10 +32,27 @@ def users(storage: str) -> dict[str, list[Container]]:
     return found
 
 
+def unfinished(storage: str) -> list[str]:
+    """Take away what is below tmp: whoever was making it ended.  Only ``with images.exclusive()``."""
+    removed = []
+    for name in sorted(entries(f"{storage}/tmp")):
+        path = f"{storage}/tmp/{name}"
+        if S_ISDIR(posix.lstat(path).st_mode):
+            remove_tree(path)
+        else:
+            posix.unlink(path)
+        removed.append(f"unfinished: {name}")
+    return removed
+
+
 def collect(images: Images, partials: bool = False) -> Removed:
-    """Blobs and unpacked layers that no name and no container leads to.  Only ``with images.exclusive()``."""
+    """Blobs and layers that no name and no container leads to, and what was unfinished.
+
+    Only ``with images.exclusive()``.
+    """
     from minirun.images.layers import Layers, chain_ids
 
+    unfinished(images.storage)
     containers = list(Shelf(images.storage).all())
     blobs, size = images.gc([one.manifest for one in containers if one.manifest], partials)
     keep = {chain for image in images.all() for chain in chain_ids(image.diff_ids)}

@@ -72,9 +72,9 @@ def check(wanted: Sequence[Wanted]) -> None:
                 raise MinirunError(f"invalid network alias {alias!r}", reason=ALIAS, exit_code=USAGE)
 
 
-def lease_for(container_id: str, name: str, wanted: Wanted, inner: str) -> Lease:
+def lease_for(container_id: str, name: str, wanted: Wanted, inner: str, owner: int = 0) -> Lease:
     """What is known before there is an address."""
-    own = posix.getpid()
+    own = owner or posix.getpid()
     return Lease(
         key="", network=wanted.name, container=container_id, name=name, aliases=list(wanted.aliases), inner=inner,
         owner=own, ownerStart=start_time(own), boot=boot_id(),
@@ -192,9 +192,10 @@ def detach(place: Place, container_id: str, *, sweep: bool = True) -> None:
         leave(place, ledger, container_id, sweep=sweep)
 
 
-def leave(place: Place, ledger: Ledger, container_id: str, *, sweep: bool) -> None:
+def leave(place: Place, ledger: Ledger, container_id: str, *, sweep: bool, network: str = "") -> None:
+    """All networks, or the one."""
     route = rtnetlink.Route()
-    left = own_leases(ledger, container_id)
+    left = [lease for lease in own_leases(ledger, container_id) if network in ("", lease.network)]
     for lease in left:
         index = number_of(route, lease.link)
         if lease.kind == CNI:
@@ -206,9 +207,10 @@ def leave(place: Place, ledger: Ledger, container_id: str, *, sweep: bool) -> No
         elif index:
             switch_off(route, index)
         ledger.drop(lease)
+        ledger.left(lease.network)
         device = bridge.device_of(ledger, lease.network)
         rest = ledger.leases(lease.network)
-        if lease.ports and device is not None and rest:
+        if lease.ports and device is not None:
             bridge.set_ports(device, rest)
     for lease in left:
         hosts.tell(place.storage, ledger, container_id, lease.network)

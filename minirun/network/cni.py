@@ -17,6 +17,7 @@ from minirun.spec.decode import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
 CONFIGURATIONS, PLUGINS = "/etc/cni/net.d", "/opt/cni/bin:/usr/lib/cni"  # NETCONFPATH, CNI_PATH: as cnitool has them
@@ -25,19 +26,31 @@ PATIENCE = 60  # seconds, for one plugin
 
 
 def find(place: Place, name: str) -> dict[str, Any] | None:
-    """The list of that name; a single plugin's configuration counts as a list of one."""
+    """The list of that name."""
+    return next((each for each in configurations(place) if each["name"] == name), None)
+
+
+def names(place: Place) -> list[str]:
+    return sorted({str(each["name"]) for each in configurations(place)})
+
+
+def configurations(place: Place) -> Iterator[dict[str, Any]]:
+    """In the order of the files' names; a single plugin's configuration counts as a list of one.
+
+    Somebody else's broken file is no reason not to find the others.
+    """
     folder = place.cniConf or environment("NETCONFPATH") or CONFIGURATIONS
     for file in sorted(names_in(folder)):
-        if file.rpartition(".")[2] in ("conflist", "conf", "json"):
-            try:
-                found = decode(read(f"{folder}/{file}"), f"{folder}/{file}")
-            except MinirunError:
-                continue  # somebody else's broken file is no reason not to find ours
-            if isinstance(found, dict) and found.get("name") == name:
-                if "plugins" not in found:
-                    found = {"cniVersion": found.get("cniVersion", "0.2.0"), "name": name, "plugins": [found]}
-                return found
-    return None
+        if file.rpartition(".")[2] not in ("conflist", "conf", "json"):
+            continue
+        try:
+            found = decode(read(f"{folder}/{file}"), f"{folder}/{file}")
+        except (MinirunError, OSError):
+            continue
+        if isinstance(found, dict) and isinstance(found.get("name"), str):
+            if "plugins" not in found:
+                found = {"cniVersion": found.get("cniVersion", "0.2.0"), "name": found["name"], "plugins": [found]}
+            yield found
 
 
 def environment(name: str) -> str:

@@ -21,7 +21,7 @@ KINDS = [
     pytest.param("pasta", marks=pytest.mark.needs("pasta")),
     pytest.param("slirp4netns", marks=pytest.mark.needs("slirp4netns")),
 ]
-SERVER = "mkdir /tmp/w; echo hello > /tmp/w/index.html; exec httpd -f -p 80 -h /tmp/w"
+SERVER = "mkdir -p /tmp/w; echo hello > /tmp/w/index.html; exec httpd -f -p 80 -h /tmp/w"
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +78,15 @@ def carriers(he: Citizen) -> list[str]:
     return [line for line in he.find_processes() if "pasta" in line or "slirp" in line]
 
 
+def port_of(he: Citizen) -> int:
+    return int(he.container("port", "web", "80").strip().rpartition(":")[2])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_published_port(he: Citizen, kind: str) -> None:
     """It answers while the container lives, is shown, and is free again afterwards; the carrier goes with it."""
     he.container("run", "-d", "--name", "web", "--net", kind, "-p", "127.0.0.1::80", "busybox", "sh", "-c", SERVER)
-    port = int(he.container("port", "web", "80").strip().rpartition(":")[2])
+    port = port_of(he)
     assert answer(port) == "hello\n"
     assert f"127.0.0.1:{port}->80/tcp" in he.container("ps")
     assert len(carriers(he)) == 1
@@ -90,6 +94,7 @@ def test_a_published_port(he: Citizen, kind: str) -> None:
     assert done.returncode == 125 and f"cannot publish port {port}/tcp" in done.stderr, done.stderr
     assert "Address already in use" in done.stderr
     he.container("restart", "-t", "0", "web")
+    port = port_of(he)  # any free one, each time
     assert answer(port) == "hello\n"
     he.container("rm", "-f", "web")
     assert refused(port) and until(lambda: carriers(he), []) == []
@@ -100,11 +105,12 @@ def test_inside(he: Citizen, kind: str) -> None:
     """An address, a way out, the container's own name, a resolver; the host's loopback is out of reach."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        script = (
-            "ip -4 -o addr show eth0 | wc -l; ip route | grep -c default; ping -c1 -W2 $(hostname) > /dev/null && echo self;"
-            f" nc -w 1 127.0.0.1 {port} < /dev/null || echo no; nc -w 1 $(ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p')"
-            f" {port} < /dev/null || echo no; cat /etc/resolv.conf"
-        )
+        gateway = "$(ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p')"
+        script = "ip -4 -o addr show eth0 | wc -l; ip route | grep -c default"
+        script += "; ping -c1 -W2 $(hostname) > /dev/null && echo self"
+        for place in ("127.0.0.1", gateway):
+            script += f"; nc -w 1 {place} {port} < /dev/null || echo no"
+        script += "; cat /etc/resolv.conf"
         done = he("container", "run", "--rm", "--net", kind, "busybox", "sh", "-c", script)
     seen = done.stdout.split("\n", 5)
     assert seen[:5] == ["1", "1", "self", "no", "no"], done
