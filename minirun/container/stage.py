@@ -160,7 +160,7 @@ def sweep(place: Place, container: Container, linger: float = 0) -> None:
     from minirun.network import repair
 
     time.sleep(linger)
-    repair.sweep(place.root)
+    repair.sweep(place.root, idle=linger * 0.9)
 
 
 def unmount(shelf: Shelf, place: Place, container: Container) -> None:

@@ -207,6 +207,7 @@ def leave(place: Place, ledger: Ledger, container_id: str, *, sweep: bool, netwo
         elif index:
             switch_off(route, index)
         ledger.drop(lease)
+        ledger.left(lease.network)
         device = bridge.device_of(ledger, lease.network)
         rest = ledger.leases(lease.network)
         if lease.ports and device is not None:
