@@ -7,12 +7,13 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from minirun.cgroups import tree
+from minirun.facts import find_cgroup_root
 from tests.integration.citizens import Citizen, until
 from tests.integration.people import Account
 
@@ -110,9 +111,9 @@ def test_volumes(he: Citizen) -> None:
 
 def test_changes(he: Citizen) -> None:
     """diff, cp both ways, commit: whiteouts, an opaque directory, and another user's file come through."""
-    script = "rm /etc/group; rm -r /home; mkdir /home; echo n > /home/new; chown 9:9 /home/new; sleep 1000"
+    script = "rm /etc/group; rm -r /home; mkdir /home; echo n > /n; chown 9:9 /n; mv /n /home/new; sleep 1000"
     he.container("run", "-d", "--name", "work", "--net", "none", "busybox", "sh", "-c", script)
-    until(lambda: he.container("exec", "work", "ls", "-n", "/home").split()[2:3], ["9"])
+    until(lambda: he.container("exec", "work", "stat", "-c", "%u", "/home/new").split(), ["9"])
     changed = he.container("diff", "work").splitlines()
     assert {"D /etc/group", "A /home/new"} <= set(changed), changed
     he.container("cp", "work:/home/new", he.home / "got")
@@ -170,6 +171,33 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+@pytest.fixture
+def given(he: Citizen) -> Iterator[Path]:
+    """A cgroup of his own, with the shell that he types in (cgroups(7), Delegation)."""
+    own = Path(find_cgroup_root()) / f"minirun-citizen-{os.getpid()}"
+    (own / "shell").mkdir(parents=True)
+    for directory in (own, own / "shell"):
+        for name in (".", "cgroup.procs", "cgroup.subtree_control"):
+            os.chown(directory / name, he.account.uid, he.account.gid)
+    he.within = ["sh", "-c", f'echo $$ > {own}/shell/cgroup.procs && exec "$@"', "-"]
+    yield own
+    he.within = []
+    for inner in reversed(tree.subtree(str(own))):
+        tree.rmdir(inner, 5)
+
+
+def test_a_cgroup_that_was_given(he: Citizen, given: Path) -> None:
+    """There is the container's, and pause works; it goes with the container."""
+    he.container("run", "-d", "--name", "held", "--net", "none", "busybox", "sleep", "1000")
+    made = given / "shell/minirun" / he.inspect("held")["Id"]
+    assert (made / "cgroup.procs").read_text().split() == [str(he.inspect("held")["State"]["Pid"])]
+    he.container("pause", "held")
+    assert "Paused" in he.container("ps")
+    he.container("unpause", "held")
+    he.container("rm", "-f", "held")
+    assert not made.exists()
 
 
 def test_what_cannot_be(he: Citizen) -> None:
@@ -245,10 +273,3 @@ def test_alone(place: Path, account: Account) -> None:
     assert done.returncode == 125 and "uid 5 is not mapped" in done.stderr, done.stderr
     assert poor.files_of_others() == []
     poor.nothing_left()
-
-
-def test_time(he: Citizen) -> None:
-    """Not a bench: a namespace that exists makes the difference of two helpers and a fork."""
-    began = time.monotonic()
-    he.run("busybox", "true")
-    assert time.monotonic() - began < 10
