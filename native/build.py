@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 NATIVE = Path(__file__).resolve().parent
@@ -110,6 +111,7 @@ KVM_PREAMBLE = """
 #include "balloon.h"
 #include "blk.h"
 #include "net.h"
+#include "sandbox.h"
 #include "share.h"
 #include "virtq.h"
 """
@@ -202,7 +204,10 @@ def build_seccomp() -> None:
 
 def build_kvm() -> None:
     """The VMM's native half."""
-    compile_module("_kvm", NATIVE / "vm", declarations("vm"), KVM_CONSTANTS, KVM_PREAMBLE)
+    compile_module(
+        "_kvm", NATIVE / "vm", declarations("vm"), KVM_CONSTANTS, KVM_PREAMBLE, more=init_sources(),
+        flags=["-DMINIRUN_LINKED", "-fvisibility=hidden", f"-I{NATIVE / 'init'}"],
+    )  # fmt: skip
 
 
 def build_ladder() -> None:
@@ -224,16 +229,17 @@ def declarations(folder: str) -> str:
 
 
 def compile_module(
-    name: str, folder: Path, cdef: str, constants: str, preamble: str, libraries: list[str] | None = None
-) -> None:
+    name: str, folder: Path, cdef: str, constants: str, preamble: str, libraries: list[str] | None = None, *,
+    more: Sequence[Path] = (), flags: Sequence[str] = (),
+) -> None:  # fmt: skip
     """cffi's API mode: a compiled module with the compiler's own idea of every struct and constant."""
     import cffi
 
     ffi = cffi.FFI()
     ffi.cdef(cdef + "\n".join(f"#define {word} ..." for word in constants.split()))
     ffi.set_source(
-        name, preamble, sources=[str(path) for path in sorted(folder.glob("*.c"))], include_dirs=[str(folder)],
-        libraries=libraries or [], extra_compile_args=["-O2", *WARNINGS[:2]],
+        name, preamble, sources=[str(path) for path in (*sorted(folder.glob("*.c")), *more)],
+        include_dirs=[str(folder)], libraries=libraries or [], extra_compile_args=["-O2", *WARNINGS[:2], *flags],
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as work:
         built = Path(ffi.compile(tmpdir=work))
@@ -265,7 +271,7 @@ def main(arguments: list[str]) -> int:
     filters = [*(NATIVE / "seccomp").iterdir(), NATIVE / "build.py"]
     if force or stale(extension_path("_seccomp"), filters):
         build_seccomp()
-    machine = [*(NATIVE / "vm").iterdir(), NATIVE / "build.py"]
+    machine = [*(NATIVE / "vm").iterdir(), *init_sources(), *headers]
     if force or stale(extension_path("_kvm"), machine):
         build_kvm()
     rungs = [*(NATIVE / "ladder").iterdir(), NATIVE / "build.py"]

@@ -133,8 +133,8 @@ def open_log(glob: Values) -> Log:
 def check_global(glob: Values) -> None:
     if glob.text("rootless") not in ("true", "false", "auto"):
         raise usage(f"--rootless must be true, false or auto, not {glob.text('rootless')!r}")
-    if glob.text("isolation") not in ("", "container", "vm"):
-        raise usage(f"--isolation must be container or vm, not {glob.text('isolation')!r}")
+    if glob.text("isolation") not in ("", "container", "vm", "sandbox"):
+        raise usage(f"--isolation must be container, vm or sandbox, not {glob.text('isolation')!r}")
     if glob.text("cgroup_manager") not in ("cgroupfs", "systemd", "disabled"):
         word = glob.text("cgroup_manager")
         raise usage(f"--cgroup-manager must be cgroupfs, systemd or disabled, not {word!r}")

@@ -60,9 +60,10 @@ def images(storage: str, containers: list[Container]) -> Part:
         items.append(Item(name=name, size=image.size, users=users))
         if users:
             needed |= {image.target.digest, image.manifest_digest, image.id, *(layer.digest for layer in image.layers)}
-    size = disk_usage(f"{storage}/blobs") + disk_usage(f"{storage}/ingest")
+    folders = [f"{storage}/ingest", *(f"{storage}/blobs/{name}" for name in entries(f"{storage}/blobs"))]
+    size = sum(length(f"{folder}/{name}") for folder in folders for name in entries(folder))
     kept = sum(store.blobs.size(digest) for digest in needed if store.blobs.has(digest))
-    return Part(name="Images", items=items, size=size, reclaimable=max(size - kept, 0) if len(needed) else size)
+    return Part(name="Images", items=items, size=size, reclaimable=max(size - kept, 0))
 
 
 def layers(storage: str, containers: list[Container]) -> Part:

@@ -87,9 +87,10 @@ def decompressed(images: Images, fd: int, kind: str, layer: Descriptor, diff_id:
 
 
 def oci_archive(images: Images, wanted: Wanted, out: Callable[[bytes], object]) -> None:
-    """A layout as a tar archive."""
+    """A layout as a tar archive, with docker's manifest.json, which ``docker load`` wants and nobody else minds."""
     archive = TarWriter(out)
-    targets = [(whole(images, image), names) for image, names in together(wanted, lambda image: image.target.digest)]
+    chosen = together(wanted, lambda image: image.target.digest)
+    targets = [(whole(images, image), names) for image, names in chosen]
     archive.file(layout.LAYOUT_FILE, layout_file())
     archive.file(layout.INDEX_FILE, encode(layout.index_of(targets)).encode())
     archive.directory("blobs")
@@ -108,7 +109,15 @@ def oci_archive(images: Images, wanted: Wanted, out: Callable[[bytes], object]) 
             archive.end()
         finally:
             posix.close(fd)
+    archive.file(MANIFEST_FILE, encode([in_blobs(image, names) for image, names in chosen]).encode())
     archive.close()
+
+
+def in_blobs(image: Image, names: list[str]) -> dict[str, object]:
+    """An entry of manifest.json whose files are a layout's blobs."""
+    tags = [familiar(name) for name in names] or None
+    layers = [layout.path_of(layer) for layer in image.layers]
+    return {"Config": f"blobs/{image.id.replace(':', '/')}", "RepoTags": tags, "Layers": layers}
 
 
 def directory(images: Images, wanted: Wanted, path: str) -> None:

@@ -127,6 +127,22 @@ class Ledger:
         make(f"{self.path}/{network}")
         replace(f"{self.path}/{network}", DEVICE, encode(document).encode())
 
+    def left(self, network: str) -> None:
+        """Somebody has left it now."""
+        try:
+            posix.utime(f"{self.path}/{network}/{DEVICE}")
+        except FileNotFoundError:
+            pass
+
+    def idle(self, network: str) -> float:
+        """Seconds since; without a device, for ever."""
+        import time
+
+        try:
+            return time.time() - posix.stat(f"{self.path}/{network}/{DEVICE}").st_mtime
+        except FileNotFoundError:
+            return float("inf")
+
     def forget(self, network: str) -> None:
         """The device's file, and the directory with it unless there are leases."""
         remove(f"{self.path}/{network}/{DEVICE}")

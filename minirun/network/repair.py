@@ -74,16 +74,17 @@ def delete(route: rtnetlink.Route, index: int) -> None:
             raise MinirunError("cannot remove an interface", reason=str(error.strerror)) from error
 
 
-def sweep(root: str) -> list[str]:
-    """Bridges and rules of networks that nobody is on."""
+def sweep(root: str, idle: float = 0) -> list[str]:
+    """Bridges and rules of networks that nobody is on; nor has been, for ``idle`` seconds: whoever left later sweeps
+    later."""
     with Ledger(root) as ledger:
-        return sweep_locked(ledger)
+        return sweep_locked(ledger, idle)
 
 
-def sweep_locked(ledger: Ledger) -> list[str]:
+def sweep_locked(ledger: Ledger, idle: float = 0) -> list[str]:
     removed = []
     for network in ledger.networks():
-        if not ledger.leases(network):
+        if not ledger.leases(network) and ledger.idle(network) >= idle:
             device = bridge.device_of(ledger, network)
             bridge.tear_down(ledger, network, device)
             if device is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from minirun.runtime.store import Entry, State, Store
     from minirun.spec.types import Resources
 
-CONTAINER, VM = "container", "vm"
+CONTAINER, VM, SANDBOX = "container", "vm", "sandbox"
 
 
 def plan(word: str, asked: Asked) -> Plan:
@@ -26,6 +26,10 @@ def plan(word: str, asked: Asked) -> Plan:
         from minirun.plan import container
 
         return container.plan(asked)
+    if word == SANDBOX:
+        from minirun.plan import sandbox
+
+        return sandbox.plan(asked)
     from minirun import hot
 
     hot.board("minirun.vm.vmm")
@@ -40,6 +44,10 @@ def plan_exec(word: str, asked: ExecAsked) -> Plan:
         from minirun.plan import exec as planner
 
         return planner.plan(asked)
+    if word == SANDBOX:
+        from minirun.plan import sandbox
+
+        return sandbox.plan_exec(asked)
     from minirun.plan import machine
 
     return machine.plan_exec(asked)
@@ -47,7 +55,11 @@ def plan_exec(word: str, asked: ExecAsked) -> Plan:
 
 def prepare(entry: Entry, state: State, site: Site) -> None:
     """Who spawns init, for create."""
-    if state.isolation != CONTAINER:
+    if state.isolation == SANDBOX:
+        from minirun.vm.sandbox import enter
+
+        site.spawner = enter.spawner()
+    elif state.isolation != CONTAINER:
         from minirun.runtime import machine
 
         machine.prepare(entry, state, site)
@@ -55,7 +67,11 @@ def prepare(entry: Entry, state: State, site: Site) -> None:
 
 def prepare_exec(store: Store, state: State, site: Site) -> None:
     """Who spawns init, for exec."""
-    if state.isolation != CONTAINER:
+    if state.isolation == SANDBOX:
+        from minirun.vm.sandbox import enter
+
+        site.spawner = enter.spawner()
+    elif state.isolation != CONTAINER:
         from minirun.runtime import machine
 
         machine.prepare_exec(store, state, site)
@@ -63,7 +79,7 @@ def prepare_exec(store: Store, state: State, site: Site) -> None:
 
 def signal_all(entry: Entry, state: State, directory: str, number: int) -> None:
     """Every process of the container; ``directory`` is its cgroup on the host."""
-    if state.isolation != CONTAINER and number != 9:
+    if state.isolation == VM and number != 9:
         from minirun.runtime import machine
 
         machine.signal_all(entry, number)
@@ -75,7 +91,7 @@ def signal_all(entry: Entry, state: State, directory: str, number: int) -> None:
 
 def processes(entry: Entry, state: State) -> list[int]:
     """Their numbers: the host's, or the guest's own."""
-    if state.isolation != CONTAINER:
+    if state.isolation == VM:
         from minirun.runtime import machine
 
         machine.awake(entry, state)
@@ -87,7 +103,7 @@ def processes(entry: Entry, state: State) -> list[int]:
 
 def process_rows(entry: Entry, state: State) -> list[list[str]]:
     """What ps(1) would say of them, where the host's cannot see them; [] where it can."""
-    if state.isolation == CONTAINER:
+    if state.isolation != VM:
         return []
     from minirun.runtime import machine
 
@@ -97,7 +113,7 @@ def process_rows(entry: Entry, state: State) -> list[list[str]]:
 
 def numbers(entry: Entry, state: State) -> dict[str, object]:
     """events --stats."""
-    if state.isolation == CONTAINER:
+    if state.isolation != VM:
         from minirun.cgroups.stats import stats
 
         return stats(state.cgroupRoot + state.cgroup)
@@ -109,7 +125,7 @@ def numbers(entry: Entry, state: State) -> dict[str, object]:
 
 def update(entry: Entry, state: State, resources: Resources, source: str) -> Resources:
     """Change what is counted elsewhere than in the host's cgroup; returns what is left for that."""
-    if state.isolation == CONTAINER:
+    if state.isolation != VM:
         return resources
     from minirun.runtime import machine
 

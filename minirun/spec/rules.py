@@ -34,8 +34,8 @@ KEEP_GROUPS = "run.oci.keep_original_groups"  # crun's annotation, for podman ru
 RAW_FILTER = "run.oci.seccomp_bpf_data"  # crun's annotation: a compiled filter in the section's place
 
 
-ISOLATIONS = ("container", "vm")
-ISOLATION = "dev.minirun.isolation"  # container or vm
+ISOLATIONS = ("container", "vm", "sandbox")
+ISOLATION = "dev.minirun.isolation"  # one of:
 HANDLER, KRUN = "run.oci.handler", "krun"  # crun's annotation for another kind of isolation
 
 

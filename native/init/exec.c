@@ -97,7 +97,7 @@ static const char *elf_interpreter(const unsigned char *head, size_t size)
 }
 
 /* Leave in `detail` what the file is: "script LINE", "elf LOADER", "elf" or "data". */
-static void explain_program(struct ctx *c)
+void explain_program(struct ctx *c)
 {
     static unsigned char head[HEAD + 1];
     int fd = sys_openat2(AT_FDCWD, c->program, O_RDONLY | O_NONBLOCK, 0, 0);
@@ -188,6 +188,10 @@ int op_exec(struct ctx *c, const struct op *op)
     c->detail = "";
     if ((N(op, EXEC_FLAGS) & EXEC_SET_HOME) && !has_home(S(op, EXEC_ENV), N(op, EXEC_ENV)))
         home = home_of((uint32_t)sc0(getuid));
+    if (c->stays) {
+        c->home = home;
+        return 0;
+    }
     const char **args = make_vector(S(op, EXEC_ARGS), N(op, EXEC_ARGS), NULL);
     const char **env = make_vector(S(op, EXEC_ENV), N(op, EXEC_ENV), home);
     if (!args || !env || sc3(close_range, 3 + c->preserve, ~0u, CLOSE_RANGE_CLOEXEC) < 0)

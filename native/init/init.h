@@ -65,6 +65,8 @@ struct ctx {
     bool filtered;            /* a filter is in force: any system call may fail, kill, or wait for somebody */
     bool cwd_done;
     bool has_terminal; /* stdio is a terminal that we opened */
+    bool stays;        /* we are linked into a process that goes on where exec would be: native/vm/sandbox.c */
+    const char *home;  /* what op_exec would add to the environment: "HOME=...", or NULL */
     char program[PATH_SIZE];
 };
 
@@ -109,6 +111,13 @@ int path_null(struct ctx *c);
 /* console.c */
 int console_control(void);
 
+/* start.c, for a process that carries out the plan itself */
+int init_carry_out(int base);
+const char *init_program(void);
+const char *init_home(void);
+void init_cannot_execute(int err);
+void init_has_executed(void);
+
 /* guest.c, agent.c */
 int guest_main(const char *program);
 int agent_main(int channel);
@@ -139,6 +148,7 @@ int make_effective(void);
 int op_find_program(struct ctx *c, const struct op *op);
 int op_seccomp(struct ctx *c, const struct op *op);
 int seccomp_load(struct ctx *c);
+void explain_program(struct ctx *c);
 int op_exec(struct ctx *c, const struct op *op);
 int copy_up(struct ctx *c, int from, int to);
 int set_attributes(int mount, unsigned flags, uint64_t set, uint64_t clear);

@@ -107,10 +107,55 @@ static int set_dumpable(struct ctx *c)
     return (int)sys_prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
+static struct ctx own = {
+    .root_fd = -1, .dev_fd = -1, .proc_fd = -1, .mask_fd = -1, .passed_fd = -1, .target_fd = -1};
+
+/* The descriptors from `base` on are ours; 0, or the exit code of a plan that failed and was reported. */
+static int carry_all_out(struct ctx *c, int base)
+{
+    c->preserve = base - 3;
+    c->sync_fd = base;
+    c->gate_fd = base + 2;
+    c->target_fd = base + 3;
+    sc3(close_range, base + 4, ~0u, 0); /* whatever leaked into the runtime ends here */
+    default_signals();
+    sc1(umask, 0);
+    if (map_plan(c, base + 1) < 0 || set_dumpable(c) < 0 || run_plan(c) < 0) {
+        /* When the filter takes the report away, too, the exit code is what is left to say: the shell's (execve). */
+        int code = !c->filtered ? 1 : last_failure.err == ENOENT ? 127 : 126;
+        sync_failed(c);
+        return code;
+    }
+    return 0;
+}
+
+/* A process that is to go on where the others execute their program: it has carried out all the rest when this is 0. */
+int init_carry_out(int base)
+{
+    own.stays = true;
+    return carry_all_out(&own, base);
+}
+
+const char *init_program(void) { return own.program; }
+
+const char *init_home(void) { return own.home; }
+
+void init_cannot_execute(int err)
+{
+    fail(err, "execve");
+    explain_program(&own);
+    fail(err, "execve");
+    sync_failed(&own);
+}
+
+/* To the host, end of file is: execve has succeeded. */
+void init_has_executed(void)
+{
+    sys_close(own.sync_fd >= 0 ? own.sync_fd : own.gate_fd); /* through whichever of them START has come */
+}
+
 int init_main(int argc, char **argv)
 {
-    static struct ctx c = {
-        .root_fd = -1, .dev_fd = -1, .proc_fd = -1, .mask_fd = -1, .passed_fd = -1, .target_fd = -1};
     if (argc == 3 && text_equal(argv[1], "agent"))
         return agent_main((int)text_parse(argv[2], '\0'));
     int64_t base = argc == 2 ? text_parse(argv[1], '\0') : -1;
@@ -118,20 +163,7 @@ int init_main(int argc, char **argv)
         return guest_main(argv[0]);
     if (base < 3 || base > 1 << 20)
         return 2;
-    c.preserve = (int)base - 3;
-    c.sync_fd = (int)base;
-    c.gate_fd = (int)base + 2;
-    c.target_fd = (int)base + 3;
-    sc3(close_range, base + 4, ~0u, 0); /* whatever leaked into the runtime ends here */
-    default_signals();
-    sc1(umask, 0);
-    if (map_plan(&c, (int)base + 1) < 0 || set_dumpable(&c) < 0 || run_plan(&c) < 0) {
-        /* When the filter takes the report away, too, the exit code is what is left to say: the shell's (execve). */
-        int code = !c.filtered ? 1 : last_failure.err == ENOENT ? 127 : 126;
-        sync_failed(&c);
-        return code;
-    }
-    return 0;
+    return carry_all_out(&own, (int)base);
 }
 
 #ifdef MINIRUN_FREESTANDING
@@ -147,6 +179,6 @@ __asm__(".globl _start\n_start:\n xor %ebp,%ebp\n mov %rsp,%rdi\n and $-16,%rsp\
 #else
 __asm__(".globl _start\n_start:\n mov x29,#0\n mov x0,sp\n b entry\n");
 #endif
-#else
+#elif !defined(MINIRUN_LINKED)
 int main(int argc, char **argv) { return init_main(argc, argv); }
 #endif

@@ -15,6 +15,7 @@ import pytest
 
 from tests.conftest import MINIRUN
 from tests.integration.busybox_image import NAME, write_image
+from tests.integration.image_maker import Storage
 from tests.integration.seen import wait_for
 from tests.integration.stage import PATH, Stage, stage, wait_until_ready
 from tests.integration.terminals import Inside
@@ -227,3 +228,21 @@ def test_a_file_on_a_directory(docker: Docker) -> None:
     done = docker.run("--volume", f"{docker.place}/given:/etc", args=("true",))
     assert done.returncode != 0 and "not a directory" in done.stderr
     assert "Are you trying to mount a directory onto a file (or vice-versa)?" in done.stderr
+
+
+def test_its_archives_are_ours(docker: Docker, tmp_path: Path) -> None:
+    """docker save, which since docker 25 is a layout and a docker-archive at once, then ours, which it loads."""
+    storage = Storage(tmp_path)
+    archive, back = docker.place / "saved.tar", docker.place / "back.tar"
+    docker.ok("tag", NAME, "more.example/x:1")
+    docker.ok("save", "--output", archive, NAME, "more.example/x:1")
+    said = storage.ok("image", "load", "-i", archive).splitlines()
+    assert sorted(said) == sorted(f"Loaded image: {name}" for name in (NAME, "more.example/x:1"))
+    found = storage.json("image", "inspect", "more.example/x:1")[0]
+    assert found["RootFS"]["Layers"] == json.loads(docker.ok("image", "inspect", NAME))[0]["RootFS"]["Layers"]
+    for form in ("docker-archive", "oci-archive"):
+        storage.ok("image", "tag", NAME, f"ours.example/{form}:1")
+        storage.ok("image", "save", "--format", form, "-o", back, f"ours.example/{form}:1")
+        assert f"Loaded image: ours.example/{form}:1" in docker.ok("load", "--input", back)
+        assert docker.inspect(f"ours.example/{form}:1", "{{.Id}}") == found["Id"]
+    docker.ok("image", "rm", "more.example/x:1", "ours.example/docker-archive:1", "ours.example/oci-archive:1")

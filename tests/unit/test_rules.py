@@ -43,7 +43,7 @@ CASES: list[tuple[str, Json, str, str]] = [
     ("rlimits", {"/process/rlimits/1": {"type": "RLIMIT_NOFILE", "soft": 1, "hard": 1}}, "/process/rlimits/1/type", "RLIMIT_NOFILE is given twice"),
     ("rlimits", {"/process/rlimits/0/soft": 1025}, "/process/rlimits/0/soft", "must be at most the hard limit, 1024"),
     ("handler", {"/annotations": {"run.oci.handler": "wasm"}}, "/annotations/run.oci.handler", "there is no handler 'wasm', only containers on this host's kernel, and krun: in a machine"),
-    ("handler", {"/annotations": {"dev.minirun.isolation": "jail"}}, "/annotations/dev.minirun.isolation", "must be container or vm, not 'jail'"),
+    ("handler", {"/annotations": {"dev.minirun.isolation": "jail"}}, "/annotations/dev.minirun.isolation", "must be container or vm or sandbox, not 'jail'"),
     ("names", {"/hostname": "x" * 65}, "/hostname", "must be at most 64 bytes"),
     ("names", {"/domainname": "ä" * 33}, "/domainname", "must be at most 64 bytes"),
     ("names", {"/hostname": "x", "/linux/namespaces": [{"type": "mount"}]}, "/hostname", "needs a uts namespace in /linux/namespaces"),

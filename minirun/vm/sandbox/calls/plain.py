@@ -1,0 +1,114 @@
+"""Calls that are the host's own, but for pointers, paths and descriptors: a row of kinds each.
+
+    n  a number          p  a pointer of the program's, which may be null      f  a descriptor
+    d  a directory's descriptor, or AT_FDCWD                                   s  a path, copied before it is used
+
+A path is copied because another thread may change it while we look; the host resolves it in the container's root, which
+is ours too.  What a path may not lead to is for ``files`` to say, where something is opened.
+"""
+
+from __future__ import annotations
+
+from minirun.linux.kvm import ffi, lib
+from minirun.vm.sandbox.calls import ARGUMENTS, TABLE, int32, int64
+from minirun.vm.sandbox.numbers import NUMBER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from minirun.vm.sandbox.thread import Thread
+
+AT_FDCWD = -100
+ENAMETOOLONG, EFAULT = 36, 14
+PATH_MAX = 4096
+
+ROWS = {
+    # files
+    "read": "fpn", "write": "fpn", "pread64": "fpnn", "pwrite64": "fpnn", "lseek": "fnn", "fstat": "fp",
+    "getdents64": "fpn", "getdents": "fpn", "fsync": "f", "fdatasync": "f", "ftruncate": "fn", "fadvise64": "fnnn",
+    "fallocate": "fnnn", "flock": "fn", "fchmod": "fn", "fchown": "fnn", "fstatfs": "fp", "syncfs": "f", "sync": "",
+    "readahead": "fnn", "fsetxattr": "fppnn", "fgetxattr": "fppn", "flistxattr": "fpn", "fremovexattr": "fp",
+    "sendfile": "ffpn", "copy_file_range": "fpfpnn", "splice": "fpfpnn", "tee": "ffnn", "sync_file_range": "fnnn",
+    # paths
+    "truncate": "sn", "statfs": "sp", "chdir": "s", "fchdir": "f", "getcwd": "pn", "rename": "ss", "mkdir": "sn",
+    "rmdir": "s", "link": "ss", "unlink": "s", "symlink": "ss", "chmod": "sn", "chown": "snn", "lchown": "snn",
+    "mkdirat": "dsn", "mknodat": "dsnn", "mknod": "snn", "fchownat": "dsnnn", "unlinkat": "dsn", "renameat": "dsds",
+    "renameat2": "dsdsn", "linkat": "dsdsn", "symlinkat": "sds", "fchmodat": "dsn", "utimensat": "dspn",
+    "utimes": "sp", "utime": "sp", "futimesat": "dsp", "umask": "n", "chroot": "s",
+    "setxattr": "sspnn", "lsetxattr": "sspnn", "getxattr": "sspn", "lgetxattr": "sspn", "listxattr": "spn",
+    "llistxattr": "spn", "removexattr": "ss", "lremovexattr": "ss",
+    # identity
+    "getuid": "", "geteuid": "", "getgid": "", "getegid": "", "setuid": "n", "setgid": "n", "setreuid": "nn",
+    "setregid": "nn", "setresuid": "nnn", "setresgid": "nnn", "getresuid": "ppp", "getresgid": "ppp",
+    "getgroups": "np", "setgroups": "np", "setfsuid": "n", "setfsgid": "n", "capget": "pp", "capset": "pp",
+    # processes
+    "getpid": "", "gettid": "", "getppid": "", "getpgrp": "", "getpgid": "n", "setpgid": "nn", "getsid": "n",
+    "setsid": "", "getpriority": "nn", "setpriority": "nnn", "sched_yield": "", "sched_getaffinity": "nnp",
+    "sched_setaffinity": "nnp", "sched_getscheduler": "n", "sched_getparam": "np", "sched_get_priority_max": "n",
+    "sched_get_priority_min": "n", "getrusage": "np", "times": "p", "getcpu": "ppp", "wait4": "npnp",
+    "waitid": "nnpnp", "sysinfo": "p", "uname": "p", "sethostname": "pn", "setdomainname": "pn", "getrandom": "pnn",
+    # time
+    "clock_gettime": "np", "clock_getres": "np", "clock_nanosleep": "nnpp", "nanosleep": "pp", "gettimeofday": "pp",
+    "time": "p", "alarm": "n", "getitimer": "np", "setitimer": "npp",
+    "timerfd_settime": "fnpp", "timerfd_gettime": "fp",
+    # sockets
+    "bind": "fpn", "connect": "fpn", "listen": "fn", "getsockname": "fpp", "getpeername": "fpp", "sendto": "fpnnpn",
+    "recvfrom": "fpnnpp", "setsockopt": "fnnpn", "getsockopt": "fnnpp", "shutdown": "fn",
+}  # fmt: skip
+
+
+def descriptor(thread: Thread, value: int) -> int:
+    return thread.process.files.host(int32(value))
+
+
+def directory(thread: Thread, value: int) -> int:
+    number = int32(value)
+    return number if number == AT_FDCWD else thread.process.files.host(number)
+
+
+def pointer(thread: Thread, value: int) -> int:
+    """The host's kernel looks at what is behind it."""
+    return thread.memory.host(value) if value else 0
+
+
+def path(thread: Thread, value: int) -> int:
+    """A copy of ours; it lives until the thread's next call."""
+    if not value:
+        return 0
+    text = thread.memory.string(value, PATH_MAX)
+    if len(text) >= PATH_MAX:
+        raise OSError(ENAMETOOLONG, "path")
+    room = ffi.new("char[]", text)
+    thread.kept.append(room)
+    return int(ffi.cast("uintptr_t", room))
+
+
+KINDS: dict[str, Callable[[Thread, int], int]] = {
+    "n": lambda thread, value: int64(value), "p": pointer, "f": descriptor, "d": directory, "s": path,
+}  # fmt: skip
+
+
+def host(name: str, thread: Thread, *values: int) -> int:
+    """The host's call ``name``; a path that is null is an error of its own."""
+    exchanged = [KINDS[kind](thread, value) for kind, value in zip(ROWS[name], values, strict=False)]
+    done: int = lib.host_call(NUMBER[name], *exchanged, *(0,) * (6 - len(exchanged)))
+    return done
+
+
+def make(name: str, kinds: str) -> Callable[..., int]:
+    number = NUMBER[name]
+    rest = (0,) * (6 - len(kinds))
+    exchange = [KINDS[kind] for kind in kinds]
+    call = lib.host_call
+
+    def plain(thread: Thread, *values: int) -> int:
+        done: int = call(number, *[kind(thread, value) for kind, value in zip(exchange, values, strict=True)], *rest)
+        return done
+
+    return plain
+
+
+for _name, _kinds in ROWS.items():
+    TABLE[_name] = make(_name, _kinds)
+    ARGUMENTS[_name] = len(_kinds)

@@ -1,0 +1,247 @@
+"""The program's memory: a reservation of the VMM's, of which mmap(2) and its sisters make pieces usable.
+
+The byte at the program's address A is at base + A here (layout.py), with the program's own protection: so the host's
+kernel refuses what the program may not touch, with EFAULT, when an address of the program's is handed on to it.
+"""
+
+from __future__ import annotations
+
+from minirun.linux.kvm import ffi, lib
+from minirun.vm.sandbox import layout
+from minirun.vm.sandbox.layout import PAGE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from minirun.linux.kvm_vm import Vm
+
+READ, WRITE, EXEC = 1, 2, 4
+MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 1, 2, 0x10, 0x20, 0x4000
+EFAULT, ENOMEM, EINVAL = 14, 12, 22
+SYS_MMAP, SYS_MPROTECT, SYS_MUNMAP, SYS_MREMAP = 9, 10, 11, 25
+PROCESS_VM_READV, PROCESS_VM_WRITEV = 310, 311
+call = lib.host_call
+
+
+class Fault(Exception):
+    """An address that is not the program's: EFAULT."""
+
+
+def pages(size: int) -> int:
+    return (size + PAGE - 1) & -PAGE
+
+
+class Memory:
+    """``areas``: sorted [start, end, protection] of what is mapped."""
+
+    def __init__(self) -> None:
+        self.base = self.reserve()
+        self.space: Any = ffi.new("struct space *")
+        self.space.base = ffi.cast("uint8_t *", self.base)
+        self.space.arena, self.space.arena_size = layout.TABLES, layout.TABLES_SIZE
+        self.vm: Vm | None = None
+        self.slots: set[int] = set()
+        self.epoch = 0  # of the tables: a processor that has seen an older one may know old translations
+        self.iovec = ffi.new("uint64_t[4]")
+        self.iovec_at = int(ffi.cast("uintptr_t", self.iovec))
+        self.clear()
+
+    @staticmethod
+    def reserve() -> int:
+        at: int = call(SYS_MMAP, 0, layout.SIZE, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+        if at < 0:
+            raise OSError(-at, "cannot reserve the program's address space", "mmap")
+        return at
+
+    def clear(self) -> None:
+        """Nothing is mapped but the system's part."""
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+        call(SYS_MMAP, self.base, layout.SIZE, 0, flags, -1, 0)
+        call(SYS_MMAP, self.base + layout.SYSTEM, layout.SYSTEM_SIZE, READ | WRITE, flags, -1, 0)
+        lib.space_begin(self.space)
+        self.areas: list[list[int]] = []
+        self.brk_start = self.brk_end = 0
+        self.next = layout.MAPPINGS
+        self.epoch += 1
+
+    # -- the VM's view ----------------------------------------------------------------------------------------------
+
+    def attach(self, vm: Vm) -> None:
+        """Everything that is mapped is this VM's memory from now on."""
+        self.vm, self.slots = vm, set()
+        self.give(layout.SYSTEM, layout.SYSTEM_SIZE)
+        for start, end, _ in self.areas:
+            self.give(start, end - start)
+
+    def give(self, start: int, size: int) -> None:
+        if self.vm is None:
+            return
+        for slot in range(start // layout.SLOT, (start + size - 1) // layout.SLOT + 1):
+            if slot not in self.slots:
+                self.slots.add(slot)
+                at = slot * layout.SLOT
+                self.vm.set_user_memory_region(slot, at, layout.SLOT, self.base + at)
+
+    # -- mmap(2), mprotect(2), munmap(2) ----------------------------------------------------------------------------
+
+    def map(self, start: int, size: int, protection: int, flags: int, fd: int = -1, offset: int = 0) -> int:
+        """At ``start`` exactly; 0 or -errno.  ``fd`` is the host's."""
+        size = pages(size)
+        if start < layout.LOWEST or size <= 0 or start + size > layout.LIMIT:
+            return -ENOMEM
+        host = protection | (READ if protection & EXEC else 0)
+        done: int = call(SYS_MMAP, self.base + start, size, host & 3, flags | MAP_FIXED | MAP_NORESERVE, fd, offset)
+        if done < 0:
+            return done
+        self.forget(start, start + size)
+        self.areas.append([start, start + size, protection])
+        self.areas.sort()
+        self.give(start, size)
+        return self.enter(start, size, protection)
+
+    def enter(self, start: int, size: int, protection: int) -> int:
+        self.epoch += 1
+        bits = protection | READ if protection else 0
+        return -ENOMEM if lib.space_map(self.space, start, size, bits) < 0 else 0
+
+    def unmap(self, start: int, size: int) -> int:
+        size = pages(size)
+        if start % PAGE or size <= 0 or start < layout.LOWEST or start + size > layout.LIMIT:
+            return -EINVAL
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+        done: int = call(SYS_MMAP, self.base + start, size, 0, flags, -1, 0)
+        if done < 0:
+            return done
+        self.forget(start, start + size)
+        return self.enter(start, size, 0)
+
+    def protect(self, start: int, size: int, protection: int) -> int:
+        size = pages(size)
+        if start % PAGE or protection & ~7:
+            return -EINVAL
+        if size == 0:
+            return 0
+        end = start + size
+        if not self.covered(start, end):
+            return -ENOMEM
+        host = protection | (READ if protection & EXEC else 0)
+        done: int = call(SYS_MPROTECT, self.base + start, size, host & 3, 0, 0, 0)
+        if done < 0:
+            return done
+        self.forget(start, end)
+        self.areas.append([start, end, protection])
+        self.areas.sort()
+        return self.enter(start, size, protection)
+
+    def forget(self, start: int, end: int) -> None:
+        """[start, end) is in no area any more."""
+        kept = []
+        for area in self.areas:
+            if area[1] <= start or area[0] >= end:
+                kept.append(area)
+                continue
+            if area[0] < start:
+                kept.append([area[0], start, area[2]])
+            if area[1] > end:
+                kept.append([end, area[1], area[2]])
+        self.areas = kept
+
+    def area(self, address: int) -> list[int] | None:
+        return next((area for area in self.areas if area[0] <= address < area[1]), None)
+
+    def taken(self, start: int, end: int) -> bool:
+        """Is something mapped in [start, end)?"""
+        return any(area[0] < end and area[1] > start for area in self.areas)
+
+    def move(self, start: int, size: int, wanted: int, target: int, protection: int) -> int:
+        """mremap(2): the pages at ``start`` are at ``target`` afterwards, and there are ``wanted`` bytes of them."""
+        moved = target != start
+        if moved and (self.unmap(target, wanted) < 0 or (target < start + size and start < target + wanted)):
+            return -EINVAL
+        if not moved:
+            self.clear_host(target + size, wanted - size)
+        done: int = call(
+            SYS_MREMAP, self.base + start, size, wanted, 3 if moved else 0, self.base + target if moved else 0, 0
+        )
+        if done < 0:
+            return done
+        if moved:
+            self.unmap(start, size)
+        self.forget(target, target + wanted)
+        self.areas.append([target, target + wanted, protection])
+        self.areas.sort()
+        self.give(target, wanted)
+        return self.enter(target, wanted, protection) or target
+
+    def clear_host(self, start: int, size: int) -> None:
+        """The reservation goes, for mremap(2) to grow into; we have one thread, or all others stand still."""
+        if size > 0:
+            call(SYS_MUNMAP, self.base + start, size, 0, 0, 0, 0)
+
+    def covered(self, start: int, end: int) -> bool:
+        for area in self.areas:
+            if area[0] <= start < area[1]:
+                start = area[1]
+                if start >= end:
+                    return True
+        return False
+
+    def find(self, size: int) -> int:
+        """A free place for ``size`` bytes, from the top down; 0 if there is none."""
+        size = pages(size)
+        top = layout.MAPPINGS
+        for start, end, _ in reversed(self.areas):
+            if start >= layout.MAPPINGS:
+                continue
+            if top - end >= size:
+                break
+            top = min(top, start)
+        return top - size if top - size > layout.PIE else 0
+
+    # -- the program's bytes ----------------------------------------------------------------------------------------
+
+    def host(self, address: int, size: int = 1) -> int:
+        """The address for the host's kernel, which checks the rest.  Raises Fault."""
+        if 0 < address <= layout.LIMIT - size and size >= 0:
+            return self.base + address
+        raise Fault(address)
+
+    def read(self, address: int, size: int) -> bytes:
+        """A copy, by process_vm_readv(2): what is not mapped is an error, not a signal.  Raises Fault."""
+        if size == 0:
+            return b""
+        room = ffi.new("char[]", size)
+        if self.transfer(PROCESS_VM_READV, room, address, size) != size:
+            raise Fault(address)
+        return bytes(ffi.buffer(room, size))
+
+    def write(self, address: int, data: bytes) -> None:
+        if data and self.transfer(PROCESS_VM_WRITEV, ffi.from_buffer(data), address, len(data)) != len(data):
+            raise Fault(address)
+
+    def transfer(self, number: int, ours: Any, address: int, size: int) -> int:
+        self.iovec[0], self.iovec[1] = int(ffi.cast("uintptr_t", ours)), size
+        self.iovec[2], self.iovec[3] = self.host(address, size), size
+        at = self.iovec_at
+        done: int = call(number, self.pid(), at, 1, at + 16, 1, 0)
+        return done
+
+    @staticmethod
+    def pid() -> int:
+        from posix import getpid
+
+        return getpid()
+
+    def string(self, address: int, most: int = 4096) -> bytes:
+        """A C string.  Raises Fault; ENAMETOOLONG is the caller's to see by the length."""
+        found = b""
+        while len(found) < most:
+            part = min(PAGE - address % PAGE, most - len(found))
+            data = self.read(address, part)
+            end = data.find(b"\0")
+            if end >= 0:
+                return found + data[:end]
+            found += data
+            address += part
+        return found

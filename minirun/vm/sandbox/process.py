@@ -1,0 +1,182 @@
+"""A process of the program's is a process of the host's: this one.
+
+Its memory, its file table, its signals; user, umask, limits, working directory, group and session are the host
+process's own.  fork(2) is the host's, and a new VM around the copied memory; an end by a signal is the host's.
+"""
+
+from __future__ import annotations
+
+import posix
+from _thread import LockType, allocate_lock
+
+from minirun.linux.kvm import Kvm, ffi, lib
+from minirun.vm.sandbox import load
+from minirun.vm.sandbox.descriptors import Files
+from minirun.vm.sandbox.memory import Memory
+from minirun.vm.sandbox.numbers import NUMBER
+from minirun.vm.sandbox.processor import Processor, Saved
+from minirun.vm.sandbox.signals import Actions
+from minirun.vm.sandbox.thread import Thread
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from minirun.vm.sandbox.trace import Trace
+
+PROC_SUPER_MAGIC = 0x9FA0
+EACCES = 13
+call = lib.host_call
+
+
+class Process:
+    """``proc``: O_PATH of a procfs; ``exe``: what /proc/self/exe leads to, for the program."""
+
+    def __init__(self, kvm: Kvm, proc: int, files: Files, trace: Trace | None = None) -> None:
+        self.kvm = kvm
+        self.proc = proc
+        self.files = files
+        self.trace = trace
+        self.memory = Memory()
+        self.actions = Actions()
+        self.lacking: dict[str, int] = {}
+        self.limits: dict[int, tuple[int, int]] = {}
+        self.filter = b""  # of /linux/seccomp: struct sock_filter, 8 bytes each
+        self.vfork_end = -1
+        self.exe = b""
+        self.args: list[bytes] = []
+        self.threads: list[Thread] = []
+        self.idle: list[Processor] = []
+        self.statfs = ffi.new("uint64_t[15]")
+        self.statfs_at = int(ffi.cast("uintptr_t", self.statfs))
+
+    def begin(self) -> Thread:
+        """The VM with its first vCPU; nothing is loaded yet."""
+        processor = Processor(self.memory, self.kvm)
+        processor.furnish()
+        processor.begin()
+        self.threads = [Thread(self, processor)]
+        return self.threads[0]
+
+    def again(self, old: Thread, saved: Saved) -> Thread:
+        """After fork(2), in the child: a VM of our own around the copied memory, the registers as they were."""
+        for left in (*[thread.processor for thread in self.threads], *self.idle):
+            left.leave()
+        self.idle = []
+        processor = Processor(self.memory, self.kvm)
+        processor.begin()
+        processor.restore(saved)
+        thread = Thread(self, processor)
+        thread.mask, thread.alternate = old.mask, old.alternate
+        self.threads = [thread]
+        return thread
+
+    def another(self, old: Thread) -> Thread:
+        """A thread more: one more vCPU of the same VM."""
+        if self.idle:
+            processor = self.idle.pop()
+        else:
+            processor = Processor(self.memory, self.kvm, old.processor.vm, len(self.threads))
+            processor.begin()
+        thread = Thread(self, processor)
+        self.threads.append(thread)
+        return thread
+
+    def gone(self, thread: Thread) -> bool:
+        """A thread has ended; was it the last?"""
+        if len(self.threads) == 1:
+            return True
+        self.threads.remove(thread)
+        self.idle.append(thread.processor)  # a vCPU lives as long as its VM: the next thread has it
+        return False
+
+    @staticmethod
+    def lock() -> LockType:
+        """One that is taken already."""
+        made = allocate_lock()
+        made.acquire()
+        return made
+
+    # -- execve(2) --------------------------------------------------------------------------------------------------
+
+    def opener(self, path: bytes) -> int:
+        """An executable file.  Raises OSError."""
+        from minirun.vm.sandbox.calls.files import open_host
+        from minirun.vm.sandbox.calls.plain import AT_FDCWD
+
+        room = ffi.new("char[]", path)
+        fd = open_host(self.threads[0], AT_FDCWD, int(ffi.cast("uintptr_t", room)), posix.O_RDONLY | posix.O_NONBLOCK)
+        if fd < 0:
+            raise OSError(-fd, posix.strerror(-fd), path.decode("utf-8", "surrogateescape"))
+        mode = posix.fstat(fd).st_mode
+        empty = ffi.new("char[]", b"")
+        allowed = call(NUMBER["faccessat2"], fd, int(ffi.cast("uintptr_t", empty)), 1, 0x1200, 0, 0)  # AT_EACCESS
+        if mode & 0o170000 != 0o100000 or not mode & 0o111 or allowed < 0:
+            posix.close(fd)
+            raise OSError(EACCES, posix.strerror(EACCES), path.decode("utf-8", "surrogateescape"))
+        return fd
+
+    def execute(self, thread: Thread, path: bytes, args: list[bytes], env: list[bytes]) -> None:
+        """The new program in place of the old; up to the point of no return an OSError leaves the old one as it was."""
+        image = load.find(self.opener, path, args)
+        self.memory.clear()
+        thread.processor.furnish()
+        ids = (posix.getuid(), posix.geteuid(), posix.getgid(), posix.getegid())
+        try:
+            entry, stack = load.load(self.memory, image, env, ids)
+        finally:
+            posix.close(image.program.fd)
+            if image.interpreter is not None:
+                posix.close(image.interpreter.fd)
+        self.exe, self.args = path, image.args
+        self.files.execve()
+        if self.vfork_end >= 0:
+            posix.close(self.vfork_end)
+            self.vfork_end = -1
+        self.actions.execve()
+        thread.alternate, thread.clear_tid = (0, 2, 0), 0
+        thread.processor.start(entry, stack)
+
+    # -- procfs -----------------------------------------------------------------------------------------------------
+
+    def is_proc(self, fd: int) -> bool:
+        call(NUMBER["fstatfs"], fd, self.statfs_at, 0, 0, 0, 0)
+        return int(self.statfs[0]) == PROC_SUPER_MAGIC
+
+    def where(self, fd: int) -> str:
+        """A descriptor's path, as the kernel says it."""
+        try:
+            return posix.readlink(f"self/fd/{fd}", dir_fd=self.proc)
+        except OSError:
+            return ""
+
+    def own_file(self, name: str) -> bytes | None:
+        """What /proc/self has of the program, not of us."""
+        if name == "cmdline":
+            return b"".join(word + b"\0" for word in self.args)
+        if name in ("maps", "smaps"):
+            rows = []
+            for start, end, bits in self.memory.areas:
+                flags = "".join(letter if bits & bit else "-" for letter, bit in (("r", 1), ("w", 2), ("x", 4)))
+                rows.append(f"{start:08x}-{end:08x} {flags}p 00000000 00:00 0 \n")
+            return "".join(rows).encode()
+        return b"" if name in ("environ", "auxv") else None
+
+    def own_link(self, where: str) -> bytes | None:
+        """A magic link of ours: exe and cwd are the program's; b"" for what it may not see; None: not magic."""
+        words = [word for word in where.split("/") if word]
+        if len(words) < 3 or not words[1].isdigit():
+            return None
+        name = words[2] if words[2] != "task" else (words[4:] or [""])[0]
+        if name == "exe" and int(words[1]) == posix.getpid():
+            return self.exe
+        if name == "cwd":
+            return posix.getcwdb()
+        if words[-2:-1] == ["fd"] and words[-1].isdigit() and int(words[1]) == posix.getpid():
+            host = self.files.table.get(int(words[-1]))
+            return self.where(host).encode() if host is not None else b""
+        return b"" if name in ("exe", "root", "fd", "map_files", "ns") else None
+
+    def last_words(self, thread: Thread, number: int, text: str = "") -> None:
+        if self.trace is not None:
+            self.trace.end(thread, number, text)
+        elif text:
+            posix.write(2, f"minirun: the sandbox ended: {text}\n".encode("utf-8", "replace"))

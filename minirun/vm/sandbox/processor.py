@@ -1,0 +1,224 @@
+"""The VM, and its one processor in user mode (Intel SDM volume 3, chapters 2 to 6; AMD APM volume 2).
+
+Long mode, level 3 from the first instruction.  The tables that the processor wants are the least: a GDT with Linux's
+selectors, an IDT whose entries push their number and leave the VM, a task state for the stack of level 0.
+"""
+
+from __future__ import annotations
+
+import posix
+from _struct import pack, pack_into
+
+from minirun.linux.kvm import Kvm, ffi, ioctl, lib
+from minirun.linux.kvm_vm import Vm
+from minirun.vm.sandbox import layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from minirun.vm.sandbox.memory import Memory
+
+CR0 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 31  # PE MP ET NE WP PG
+CR4 = 1 << 5 | 1 << 9 | 1 << 10 | 1 << 18  # PAE OSFXSR OSXMMEXCPT OSXSAVE
+EFER = 1 << 0 | 1 << 8 | 1 << 10 | 1 << 11  # SCE LME LMA NXE
+STAR, LSTAR, FMASK = 0xC0000081, 0xC0000082, 0xC0000084
+XCR0 = 7  # x87, SSE, AVX
+WITH_ERROR = {8, 10, 11, 12, 13, 14, 17, 21, 29, 30}
+FOR_PROGRAMS = (3, 4)  # int3, into: the gates that level 3 may call by itself
+VECTORS = 32
+CALLED, RESULT, AS_IT_IS = lib.GUEST_CALL, lib.GUEST_RESULT, lib.GUEST_AS_IT_IS
+REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
+XSAVE_SIZE = 4096
+Saved = tuple[bytes, int, int, bytes]  # general registers, FS and GS base, XSAVE state
+
+
+def entry_page() -> bytes:
+    """``out PORT_CALL, eax``; whoever comes back here by himself does it again."""
+    return bytes((0xE7, lib.PORT_CALL, 0xEB, 0xFC))
+
+
+def fault_page() -> bytes:
+    """For each vector 16 bytes: push an error code if the processor did not, push the vector, leave."""
+    code = bytearray()
+    for vector in range(VECTORS):
+        one = (b"" if vector in WITH_ERROR else b"\x6a\x00") + bytes((0x6A, vector)) + bytes((0xE6, lib.PORT_FAULT))
+        code += (one + b"\xeb\xfe").ljust(16, b"\xcc")
+    return bytes(code)
+
+
+def gdt() -> bytes:
+    code, data = 0x00AF9B000000FFFF, 0x00CF93000000FFFF
+    level3 = 3 << 45
+    state = layout.STATES  # a descriptor that nobody loads: each vCPU's task register is set from outside
+    task = 104 + 18 - 1 | (state & 0xFFFFFF) << 16 | 0x89 << 40 | (state >> 24 & 0xFF) << 56
+    return pack("<10Q", 0, 0, code, data, 0, data | level3, code | level3, 0, task, state >> 32)
+
+
+def idt() -> bytes:
+    table = b""
+    for vector in range(VECTORS):
+        at = layout.FAULTS + 16 * vector
+        kind = 0xEE if vector in FOR_PROGRAMS else 0x8E
+        table += pack("<HHBBHII", at & 0xFFFF, layout.KERNEL_CS, 0, kind, at >> 16 & 0xFFFF, at >> 32, 0)
+    return table
+
+
+def task_state(stack: int) -> bytes:
+    """The stack of level 0; and a map of ports in which level 3 may use PORT_CALL, and no other.
+
+    Where KVM is emulated, SYSCALL leaves the processor at level 3, and the ``out`` behind it has to be allowed there.
+    """
+    ports = bytearray(b"\xff" * 18)
+    ports[lib.PORT_CALL // 8] &= ~(0xF << lib.PORT_CALL % 8)  # four ports: the access has four bytes
+    data = bytearray(104) + ports
+    pack_into("<Q", data, 4, stack)
+    pack_into("<H", data, 102, 104)
+    return bytes(data)
+
+
+def xsave(fd: int) -> bytes:
+    area = ffi.new("struct kvm_xsave *")
+    ioctl(fd, "KVM_GET_XSAVE", area)
+    return bytes(ffi.buffer(area, XSAVE_SIZE))
+
+
+def set_xsave(fd: int, data: bytes) -> None:
+    area = ffi.new("struct kvm_xsave *")
+    ffi.memmove(area, data, min(len(data), XSAVE_SIZE))
+    ioctl(fd, "KVM_SET_XSAVE", area)
+
+
+class Processor:
+    """A VM with one vCPU around ``memory``."""
+
+    def __init__(self, memory: Memory, kvm: Kvm, vm: Vm | None = None, index: int = 0) -> None:
+        self.memory = memory
+        self.kvm = kvm
+        self.index = index
+        self.vm = vm or kvm.create_vm()
+        self.fd = ioctl(self.vm.fd, "KVM_CREATE_VCPU", index)
+        self.native: Any = ffi.new("struct guest *")
+        self.native.fd = self.fd
+        self.native.space = memory.space
+        self.state = layout.STATES + index * 2 * layout.PAGE  # the task state, and behind it the stack
+        self.native.stack = self.state + 2 * layout.PAGE
+        if lib.guest_map(self.native, self.vm.run_size) < 0:
+            raise OSError(ffi.errno, "mmap of kvm_run", "KVM_GET_VCPU_MMAP_SIZE")
+        self.regs: Any = lib.guest_regs(self.native)
+        self.sregs: Any = lib.guest_sregs(self.native)
+        self.flip = 0
+        self.seen = -1
+        self.kept = b""  # the XSAVE state, for a copy that fork(2) makes
+        if vm is None:
+            memory.attach(self.vm)
+        self.furnish_state()
+
+    def furnish(self) -> None:
+        """The system's pages, in a memory that was cleared."""
+        memory = self.memory
+        host = memory.base
+        for at, data in ((layout.GDT, gdt()), (layout.IDT, idt()), (layout.ENTRY, entry_page()),
+                         (layout.FAULTS, fault_page())):  # fmt: skip
+            ffi.memmove(ffi.cast("char *", host + at), data, len(data))
+        system = lib.SPACE_SYSTEM | lib.SPACE_READ
+        for at in (layout.GDT, layout.IDT):
+            lib.space_map(memory.space, at, 4096, system | lib.SPACE_WRITE)
+        self.furnish_state()
+        lib.space_map(memory.space, layout.FAULTS, 4096, system | lib.SPACE_EXEC)
+        lib.space_map(memory.space, layout.ENTRY, 4096, lib.SPACE_READ | lib.SPACE_EXEC)
+
+    def furnish_state(self) -> None:
+        """This vCPU's own: its task state and the stack of level 0."""
+        data = task_state(self.native.stack)
+        ffi.memmove(ffi.cast("char *", self.memory.base + self.state), data, len(data))
+        system = lib.SPACE_SYSTEM | lib.SPACE_READ | lib.SPACE_WRITE
+        lib.space_map(self.memory.space, self.state, 2 * layout.PAGE, system)
+
+    def leave(self) -> None:
+        """In a child after fork(2): what was the parent's is not ours to use."""
+        posix.close(self.fd)
+        if self.index == 0:
+            self.vm.close()
+
+    def begin(self) -> None:
+        """The state of level 3, everything zero."""
+        cpuid = self.supported()
+        ioctl(self.fd, "KVM_SET_CPUID2", cpuid)
+        sregs = ffi.new("struct kvm_sregs *")
+        ioctl(self.fd, "KVM_GET_SREGS", sregs)
+        sregs.cr0, sregs.cr4, sregs.efer, sregs.cr3 = CR0, CR4, EFER, layout.TABLES
+        flat = {"limit": 0xFFFFFFFF, "type": 3, "present": 1, "dpl": 3, "s": 1, "db": 1, "g": 1}
+        for name, segment in {
+            "cs": {**flat, "selector": layout.USER_CS, "type": 11, "db": 0, "l": 1},
+            "ss": {**flat, "selector": layout.USER_DS}, "ds": flat, "es": flat, "fs": flat, "gs": flat,
+            "tr": {"base": self.state, "limit": 104 + 18 - 1, "selector": layout.TASK, "type": 11, "present": 1},
+        }.items():  # fmt: skip
+            for member, value in segment.items():
+                setattr(getattr(sregs, name), member, value)
+        sregs.gdt.base, sregs.gdt.limit = layout.GDT, 79
+        sregs.idt.base, sregs.idt.limit = layout.IDT, VECTORS * 16 - 1
+        ioctl(self.fd, "KVM_SET_SREGS", sregs)
+        self.sregs[0] = sregs[0]
+        xcrs = ffi.new("struct kvm_xcrs *")
+        xcrs.nr_xcrs, xcrs.xcrs[0].xcr, xcrs.xcrs[0].value = 1, 0, XCR0
+        ioctl(self.fd, "KVM_SET_XCRS", xcrs)
+        self.fresh = xsave(self.fd)
+        self.set_msrs({STAR: 0x23 << 48 | layout.KERNEL_CS << 32, LSTAR: layout.ENTRY, FMASK: 0x257FD5})
+
+    def supported(self) -> Any:
+        """What KVM can show a guest, as it is."""
+        table = ffi.new("struct kvm_cpuid2 *", {"entries": 256})
+        table.nent = 256
+        ioctl(self.kvm.fd, "KVM_GET_SUPPORTED_CPUID", table)
+        return table
+
+    def set_msrs(self, values: dict[int, int]) -> None:
+        room = ffi.new("struct kvm_msrs *", {"entries": len(values)})
+        room.nmsrs = len(values)
+        for entry, (number, value) in zip(room.entries, values.items(), strict=False):
+            entry.index, entry.data = number, value
+        ioctl(self.fd, "KVM_SET_MSRS", room)
+
+    def start(self, entry: int, stack: int) -> None:
+        """The registers of a program that begins."""
+        regs = self.regs
+        for name in REGISTERS:
+            setattr(regs, name, 0)
+        regs.rip, regs.rsp, regs.rflags = entry, stack, 0x202
+        self.sregs.fs.base = self.sregs.gs.base = 0
+        set_xsave(self.fd, self.fresh)
+        self.touch()
+
+    def touch(self) -> None:
+        """The registers in kvm_run are the ones to go on with."""
+        lib.guest_dirty(self.native)
+
+    def xsave(self) -> bytes:
+        return xsave(self.fd)
+
+    def set_xsave(self, data: bytes) -> None:
+        set_xsave(self.fd, data)
+
+    def save(self) -> Saved:
+        """Of a vCPU that stands at a system call; its descriptors are closed by whoever has them."""
+        regs = bytes(ffi.buffer(ffi.addressof(self.regs[0])))
+        return regs, int(self.sregs.fs.base), int(self.sregs.gs.base), self.kept
+
+    def restore(self, saved: Saved) -> None:
+        regs, fs, gs, state = saved
+        ffi.memmove(self.regs, regs, len(regs))
+        self.sregs.fs.base, self.sregs.gs.base = fs, gs
+        if state:
+            set_xsave(self.fd, state)
+        self.touch()
+
+    def next(self, how: int, result: int = 0) -> int:
+        """The next exit."""
+        if self.seen != self.memory.epoch:
+            self.seen = self.memory.epoch
+            self.flip ^= 1
+            self.sregs.cr3 = layout.TABLES + 4096 * self.flip
+            lib.guest_dirty(self.native)
+        done: int = lib.guest_next(self.native, how, result)
+        return done

@@ -1,0 +1,174 @@
+"""A thread of the program's: a vCPU, and the loop that serves its system calls."""
+
+from __future__ import annotations
+
+from _struct import pack
+
+from minirun.linux.kvm import ffi, lib
+from minirun.vm.sandbox import signals
+from minirun.vm.sandbox.calls import ARGUMENTS, TABLE
+from minirun.vm.sandbox.memory import Fault
+from minirun.vm.sandbox.numbers import NAMES, NUMBER
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from minirun.vm.sandbox.process import Process
+    from minirun.vm.sandbox.processor import Processor
+
+CALL, FAULT, KICKED, LOST = lib.GUEST_CALL, lib.GUEST_FAULT, lib.GUEST_KICKED, lib.GUEST_LOST
+RESULT, AS_IT_IS = lib.GUEST_RESULT, lib.GUEST_AS_IT_IS
+EFAULT, ENOSYS, EINTR = 14, 38, 4
+SYSCALL_SIZE = 2  # bytes of the instruction
+
+
+class Elsewhere(Exception):
+    """A call that does not return where it came from: execve(2), rt_sigreturn(2)."""
+
+
+class Ended(Exception):
+    """This thread is done."""
+
+
+class Thread:
+    def __init__(self, process: Process, processor: Processor) -> None:
+        self.process = process
+        self.memory = process.memory
+        self.processor = processor
+        self.kept: list[Any] = []  # copies that the host's call looks at
+        self.mask = 0
+        self.alternate = (0, 2, 0)  # sigaltstack(2): address, SS_DISABLE, size
+        self.clear_tid = 0
+        self.number = 0  # the call that is served
+
+    def serve(self) -> None:
+        """Until ``Ended``, or the process's end."""
+        lib.guest_is(self.processor.native)
+        how, result = AS_IT_IS, 0
+        while True:
+            reason = self.processor.next(how, result)
+            how, result = AS_IT_IS, 0
+            if reason == CALL:
+                how, result = self.call()
+            elif reason == FAULT:
+                signals.fault(self)
+            elif reason != KICKED:
+                self.lost(reason)
+            if self.processor.native.pending or self.processor.native.run == ffi.NULL or reason == KICKED:
+                how = self.signal(how, result)
+
+    def call(self) -> tuple[int, int]:
+        guest = self.processor.native
+        number = guest.number
+        name = NAMES.get(number, "")
+        function = TABLE.get(name)
+        process = self.process
+        if process.filter:
+            try:
+                refused = self.filtered(process.filter)
+            except Elsewhere:
+                return AS_IT_IS, 0
+            if refused is not None:
+                return RESULT, refused
+        if function is None:
+            process.lacking[name or str(number)] = process.lacking.get(name or str(number), 0) + 1
+            if process.trace is not None:
+                process.trace.line(self, name or f"syscall_{number}", ffi.unpack(guest.arguments, 6), -ENOSYS)
+            return RESULT, -ENOSYS
+        arguments = ffi.unpack(guest.arguments, ARGUMENTS[name]) if ARGUMENTS[name] else ()
+        self.number = number
+        try:
+            result = function(self, *arguments)
+        except Fault:
+            result = -EFAULT
+        except OSError as error:
+            result = -(error.errno or EFAULT)
+        except Elsewhere:
+            if process.trace is not None:
+                process.trace.line(self, name, arguments, None)
+            return AS_IT_IS, 0
+        finally:
+            if self.kept:
+                self.kept.clear()
+        if process.trace is not None:
+            process.trace.line(self, name, arguments, result)
+        return RESULT, result
+
+    def filtered(self, program: bytes) -> int | None:
+        """What /linux/seccomp says of this call (seccomp(2)): None lets it be served."""
+        verdict: int = lib.sandbox_filter(ffi.from_buffer(program), len(program) // 8, self.processor.native)
+        action, data = verdict & 0xFFFF0000, verdict & 0xFFFF
+        if action in (0x7FFF0000, 0x7FFC0000):  # ALLOW, LOG
+            return None
+        if action == 0x00050000:  # ERRNO
+            return -min(data, 4095)
+        if action == 0x00030000:  # TRAP
+            info = pack(
+                "<iiiiQiI",
+                signals.SIGSYS,
+                data,
+                1,
+                0,
+                self.processor.regs.rip,
+                self.processor.native.number,
+                0xC000003E,
+            )
+            if self.process.actions.get(signals.SIGSYS)[0] > signals.SIG_IGN:
+                self.processor.regs.rax = self.processor.native.number
+                signals.deliver(self, signals.SIGSYS, info)
+                raise Elsewhere
+        elif action == 0x7FF00000:  # TRACE: nobody traces
+            return -ENOSYS
+        signals.die(self, signals.SIGSYS)
+        return None
+
+    def signal(self, how: int, result: int) -> int:
+        """Deliver what was caught; a call that it interrupted is begun anew where the program asked for it."""
+        while (found := signals.pending(self)) is not None:
+            number, info = found
+            handler, flags, _, _ = self.process.actions.get(number)
+            if handler <= signals.SIG_IGN:
+                continue
+            if how == RESULT:
+                regs = self.processor.regs
+                if result == -EINTR and flags & signals.SA_RESTART and NAMES.get(self.number) not in NEVER_AGAIN:
+                    regs.rip -= SYSCALL_SIZE
+                    regs.rax = self.number
+                else:
+                    regs.rax = result & 0xFFFFFFFFFFFFFFFF
+                how = AS_IT_IS
+            signals.deliver(self, number, info)
+        return how
+
+    def room(self, data: bytes) -> int:
+        """The host's address of a copy that lives until the next call."""
+        copy = ffi.new("char[]", data)
+        self.kept.append(copy)
+        return int(ffi.cast("uintptr_t", copy))
+
+    def set_mask(self, mask: int) -> None:
+        """The host holds back what the program blocks."""
+        self.mask = mask & ~(1 << signals.SIGKILL - 1 | 1 << signals.SIGSTOP - 1)
+        room = ffi.new("uint64_t *", self.mask)
+        lib.host_call(NUMBER["rt_sigprocmask"], 2, int(ffi.cast("uintptr_t", room)), 0, 8, 0, 0)
+
+    def lost(self, reason: int) -> None:
+        """KVM cannot go on: a defect of ours, or a program that does what no processor can."""
+        self.process.last_words(self, 0, f"KVM gave up ({reason})")
+        signals.die(self, signals.SIGKILL)
+
+    def end(self) -> None:
+        """CLONE_CHILD_CLEARTID: whoever joins this thread waits for this word."""
+        if self.clear_tid:
+            try:
+                self.memory.write(self.clear_tid, pack("<I", 0))
+                lib.host_call(NUMBER["futex"], self.memory.host(self.clear_tid, 4), 1, 1, 0, 0, 0)
+            except Fault:
+                pass
+
+
+NEVER_AGAIN = {  # signal(7), "Interruption of system calls"
+    "pause", "rt_sigsuspend", "rt_sigtimedwait", "nanosleep", "clock_nanosleep", "poll", "ppoll", "select", "pselect6",
+    "epoll_wait", "epoll_pwait",
+}  # fmt: skip

@@ -1,0 +1,76 @@
+/*
+ * A program in a VM without a kernel: what minirun/vm/sandbox needs of C.  Its README is that package's docstring.
+ *
+ * The guest's linear addresses, its physical ones and a reservation of the VMM's run in step: the byte at linear address A
+ * is at physical address A and at base + A here.  So a pointer of the program's needs no walk through tables: it is added
+ * to base, after one comparison; what is not mapped there is not mapped here either, and the host's kernel says EFAULT.
+ */
+#ifndef MINIRUN_SANDBOX_H
+#define MINIRUN_SANDBOX_H
+
+#include <stdint.h>
+
+struct kvm_run;
+
+/* Page tables, written into an arena that the program cannot reach. */
+struct space {
+    uint8_t *base;
+    uint64_t arena, arena_size, used; /* linear = physical; the first page is the root */
+};
+
+/* SPACE_* say what is at [at, at + size): 0 is nothing. */
+#define SPACE_READ 1u
+#define SPACE_WRITE 2u
+#define SPACE_EXEC 4u
+#define SPACE_SYSTEM 8u /* for level 0 only */
+
+int space_begin(struct space *space);
+int space_map(struct space *space, uint64_t at, uint64_t size, unsigned bits);
+
+enum guest_exit { GUEST_CALL = 1, GUEST_FAULT, GUEST_KICKED, GUEST_LOST };
+enum guest_how { GUEST_AS_IT_IS, GUEST_RESULT };
+
+#define GUEST_SIGNALS 64
+#define GUEST_INFO 128 /* struct siginfo */
+
+/* One vCPU with the program's registers. */
+struct guest {
+    int fd;
+    struct kvm_run *run;
+    uint64_t run_size;
+    uint64_t stack; /* linear address behind what the processor pushes for a fault */
+    struct space *space;
+    /* what the last exit says: the call's number and arguments; or the fault's vector, error code and address */
+    int64_t number;
+    uint64_t arguments[6];
+    uint64_t vector, error, address;
+    uint64_t calls, faults, kicks;
+    /* signals that the program handles, caught and not yet delivered */
+    uint64_t pending;
+    uint8_t info[GUEST_SIGNALS][GUEST_INFO];
+};
+
+#define PORT_CALL 0x80
+#define PORT_FAULT 0x81
+
+struct kvm_regs *guest_regs(struct guest *guest);
+struct kvm_sregs *guest_sregs(struct guest *guest);
+void guest_dirty(struct guest *guest);
+int guest_map(struct guest *guest, uint64_t size);
+void guest_unmap(struct guest *guest);
+int guest_next(struct guest *guest, int how, int64_t result);
+void guest_is(struct guest *guest);
+int guest_action(int number, int kind, unsigned flags);
+int guest_signal(struct guest *guest, void *info);
+long sandbox_clone(uint64_t flags, int cgroup, int *pidfd);
+int64_t sandbox_filter(const void *program, unsigned count, const struct guest *guest);
+long host_call(long number, long a, long b, long c, long d, long e, long f);
+
+/* native/init, linked into us: the in-container half of a plan, up to the place where a container executes its program */
+int init_carry_out(int base);
+const char *init_program(void);
+const char *init_home(void);
+void init_cannot_execute(int err);
+void init_has_executed(void);
+
+#endif
