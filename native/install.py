@@ -30,7 +30,8 @@ sys.path.insert(0, str(ROOT))
 from native import entry  # noqa: E402 (the path is set above)
 
 # What the package imports at run time; python-prctl only where it could be built.
-NEEDED = ("_cffi_backend*.so", "click", "pyroute2", "jeepney")
+# Of rich only what draws progress bars is used, which needs none of its own dependencies.
+NEEDED = ("_cffi_backend*.so", "click", "pyroute2", "jeepney", "urllib3", "zstandard", "rich")
 OPTIONAL = ("prctl.py", "_prctl*.so")
 COMPLETIONS = {
     "bash": "share/bash-completion/completions/minirun",

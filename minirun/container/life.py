@@ -233,7 +233,12 @@ def pause(place: Place, container: Container, frozen: bool) -> None:
 
 def remove(shelf: Shelf, place: Place, container: Container, *, force: bool = False, volumes: bool = False) -> None:
     """Undo create.  ``volumes``: with its anonymous volumes."""
-    status = truth(shelf, place, container)
+    try:
+        status = truth(shelf, place, container)
+    except MinirunError as error:
+        if error.errno_name == "ENOENT":  # --rm, and its monitor was killed
+            return
+        raise
     if monitored(status) and status.status in (RUNNING, PAUSED, RESTARTING):
         if not force:
             raise MinirunError(

@@ -275,17 +275,13 @@ class Monitor:
         """Between two runs."""
         assert self.hub is not None
         fcntl.flock(self.parts.held.fd, fcntl.LOCK_UN)
-        self.tell_end(self.status.exitCode)
+        self.hub.say(b"X" + str(self.status.exitCode).encode())  # who has nothing more to ask closes the connection
         self.hub.idle(seconds, lambda: self.status.stopped)
         fcntl.flock(self.parts.held.fd, fcntl.LOCK_EX)
 
     def give_up_restarting(self) -> None:
         self.status.status = EXITED
         self.shelf.save_status(self.container.id, self.status)
-
-    def tell_end(self, code: int) -> None:
-        assert self.hub is not None
-        self.hub.farewell(b"X" + str(code).encode())
 
     def leave(self, code: int) -> None:
         assert self.hub is not None
@@ -294,5 +290,5 @@ class Monitor:
             posix.unlink(f"{self.directory}/{protocol.SOCKET}")
         except OSError:
             pass
-        self.tell_end(code)
+        self.hub.farewell(b"X" + str(code).encode())
         self.hub.finish()

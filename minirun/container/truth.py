@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import posix
 
+from minirun.container.files import missing
 from minirun.container.record import CREATED, EXITED, PAUSED, RESTARTING, RUNNING, Status, now
 from minirun.errors import MinirunError
 from minirun.facts import read
@@ -48,7 +49,7 @@ def settled(status: Status) -> bool:
 
 
 def truth(shelf: Shelf, place: Place, container: Container) -> Status:
-    """Its status, now; what a killed monitor left is mended first."""
+    """Its status, now; what a killed monitor left is mended first.  Raises MinirunError (ENOENT): it is gone."""
     status = shelf.status(container.id)
     if not settled(status) and not monitored(status):
         try:
@@ -84,8 +85,8 @@ def mend(shelf: Shelf, place: Place, container: Container, status: Status) -> St
         from minirun.container.place import discard
 
         discard(shelf, container, volumes=True)
-    else:
-        shelf.save_status(container.id, status)
+        raise missing(container.name)  # as --rm would have had it
+    shelf.save_status(container.id, status)
     return status
 
 
@@ -124,7 +125,12 @@ def repair_one(shelf: Shelf, place: Place, container_id: str) -> str:
     status = shelf.status(container_id)
     if settled(status) or monitored(status):
         return ""
-    truth(shelf, place, container)
+    try:
+        truth(shelf, place, container)
+    except MinirunError as error:
+        if error.errno_name != "ENOENT":
+            raise
+        return f"container {container.name}: its monitor was gone, it is removed"
     return f"container {container.name}: its monitor was gone, it is marked as ended"
 
 

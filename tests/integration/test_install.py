@@ -45,7 +45,8 @@ def test_it_works_from_another_directory_as_another_user(prefix: Path):
 
 def test_its_dependencies_are_its_own(prefix: Path):
     library = str(prefix / "lib" / "minirun")
-    code = f"import sys; sys.path[:0] = [{library!r}]; import click, pyroute2; print(click.__file__)"
+    names = "click, pyroute2, rich.progress, urllib3, zstandard"
+    code = f"import sys; sys.path[:0] = [{library!r}]; import {names}; print(click.__file__)"
     done = run("/usr/bin/python3", "-ISE", "-c", code)
     assert done.stdout.startswith(str(prefix)), done.stderr
 
@@ -55,6 +56,14 @@ def test_manual_pages_and_completions_are_where_they_are_looked_for(prefix: Path
     assert run("bash", "-n", prefix / "share/bash-completion/completions/minirun").returncode == 0
     assert (prefix / "share/zsh/site-functions/_minirun").read_text().startswith("#compdef minirun")
     assert (prefix / "share/fish/vendor_completions.d/minirun.fish").exists()
+
+
+@pytest.mark.needs("busybox")
+def test_its_recipes_are_found(prefix: Path, tmp_path: Path):
+    program = prefix / "bin" / "minirun"
+    done = run(program, "--storage", tmp_path, "image", "build-rootfs", "busybox", cwd="/", env={})
+    assert done.returncode == 0, done.stderr
+    assert not (prefix / "lib/minirun/minirun/images/rootfs/recipes/busybox.toml").is_symlink()
 
 
 def test_again_changes_nothing_and_removing_leaves_nothing(prefix: Path):
