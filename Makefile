@@ -46,9 +46,9 @@ $(BIN)/minirun: $(VENV)/.stamp FORCE
 
 FORCE:
 
-demo: setup ## what minirun does, in two minutes: the container, the machine, both side by side
+demo: setup ## what minirun does, in two minutes: step by step, from an image, in a machine, side by side
 	@$(call need_root,the demo,run it as root; or see docs/tutorial.md for containers of an ordinary user)
-	@$(SUDO) rootfs/demo.sh && $(SUDO) rootfs/demo-vm.sh
+	@$(SUDO) rootfs/demo.sh && $(SUDO) rootfs/demo-image.sh && $(SUDO) rootfs/demo-vm.sh
 
 demo-lab: guest-kernel ## the same bundle as a container and as a machine with Linux, in the lab VM: on any computer
 	@$(SUDO) $(LAB) -- 'RUNS=$(or $(RUNS),2) rootfs/demo-vm.sh'

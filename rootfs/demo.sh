@@ -100,4 +100,4 @@ edit 'c["process"]["args"] = ["/bin/hello"]'
 show run "$id"
 show list
 
-printf '\n%sNothing is left.  Next: README.md, docs/tutorial.md, minirun --help, minirun doctor%s\n' "$bold" "$plain"
+printf '\n%sNothing is left.  Next: docs/tutorial.md, minirun --help, minirun doctor%s\n' "$bold" "$plain"

@@ -23,6 +23,8 @@ def push(call: Call) -> int:
     manner, who = manner_of(call), who_of(call)
     images = Images(storage_of(call))
     image = images.find(call.words[0], platform)
+    if len(call.words) == 1 and not image.name:
+        raise usage("an id says what to push, but not where to", "minirun image push ID NAME")
     with progress_for(quiet=quiet, verb="pushed") as progress:
         progress.say(f"{target.tag}: pushing to {target.where}")
         sent = send(images, image, target, every=every, progress=progress, who=who, manner=manner)

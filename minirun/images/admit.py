@@ -9,6 +9,7 @@ from __future__ import annotations
 from minirun.errors import MinirunError
 from minirun.images import configuration, media
 from minirun.images.media import Descriptor, Manifest
+from minirun.images.store import is_attestation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def walk(images: Images, one: Descriptor, depth: int, seen: dict[str, str]) -> l
         raise media.bad(what, f"{wrong.digest} has not the size that it says")
     found = []
     for child in here:
-        if child.mediaType in (*media.INDEXES, *media.MANIFESTS, ""):
+        if child.mediaType in (*media.INDEXES, *media.MANIFESTS, "") and not is_attestation(child):
             found += walk(images, child, depth - 1, seen)
     return found
 

@@ -83,10 +83,10 @@ def leads(base: str, target: str) -> str:
 
 
 class Dial:
-    """Connections to any number of hosts, by any number of threads."""
+    """Connections to any number of hosts, by any number of threads; ``home`` is the one that all begins with."""
 
-    def __init__(self, manner: Manner) -> None:
-        self.manner = manner
+    def __init__(self, manner: Manner, home: str = "") -> None:
+        self.manner, self.home = manner, home
         self.pools: dict[tuple[str, str, int], PoolManager] = {}
         self.lock = threading.Lock()
 
@@ -126,7 +126,7 @@ class Dial:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # it was asked for
         more: dict[str, Any] = {"maxsize": 8, "num_pools": 2}
         if where[0] == "https":
-            more["ssl_context"] = context(host_of(where), self.manner)
+            more["ssl_context"] = context(host_of(where), self.home, self.manner)
         proxy = proxy_for(where)
         if not proxy:
             return urllib3.PoolManager(**more)
@@ -269,8 +269,8 @@ def proxy_for(where: tuple[str, str, int]) -> str:
     return found if "://" in found else f"http://{found}"
 
 
-def context(host: str, manner: Manner) -> ssl.SSLContext:
-    """Whom TLS with this host trusts, and who we say we are."""
+def context(host: str, home: str, manner: Manner) -> ssl.SSLContext:
+    """Whom TLS with this host trusts, and who we say we are: what ``--cert-dir`` says of that is for home only."""
     import ssl
 
     made = ssl.create_default_context()
@@ -282,7 +282,7 @@ def context(host: str, manner: Manner) -> ssl.SSLContext:
             try:
                 if name.endswith(".crt"):
                     made.load_verify_locations(cafile=path)
-                elif name.endswith(".cert"):
+                elif name.endswith(".cert") and (folder != manner.own_certs or host == home):
                     made.load_cert_chain(path, f"{path.removesuffix('.cert')}.key")
             except (OSError, ssl.SSLError) as error:
                 raise MinirunError("cannot use a certificate", reason=f"{path}: {short(error)}") from error

@@ -182,6 +182,12 @@ def manifest_of(value: dict[str, Any], what: str) -> Manifest:
     return Manifest(config=config, layers=layers, raw=value)
 
 
+def parts_of(value: dict[str, Any], what: str) -> list[Descriptor]:
+    """Configuration and layers of a manifest of whatever kind: an attestation has the form of an image, and is none."""
+    config = [descriptor(value["config"], what)] if "config" in value else []
+    return [*config, *descriptors(value.get("layers", []), what, LAYERS_LIMIT)]
+
+
 def descriptors(value: Any, what: str, limit: int) -> list[Descriptor]:
     if value.__class__ is not list:
         raise bad(what, "a list of descriptors is not a list")

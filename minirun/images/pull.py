@@ -70,6 +70,7 @@ class Errand:
     def __init__(self, images: Images, client: Client, reference: Reference, progress: Progress) -> None:
         self.images, self.client, self.reference, self.progress = images, client, reference, progress
         self.documents: dict[str, tuple[Descriptor, bytes]] = {}  # what is to be written, the target last
+        self.besides: list[Descriptor] = []  # blobs of what goes with the images, and is none
         self.brought: set[str] = set()  # digests that were not here before
         self.what = f"the manifest of {reference.familiar}"
 
@@ -101,9 +102,10 @@ class Errand:
         """Everything that is not here yet; the descriptor of the document that the name means."""
         target, data = self.first()
         manifests = self.below(target, data, platforms.parse(platform), every, INDEX_DEPTH)
-        blobs = {one.digest: one for manifest in manifests for one in (manifest.config, *manifest.layers)}
-        self.check_room(list(blobs.values()))
-        self.bring(list(blobs.values()))
+        parts = [one for manifest in manifests for one in (manifest.config, *manifest.layers)]
+        blobs = list({one.digest: one for one in (*parts, *self.besides)}.values())
+        self.check_room(blobs)
+        self.bring(blobs)
         try:
             for one, raw in self.documents.values():
                 self.write(one, raw)
@@ -148,6 +150,9 @@ class Errand:
             found = []
             for child in self.chosen(value, wanted, every):
                 found += self.below(child, self.child(child), wanted, every, depth - 1)
+            for child in [one for one in media.index_of(value, self.what) if every and is_attestation(one)]:
+                self.documents[child.digest] = (child, self.child(child))
+                self.besides += media.parts_of(media.document(self.documents[child.digest][1], self.what), self.what)
         self.documents[one.digest] = (one, data)
         return found
 

@@ -9,7 +9,7 @@ What the registry has already is never sent.  The manifest comes last, so that a
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.images import media, refusals, upload
+from minirun.images import media, platform as platforms, refusals, upload
 from minirun.images.authority import Who
 from minirun.images.media import Descriptor
 from minirun.images.parallel import each
@@ -60,8 +60,8 @@ class Errand:
         blobs: dict[str, Descriptor] = {}
         for one, data in documents:
             if one.mediaType in media.MANIFESTS:
-                manifest = media.manifest_of(media.document(data, one.digest), one.digest)
-                blobs |= {part.digest: part for part in (manifest.config, *manifest.layers)}
+                parts = media.parts_of(media.document(data, one.digest), one.digest)
+                blobs |= {part.digest: part for part in parts}
         self.client.authority.scopes += [
             f"repository:{other}:pull" for other in sorted({self.beside.get(d, "") for d in blobs} - {""})
         ]
@@ -81,10 +81,9 @@ class Errand:
         if one.mediaType in media.INDEXES:
             for child in media.index_of(media.document(data, one.digest), one.digest):
                 if not self.images.blobs.has(child.digest, child.size):
-                    what = child.platform.get("architecture", "") or child.digest
+                    what = "an attestation" if is_attestation(child) else str(platforms.of(child.platform))
                     raise MinirunError(
-                        self.client.aim, reason=f"of all its platforms {what} is not here" if not is_attestation(child)
-                        else f"the attestation {child.digest} of one of its images is not here",
+                        self.client.aim, reason=f"of all that it has {what or child.digest} is not here",
                         hint="without --all-platforms only this machine's goes; pull --all-platforms brings the others",
                     )  # fmt: skip
                 found += self.gather(child)

@@ -92,7 +92,8 @@ def of_answer(
 ) -> MinirunError:
     """A status that is not the one hoped for; ``known``: credentials had been sent."""
     code, words = said(body)
-    code = code or STATUSES.get(status, "")
+    if not code:
+        code = "BLOB_UNKNOWN" if status == 404 and "/blobs/" in asked.url else STATUSES.get(status, "")
     reason = REASONS.get(code, "")
     if status in (301, 302, 303, 307, 308):
         reason = "the registry sends us elsewhere for what cannot be asked elsewhere"
@@ -136,6 +137,13 @@ def said(body: bytes) -> tuple[str, str]:
     if not isinstance(code, str) or not isinstance(words, str):
         return "", ""
     return (code[:40] if code.replace("_", "").isalnum() else ""), words[:MOST_WORDS]
+
+
+def no_registry(status: int, asked: Asked, host: str) -> MinirunError:
+    return MinirunError(
+        asked.aim or f"cannot use {host}", reason=f"{host} does not answer as registries do",
+        step=asked.line(str(status)), hint="is it the registry's name, and its port?",
+    )  # fmt: skip
 
 
 def lie(aim: str, reason: str, asked: Asked, hint: str = "") -> MinirunError:

@@ -48,7 +48,7 @@ class Client:
     ) -> None:  # fmt: skip
         self.registry, self.repository, self.aim = registry, repository, aim
         self.manner = manner or Manner()
-        self.dial = Dial(self.manner)
+        self.dial = Dial(self.manner, self.host)
         self.stop = stop or threading.Event()
         scopes = [f"repository:{repository}:{actions}"] if repository else []
         self.authority = Authority(who or Who(env=dict(os.environ)), registry, repository, scopes)
@@ -110,6 +110,8 @@ class Client:
         body = self.words(response)
         if response.status == 401:
             self.challenge = challenges(response.headers.getlist("WWW-Authenticate"))
+        elif response.status in (403, 404, 405):
+            raise refusals.no_registry(response.status, asked, self.host)
         elif response.status != 200:
             raise refusals.of_answer(response.status, response.headers, body, asked, host=self.host)
         self.base = base

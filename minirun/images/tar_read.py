@@ -215,7 +215,8 @@ class TarReader:
         yield from self.some(self.left)
         if self.padding:
             padding, self.padding = self.padding, 0
-            self.source.take(padding)
+            while padding and not self.source.at_end():  # umoci leaves out the last one, and the end with it
+                padding -= len(self.source.piece(padding))
 
 
 def signed_sum(header: bytes) -> int:

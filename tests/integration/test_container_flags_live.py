@@ -128,6 +128,14 @@ def test_an_anonymous_volume_has_what_the_image_has_and_goes_with_the_container(
     assert here.said(args=("sh", "-c", "ls /data")) == "deep\nlink\nof-image"
 
 
+def test_an_image_that_links_its_volume_elsewhere(here):
+    """/far leads out of the image, as far as one can climb: that is the image's own /etc, and what is copied."""
+    assert {"group", "passwd"} <= set(here.said("-v", "far:/far", args=("ls", "/far")).split())
+    inside = Path(here.ok("volume", "inspect", "-f", ".Mountpoint", "far")) / "passwd"
+    assert "guest" in inside.read_text()
+    here.ok("volume", "rm", "far")
+
+
 def test_a_named_volume_is_filled_once_and_kept(here):
     assert here.said("-v", "kept:/data", args=("sh", "-c", "rm /data/link; echo more > /data/new; ls /data"))
     assert here.said("-v", "kept:/elsewhere:ro", args=("ls", "/elsewhere")) == "deep\nnew\nof-image"

@@ -160,3 +160,36 @@ def test_umoci_s_layout_and_ours(storage: Storage, tmp_path: Path) -> None:
     storage.ok("image", "load", "-i", tmp_path / "ours")
     assert about(storage, "more")["RootFS"]["Layers"][:1] == about(storage)["RootFS"]["Layers"]
     assert len(about(storage, "more")["RootFS"]["Layers"]) == 2
+
+
+@pytest.mark.needs("buildah", "skopeo", "umoci")
+@pytest.mark.parametrize("maker", ["buildah", "umoci"])
+def test_loaded_run_committed_saved_and_read_back(podman: Podman, storage: Storage, tmp_path: Path, maker: str) -> None:
+    """An image of somebody else's, a container of it, and what it left as an image that others read."""
+    place = podman.place / maker
+    place.mkdir()
+    storage.ok("image", "save", "--format", "oci", "-o", place / "layout", NAME)
+    skopeo("copy", f"oci:{place / 'layout'}:{NAME}", f"oci:{place / 'layout'}:plain")
+    if maker == "umoci":
+        (place / "file").write_text("of umoci's\n")
+        umoci = ("umoci", "insert", "--image", f"{place / 'layout'}:plain", "--tag", "theirs", place / "file", "/file")
+        assert run(*umoci).returncode == 0
+    else:
+        shared = ("buildah", "--root", str(podman.place / "root"), "--runroot", "/run/podman")
+        (place / "Containerfile").write_text(f'FROM oci:{place / "layout"}:plain\nRUN echo "of buildah\'s" > /file\n')
+        podman.stage.ok(*shared, "bud", "--quiet", "--isolation", "chroot", "--tag", "theirs", str(place))
+        podman.stage.ok(*shared, "push", "--quiet", "theirs", f"oci:{place / 'layout'}:theirs")
+        podman.ok("image", "rm", "--force", "theirs")
+    storage.ok("image", "load", "-i", place / "layout")
+    change = "cat /file; echo more > /new; rm /etc/group; mv /tmp /tmp2"
+    said = storage.ok("container", "run", "--name", "c", "--net", "none", "theirs", "/bin/sh", "-c", change)
+    assert said == f"of {maker}'s\n"
+    storage.ok("container", "commit", "-c", "ENV X=y", "c", "ours.example/after:1")
+    storage.ok("container", "rm", "c")
+    storage.ok("image", "save", "-o", place / "after.tar", "ours.example/after:1")
+    seen = json.loads(skopeo("inspect", f"docker-archive:{place / 'after.tar'}"))
+    assert "X=y" in seen["Env"] and len(seen["Layers"]) == len(about(storage, "theirs")["Layers"]) + 1
+    podman.ok("load", "--quiet", "--input", place / "after.tar")
+    look = "cat /file /new; ls -d /etc/group /tmp /tmp2 2>/dev/null || true; env | grep ^X="
+    assert podman.said(args=("sh", "-c", look), image="ours.example/after:1") == f"of {maker}'s\nmore\n/tmp2\nX=y"
+    podman.ok("image", "rm", "--force", "ours.example/after:1")

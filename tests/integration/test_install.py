@@ -45,7 +45,8 @@ def test_it_works_from_another_directory_as_another_user(prefix: Path):
 
 def test_its_dependencies_are_its_own(prefix: Path):
     library = str(prefix / "lib" / "minirun")
-    code = f"import sys; sys.path[:0] = [{library!r}]; import click, pyroute2, rich.progress, urllib3, zstandard; print(click.__file__)"
+    names = "click, pyroute2, rich.progress, urllib3, zstandard"
+    code = f"import sys; sys.path[:0] = [{library!r}]; import {names}; print(click.__file__)"
     done = run("/usr/bin/python3", "-ISE", "-c", code)
     assert done.stdout.startswith(str(prefix)), done.stderr
 

@@ -22,7 +22,7 @@ from minirun.images.media import Descriptor
 from minirun.images.progress import Bar
 from minirun.images.registry import Client
 from minirun.images.store import Images
-from tests.conftest import MINIRUN, run
+from tests.conftest import MINIRUN, Json, run
 from tests.integration import registries
 from tests.integration.real_pulls import BIG, HASTY, fetch, minirun, said, send, small, whole
 from tests.integration.registries import Registry, Road
@@ -119,6 +119,21 @@ def test_podman_reads_what_we_push_and_we_what_it_pushes(store: Path, plain: Reg
     assert fetch(tmp_path, f"{plain.host}/from/podman:1").diff_ids == small(store).diff_ids
 
 
+def attestation(images: Images, about: str) -> Json:
+    """What buildkit puts beside an image: it has a manifest's form, and is none."""
+    config = images.blobs.put(b"{}", media.CONFIG)
+    statement = images.blobs.put(b'{"_type": "https://in-toto.io/Statement/v0.1"}', "application/vnd.in-toto+json")
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": media.MANIFEST,
+        "config": config.to_json(),
+        "layers": [statement.to_json()],
+    }
+    written = images.blobs.put(json.dumps(manifest).encode(), media.MANIFEST)
+    notes = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": about}
+    return {**written.to_json(), "platform": {"os": "unknown", "architecture": "unknown"}, "annotations": notes}
+
+
 def index_in(store: Path, name: str) -> Descriptor:
     """An index of two platforms in a storage."""
     images = Images(str(store))
@@ -131,6 +146,7 @@ def index_in(store: Path, name: str) -> Descriptor:
                 created="2020-01-01T00:00:00Z",
             )  # fmt: skip
             listed.append({**one.target.to_json(), "platform": {"os": "linux", "architecture": architecture}})
+        listed.append(attestation(images, listed[0]["digest"]))
         text = json.dumps({"schemaVersion": 2, "mediaType": media.INDEX, "manifests": listed})
         target = images.blobs.put(text.encode(), media.INDEX)
         images.tag(name, target)
@@ -148,7 +164,7 @@ def test_an_index_by_platform_and_whole(store: Path, plain: Registry, tmp_path: 
     alone = tmp_path / "alone"
     said(alone, "pull", "--platform", "linux/amd64", name)
     done = minirun(alone, "push", "--all-platforms", name, f"{plain.host}/half:1")
-    assert done.returncode == 125 and "of all its platforms arm64 is not here" in done.stderr
+    assert done.returncode == 125 and "of all that it has linux/arm64 is not here" in done.stderr
     said(alone, "pull", "--all-platforms", name)
     assert said(alone, "push", "-q", "--all-platforms", name, f"{plain.host}/half:1")
     done = minirun(tmp_path, "pull", "--platform", "linux/s390x", name)

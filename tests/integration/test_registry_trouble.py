@@ -99,7 +99,8 @@ def test_a_registry_that_trickles(odd: Odd, tmp_path: Path) -> None:
 
 def test_what_is_no_registry(odd: Odd, tmp_path: Path) -> None:
     odd.odd["/v2/"] = lambda handler: reply(handler, b"welcome", status=404)
-    refused(odd, tmp_path, "cannot pull")
+    error = refused(odd, tmp_path, "does not answer as registries do")
+    assert error.step.endswith("/v2/ -> 404")
     free = Odd()
     free.close()
     error = refused(free, tmp_path, "connection refused")

@@ -58,6 +58,24 @@ def test_the_recipes_that_come_with_minirun_are_right():
         assert (ROOT / "rootfs" / f"{name}.toml").read_text() == Path(recipe.file).read_text()
 
 
+def test_the_recipe_in_the_documents_is_right():
+    text = (ROOT / "docs" / "images.md").read_text().partition("```toml\n")[2].partition("```")[0]
+    recipe = recipe_from(tomllib.loads(text), "docs", "")
+    assert (recipe.name, recipe.kind, recipe.owners) == ("hello:1", "host", {"srv": (1000, 1000)})
+
+
+@pytest.mark.parametrize(("word", "date"), [("", 5), ("1700000000", 1700000000), ("yesterday", None), ("-1", None)])
+def test_the_date_is_the_recipes_or_given(word, date, monkeypatch):
+    recipe = recipe_from(tomllib.loads(GOOD), "r", "")
+    recipe.date = 5
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", word)
+    if date is None:
+        with pytest.raises(MinirunError, match="SOURCE_DATE_EPOCH"):
+            make.date_of(recipe)
+    else:
+        assert make.date_of(recipe) == date
+
+
 def test_a_recipe_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(MinirunError, match="there is no recipe 'bsybox'") as caught:
         make.read("bsybox")

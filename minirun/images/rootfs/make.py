@@ -104,7 +104,7 @@ def build(images: Images, recipe: Recipe, wanted: Wanted, say: Callable[[str], N
                 hint="without --locked it is used all the same",
             )
         name = parse(wanted.name or replaced(recipe.name, filled.words)).name
-        date = int(os.environ.get("SOURCE_DATE_EPOCH") or recipe.date)
+        date = date_of(recipe)
         blob, diff_id = layer.write(tree, images.blobs, date, recipe.compression)
         image = image_from(
             images, layers=[(blob, diff_id)], config=configuration(recipe, filled), name=name,
@@ -112,6 +112,16 @@ def build(images: Images, recipe: Recipe, wanted: Wanted, say: Callable[[str], N
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(date)),
         )  # fmt: skip
     return Built(image=image, files=len(tree.entries), inputs=filled.inputs, pinned=filled.pinned)
+
+
+def date_of(recipe: Recipe) -> int:
+    """The recipe's, or SOURCE_DATE_EPOCH (reproducible-builds.org)."""
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if not given:
+        return recipe.date
+    if not (given.isascii() and given.isdigit()) or len(given) > 11:
+        raise MinirunError(f"SOURCE_DATE_EPOCH must be seconds since 1970, not {given[:40]!r}", exit_code=2)
+    return int(given)
 
 
 def fill(tree: Tree, recipe: Recipe, wanted: Wanted, scratch: str, say: Callable[[str], None]) -> Filled:
