@@ -7,6 +7,7 @@ from minirun.cli.oci_list import columns, form_of
 from minirun.cli.parse import usage
 from minirun.cli.stores import storage_of, store_of, write_out
 from minirun.errors import MinirunError
+from minirun.facts import user_namespace
 from minirun.network import networks
 from minirun.network.networks import DEFAULT, Network
 from minirun.spec.decode import encode
@@ -36,6 +37,10 @@ def create(call: Call) -> int:
         from minirun.network.pool import private6
 
         network.subnet6 = str(private6())
+    if user_namespace():
+        from minirun.network import outside
+
+        outside.check([network.name])
     made = networks.create(storage_of(call), network)
     write_out(f"{made.id}\n")
     return 0

@@ -34,7 +34,11 @@ def run(shelf: Shelf, place: Place, *, every: bool, volumes: bool) -> Report:
     """``every``: images with a name, too."""
     before = taken(shelf.storage)
     report = Report(parts={}, failed=[])
-    report.parts["Repaired"] = [*life.repair(shelf, place), *leftovers(report, place.root)]
+    report.parts["Repaired"] = [
+        *life.repair(shelf, place),
+        *leftovers(report, place.root),
+        *carriers(shelf, place.root),
+    ]
     report.parts["Deleted Containers"] = containers(report, shelf, place)
     report.parts["Deleted Networks"] = empty_networks(report, shelf, place)
     if volumes:
@@ -65,6 +69,19 @@ def leftovers(report: Report, root: str) -> list[str]:
     except (MinirunError, OSError) as error:
         report.failed.append(as_ours("cannot repair the networks", error))
         return []
+
+
+def carriers(shelf: Shelf, root: str) -> list[str]:
+    """pasta and slirp4netns of containers that are not there any more."""
+    if not entries(f"{root}/.outside"):
+        return []
+    from minirun.network import outside
+
+    known = {container_id[: outside.DIGITS] for container_id in shelf.every_id()}
+    left = [rest for rest in outside.leftovers(root) if rest not in known]
+    for rest in left:
+        outside.detach(root, rest)
+    return [f"network of {rest[:12]}: its container is gone, ended" for rest in left]
 
 
 def containers(report: Report, shelf: Shelf, place: Place) -> list[str]:

@@ -13,7 +13,7 @@ from minirun.plan import container
 from minirun.plan.hooks import outputs
 from minirun.record import Record
 from minirun.runtime import hooks, isolation, status
-from minirun.runtime.root import filter_cache
+from minirun.runtime.root import filter_cache, outer_uid
 from minirun.runtime.store import State, check_id
 from minirun.spec import check
 from minirun.spec.decode import decode
@@ -125,7 +125,7 @@ def create(store: Store, request: Request) -> Created:
     mount_id = mount_below(spec, rootfs)
     entry = store.reserve(request.container_id)
     state = State(
-        id=request.container_id, bundle=request.bundle, created=now(), owner=facts.euid,
+        id=request.container_id, bundle=request.bundle, created=now(), owner=outer_uid(facts.euid),
         rootfs=rootfs, mountId=mount_id, annotations=spec.get("annotations", {}), claim=entry.path, config=name,
         cgroup=plan.cgroup, cgroupRoot=facts.cgroup_root, cgroupMade=cgroup_made(plan.cgroup, facts),
         unit=plan.unit, bus=manager.address if manager else "", cgroupDriver=request.options.cgroup_driver,

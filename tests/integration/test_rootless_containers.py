@@ -66,6 +66,8 @@ def test_a_life(he: Citizen) -> None:
     assert he.container("exec", "-u", "guest", "web", "id", "-un") == "guest\n"
     assert he.container("logs", "web") == "begun\n"
     assert he.inspect("web")["State"]["Running"] is True
+    (row,) = json.loads(he("list", "--format", "json").stdout)
+    assert (row["status"], row["owner"]) == ("running", he.account.name), "the runtime's own verbs see it"
     assert he("container", "rm", "web").returncode == 1
     he.container("stop", "-t", "0", "web")
     assert he.inspect("web")["State"]["ExitCode"] == 137
@@ -211,6 +213,12 @@ def test_what_cannot_be(he: Citizen) -> None:
         done = he("container", "run", "--rm", *words, "busybox", "true")
         assert done.returncode == 125 and said in done.stderr and hint in done.stderr, (words, done.stderr)
         assert he.containers() == []
+
+
+def test_a_network_that_nobody_could_use(he: Citizen) -> None:
+    done = he("network", "create", "mine")
+    assert done.returncode == 125 and "bridges and their rules need the host's root" in done.stderr, done.stderr
+    assert "mine" not in he("network", "ls").stdout
 
 
 def test_namespaces_of_the_host(he: Citizen) -> None:
