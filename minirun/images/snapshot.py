@@ -79,7 +79,7 @@ class Snapshot:
             raise MinirunError(
                 "cannot limit the size of a container's file system",
                 reason="overlayfs has no quota",
-                hint="--ephemeral keeps the changes in a tmpfs, and that takes a size",
+                hint="only a tmpfs takes a size: keep the changes in memory",
             )
         if not self.lowers or len(self.lowers) > MOST_LAYERS:
             raise MinirunError(
@@ -103,11 +103,16 @@ class Snapshot:
             posix.mkdir(new, 0o755)
             posix.chown(new, like.st_uid, like.st_gid)
             posix.chmod(new, like.st_mode & 0o7777)
+            posix.utime(new, ns=(like.st_mtime_ns, like.st_mtime_ns))
             posix.rename(new, self.upper)
 
     def mount(self, target: str, *, read_only: bool = False) -> None:
-        """The merged tree on ``target``, in the caller's mount namespace, private; undone if it fails."""
+        """The merged tree on ``target``, in the caller's mount namespace, private; undone if it fails.
+
+        The caller knows that nobody uses it: what is mounted there was left by somebody who was killed.
+        """
         make_directories(target)
+        self.unmount(target)
         if self.ephemeral:
             self.mount_memory()
         try:
