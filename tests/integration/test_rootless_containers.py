@@ -16,6 +16,7 @@ from minirun.cgroups import tree
 from minirun.facts import find_cgroup_root
 from tests.integration.citizens import Citizen, until
 from tests.integration.people import Account
+from tests.integration.registries import registry
 
 pytestmark = pytest.mark.needs("root", "busybox", "userns", "uidmap")
 
@@ -138,6 +139,19 @@ def test_an_archive(he: Citizen) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(he("image", "inspect", "busybox").stdout)[0]["Id"] == json.loads(before)[0]["Id"]
     assert he.run("busybox", "echo", "again") == "again\n"
+
+
+@pytest.mark.needs("registry")
+def test_a_registry(he: Citizen, tmp_path: Path) -> None:
+    """push, then run what is not here: pulled, unpacked with his ids, run."""
+    with registry(tmp_path / "registry") as there:
+        name = f"{there.host}/his/busybox:1"
+        assert he("image", "tag", "busybox", name).returncode == 0
+        done = he("image", "push", name)
+        assert done.returncode == 0, done.stderr
+        assert he("image", "rm", name).returncode == 0
+        assert he.run(name, "stat", "-c", "%u", "/home/guest") == "1000\n"
+        assert he("image", "rm", name).returncode == 0
 
 
 def test_twenty_at_once(he: Citizen) -> None:
