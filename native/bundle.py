@@ -47,6 +47,10 @@ TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     "minirun.runtime.start": ("minirun.cli.oci_run", ("minirun.runtime.start", "minirun.runtime.lifecycle")),
     "minirun.plan.seccomp": ("minirun.cli.oci_run", FILTERED),
     "minirun.vm.vmm": ("minirun.cli.oci_run", ("minirun.runtime.machine", "minirun.plan.machine", "minirun.vm.vmm")),
+    "minirun.vm.sandbox.enter": (
+        "minirun.cli.oci_run",
+        ("minirun.plan.sandbox", "minirun.vm.sandbox.enter", "minirun.linux.kvm_vm"),
+    ),
     "minirun.cli.oci_start": (FIRST, ("minirun.cli.oci_start",)),
     "minirun.cli.oci_exec": (FIRST, ("minirun.cli.oci_exec", "minirun.plan.wire", "minirun.engine.filter_cache")),
     "minirun.cli.oci_state": (FIRST, ("minirun.cli.oci_state",)),

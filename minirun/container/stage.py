@@ -90,18 +90,21 @@ def network(place: Place, container: Container, stage: Stage, site: bundle.Site)
     from minirun.network.ports import Port
 
     where = net.Place(storage=place.storage, root=place.root)
-    fd = netns.new()
-    stage.held.append(fd)
-    site.netns = f"/proc/{posix.getpid()}/fd/{fd}"
     wanted = [net.Wanted(**each) for each in container.networks] or [net.Wanted()]
     ports = [Port(**each) for each in container.ports]
-    if wanted[0].name in net.CARRIERS:
-        from minirun.network import outside
-
-        attached = outside.attach(place.root, container.id, wanted[0], fd, ports, place.env)
-        site.hosts = outside.hosts(attached, container.short, container.name)
+    if container.isolation == "vm":
+        site.tap, attached = net.attach_tap(where, container.id, container.name, wanted, ports)
     else:
-        attached = net.attach(where, container.id, container.name, fd, wanted, ports)
+        fd = netns.new()
+        stage.held.append(fd)
+        site.netns = f"/proc/{posix.getpid()}/fd/{fd}"
+        if wanted[0].name in net.CARRIERS:
+            from minirun.network import outside
+
+            attached = outside.attach(place.root, container.id, wanted[0], fd, ports, place.env)
+            site.hosts = outside.hosts(attached, container.short, container.name)
+        else:
+            attached = net.attach(where, container.id, container.name, fd, wanted, ports)
     stage.held += attached.sockets
     stage.attached = attached.document()
     site.resolv = attached.nameservers

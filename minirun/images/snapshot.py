@@ -103,6 +103,7 @@ class Snapshot:
             posix.mkdir(new, 0o755)
             posix.chown(new, like.st_uid, like.st_gid)
             posix.chmod(new, like.st_mode & 0o7777)
+            posix.utime(new, ns=(like.st_mtime_ns, like.st_mtime_ns))
             posix.rename(new, self.upper)
 
     def mount(self, target: str, *, read_only: bool = False) -> None:

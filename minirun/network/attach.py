@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CARRIERS", "Attached", "Interface", "Place", "Wanted", "attach", "attach_tap", "detach"]
 NO_NETNS = -1
+ONE = "--net NAME of one network, or --net none"
 ALIAS = "letters, digits, _ . and - only"
 
 
@@ -236,11 +237,14 @@ def number_of(route: rtnetlink.Route, name: str) -> int:
 
 
 def attach_tap(
-    place: Place, container_id: str, name: str, wanted: Wanted, ports: Sequence[Port] = ()
+    place: Place, container_id: str, name: str, wanted: Sequence[Wanted], ports: Sequence[Port] = ()
 ) -> tuple[str, Attached]:
     """As ``attach``, with a tap on the network's bridge for a machine: the value of the annotation dev.minirun.vm.net
     comes first.  Machines have IPv4 only."""
-    attached = attach(place, container_id, name, NO_NETNS, [wanted], ports)
+    if len(wanted) != 1 or wanted[0].name in CARRIERS:
+        names = ", ".join(each.name for each in wanted)
+        raise MinirunError("cannot connect the machine", reason=f"it takes one bridge, and this is {names}", hint=ONE)
+    attached = attach(place, container_id, name, NO_NETNS, wanted, ports)
     got = attached.interfaces[0]
     words = [got.name, f"mac={got.mac}"]
     if got.ip:

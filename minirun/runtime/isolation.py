@@ -27,6 +27,9 @@ def plan(word: str, asked: Asked) -> Plan:
 
         return container.plan(asked)
     if word == SANDBOX:
+        from minirun import hot
+
+        hot.board("minirun.vm.sandbox.enter")
         from minirun.plan import sandbox
 
         return sandbox.plan(asked)

@@ -138,7 +138,7 @@ def test_a_bridge_of_somebody_elses_is_not_touched(net: World) -> None:
 
 
 def test_a_tap_for_a_machine(net: World) -> None:
-    word, attached = attach_tap(net.place, "e" * 64, "guest", Wanted(), [])
+    word, attached = attach_tap(net.place, "e" * 64, "guest", [Wanted()], [])
     name = attached.interfaces[0].name
     assert word == f"{name},mac=02:6d:0a:5a:00:02,address=10.90.0.2/24,gateway=10.90.0.1"
     from minirun.vm.devices.net import open_tap

@@ -117,6 +117,7 @@ class Process:
     def execute(self, thread: Thread, path: bytes, args: list[bytes], env: list[bytes]) -> None:
         """The new program in place of the old; up to the point of no return an OSError leaves the old one as it was."""
         image = load.find(self.opener, path, args)
+        exe = self.where(image.program.fd).encode("utf-8", "surrogateescape") or path
         self.memory.clear()
         thread.processor.furnish()
         ids = (posix.getuid(), posix.geteuid(), posix.getgid(), posix.getegid())
@@ -126,7 +127,7 @@ class Process:
             posix.close(image.program.fd)
             if image.interpreter is not None:
                 posix.close(image.interpreter.fd)
-        self.exe, self.args = path, image.args
+        self.exe, self.args = exe, image.args
         self.files.execve()
         if self.vfork_end >= 0:
             posix.close(self.vfork_end)

@@ -14,9 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.vm.sandbox.thread import Thread
 
-EBADF, EACCES, EINVAL, ENOTTY, EFAULT = 9, 13, 22, 25, 14
+EBADF, EACCES, EINVAL, ENOTTY, EFAULT, ENOENT = 9, 13, 22, 25, 14, 2
 O_CLOEXEC, O_PATH, O_NOFOLLOW, O_CREAT, O_TMPFILE, O_ACCMODE = 0o2000000, 0o10000000, 0o400000, 0o100, 0o20200000, 3
 NO_MAGICLINKS = 2
+ELOOP, MOST_LINKS = 40, 40
 PROC_SUPER_MAGIC = 0x9FA0
 # What there is to read in procfs: facts about the machine, and of a process what says nothing of our own memory.
 OF_PROCESSES = {"stat", "status", "comm", "cgroup", "mountinfo", "mounts", "loginuid", "limits", "oom_score_adj"}
@@ -57,12 +58,76 @@ def opened(thread: Thread, at: int, name: int, flags: int, mode: int, resolve: i
 
 
 def open_host(thread: Thread, at: int, name: int, flags: int, mode: int = 0, resolve: int = 0) -> int:
-    """The host's descriptor; a magic link of procfs is never followed, and procfs is looked at closely."""
-    how = ffi.from_buffer(pack("<QQQ", (flags & 0o37777777) | O_CLOEXEC, mode, resolve | NO_MAGICLINKS))
-    host: int = call(NUMBER["openat2"], at, name, int(ffi.cast("uintptr_t", how)), 24, 0, 0)
+    """The host's descriptor.  No magic link of procfs is followed: they would lead to what is ours."""
+    host = open_plainly(at, name, flags, mode, resolve)
+    if host in (-ELOOP, -ENOENT) and not flags & O_NOFOLLOW:
+        return magic(thread, at, bytes(ffi.string(ffi.cast("char *", name))), flags)
     if host >= 0 and not flags & O_PATH and thread.process.is_proc(host):
         return of_proc(thread, host, flags)
     return host
+
+
+def open_plainly(at: int, name: int, flags: int, mode: int = 0, resolve: int = 0) -> int:
+    how = ffi.from_buffer(pack("<QQQ", (flags & 0o37777777) | O_CLOEXEC, mode, resolve | NO_MAGICLINKS))
+    host: int = call(NUMBER["openat2"], at, name, int(ffi.cast("uintptr_t", how)), 24, 0, 0)
+    return host
+
+
+def magic(thread: Thread, at: int, name: bytes, flags: int) -> int:
+    """The end of a path is such a link, or leads to one: /dev/stdin, /proc/self/exe.  They mean the program's own."""
+    for _ in range(MOST_LINKS):
+        room = ffi.new("char[]", name)
+        look = open_plainly(at, int(ffi.cast("uintptr_t", room)), O_PATH | O_NOFOLLOW)
+        if look < 0:
+            return of_number(thread, at, name, flags, look)
+        try:
+            if thread.process.is_proc(look) and (where := thread.process.where(look)).rpartition("/")[2] != "self":
+                return own_magic(thread, where, flags)
+            text = posix.readlink("", dir_fd=look).encode("utf-8", "surrogateescape")
+        except OSError:
+            return -ELOOP
+        finally:
+            posix.close(look)
+        name = text if text.startswith(b"/") else name[: name.rfind(b"/") + 1] + text
+    return -ELOOP
+
+
+def of_number(thread: Thread, at: int, name: bytes, flags: int, error: int) -> int:
+    """/proc/self/fd/N of a number that the program has, and we have not."""
+    folder, _, number = name.rpartition(b"/")
+    if not number.isdigit() or not folder.endswith(b"/fd"):
+        return error
+    look = open_plainly(at, thread.room(folder + b"\0"), O_PATH)
+    if look < 0:
+        return look
+    where = thread.process.where(look) if thread.process.is_proc(look) else ""
+    posix.close(look)
+    return own_magic(thread, f"{where}/{number.decode()}", flags) if where else error
+
+
+def own_magic(thread: Thread, where: str, flags: int) -> int:
+    """What /proc/PID/fd/N, exe and cwd lead to, for the program itself; nobody else's."""
+    words = where.split("/")
+    if not words[2:3] or words[2] != str(posix.getpid()):
+        return -EACCES
+    if words[-2] == "fd" and words[-1].isdigit():
+        host = thread.process.files.host(int(words[-1]))
+        text = f"self/fd/{host}".encode()
+        how = ffi.from_buffer(pack("<QQQ", (flags & 0o37777777) | O_CLOEXEC, 0, 0))
+        return int(
+            call(
+                NUMBER["openat2"],
+                thread.process.proc,
+                thread.room(text + b"\0"),
+                int(ffi.cast("uintptr_t", how)),
+                24,
+                0,
+                0,
+            )
+        )
+    if words[-1] == "exe":
+        return open_plainly(AT_FDCWD, thread.room(thread.process.exe + b"\0"), flags)
+    return open_plainly(AT_FDCWD, thread.room(b".\0"), flags) if words[-1] == "cwd" else -EACCES
 
 
 def of_proc(thread: Thread, host: int, flags: int) -> int:
