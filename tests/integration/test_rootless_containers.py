@@ -69,6 +69,7 @@ def test_a_life(he: Citizen) -> None:
     assert he.inspect("web")["State"]["Running"] is True
     (row,) = json.loads(he("list", "--format", "json").stdout)
     assert (row["status"], row["owner"]) == ("running", he.account.name), "the runtime's own verbs see it"
+    assert he("exec", row["id"], "sh", "-c", "id -u; pwd").stdout == "0\n/\n"
     assert he("container", "rm", "web").returncode == 1
     he.container("stop", "-t", "0", "web")
     assert he.inspect("web")["State"]["ExitCode"] == 137
@@ -85,7 +86,9 @@ def test_users_of_the_image(he: Citizen) -> None:
     assert he.container("exec", "other", "id", "-un") == "guest\n"
     assert he.container("exec", "-u", "0", "other", "sh", "-c", "touch /home/f; chown 7:8 /home/f; ls -n /home/f")
     before = len(he.files_of_others())
-    he.container("rm", "-f", "other")
+    assert he("kill", he.inspect("other")["Id"], "KILL").returncode == 0, "of a process that is another's outside"
+    assert he.container("wait", "other") == "137\n"
+    he.container("rm", "other")
     assert len(he.files_of_others()) == before - 1
 
 
