@@ -65,6 +65,8 @@ def rm(call: Call) -> int:
 def remove(images: Images, word: str, force: bool, keep: bool) -> None:
     """A name, or an image with its names; ``keep``: the content stays, without a name."""
     image = find_any(images, word)
+    if image is None:
+        return
     names = [image.name] if image.name else image.names
     if not image.name and len({parse(name).where for name in names}) > 1 and not force:
         raise MinirunError(
@@ -87,16 +89,20 @@ def remove(images: Images, word: str, force: bool, keep: bool) -> None:
         write_out(f"Deleted: {image.id}\n")
 
 
-def find_any(images: Images, word: str) -> Image:
-    """The image, of whatever platform it is."""
-    found = images.lookup(word)
-    if found:
-        return found
-    target = images.target_of(word, images.names())
-    every = [image for image in images.all() if target and image.target.digest == target[1].digest]
-    if not every:
-        return images.find(word)  # which says what is wrong
-    return Image(**{**every[0].__dict__, "name": target[0] if target else ""})
+def find_any(images: Images, word: str) -> Image | None:
+    """The image, of whatever platform it is; None for one that is not whole any more, and is without its name now."""
+    names = images.names()
+    target = images.target_of(word, names)
+    if target is None:
+        return images.find(word)  # by its id, or an error
+    if target[0] and names[target[0]].digest != target[1].digest:
+        raise MinirunError(f"cannot remove the image {word}", reason=f"it is a part of {familiar(target[0])}")
+    every = [image for image in images.all() if image.target.digest == target[1].digest]
+    if every:
+        return Image(**{**every[0].__dict__, "name": target[0]})
+    images.untag(target[0] or target[1].digest)
+    write_out(f"Untagged: {familiar(target[0]) if target[0] else target[1].digest}\n")
+    return None
 
 
 def by_containers(images: Images, image: Image) -> list[Container]:

@@ -31,7 +31,10 @@ class Row(Record):
 
 def ls(call: Call) -> int:
     form = form_of(call)
-    rows = rows_of(Images(storage_of(call)).all())
+    damaged: list[str] = []
+    rows = rows_of(Images(storage_of(call)).all(damaged))
+    for name in damaged:
+        call.log.warn(f"the image {name} is not whole any more: minirun image rm, then pull or load it again")
     kept = [row for row in rows if all(fits(row, one) for one in call.values.listed("filter"))]
     if call.words:
         kept = [row for row in kept if named(row, call.words[0])]

@@ -61,6 +61,8 @@ def start(shelf: Shelf, place: Place, container: Container, attach: Attach | Non
     from minirun.container import client_side, monitor
     from minirun.container.parts import Parts
 
+    if attach is not None:
+        client_side.detach_keys(attach.detach_keys)  # a wrong word starts nothing
     held = shelf.hold(container.id)
     try:
         status = mended(shelf, place, container)

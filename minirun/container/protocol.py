@@ -63,4 +63,5 @@ def pack(error: MinirunError) -> bytes:
 def unpack(data: bytes) -> MinirunError:
     told = decode(data, "what the monitor said")
     message = told.pop("message")
+    told["problems"] = [(pointer, text) for pointer, text in told["problems"]]
     return MinirunError(message, **told)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import posix
-from errno import ENOENT
+from errno import EDQUOT, ENOENT, ENOSPC
 
 from minirun.errors import MinirunError
 from minirun.images.media import DOCUMENT_LIMIT, Descriptor
@@ -55,6 +55,11 @@ def sync_directory(path: str) -> None:
         posix.fsync(fd)
     finally:
         posix.close(fd)
+
+
+def unwritable(path: str, error: OSError) -> MinirunError:
+    hint = "minirun image prune, or system prune, makes room" if error.errno in (ENOSPC, EDQUOT) else ""
+    return MinirunError(f"cannot write to {path}", reason=error.strerror or "", hint=hint)
 
 
 class Blobs:
@@ -186,8 +191,12 @@ class Writer:
         self.hashed.update(data)
         self.written += len(data)
         view = memoryview(data)
-        while view:
-            view = view[posix.write(self.fd, view) :]
+        try:
+            while view:
+                view = view[posix.write(self.fd, view) :]
+        except OSError as error:
+            self.abort()
+            raise unwritable(self.blobs.storage, error) from error
 
     def commit(self) -> tuple[str, int]:
         """Digest and size of what was written, which is in the store now; an error if it is not what was expected."""

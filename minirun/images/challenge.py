@@ -1,8 +1,7 @@
 """PURE: what the headers of a registry's answers say.
 
 WWW-Authenticate (RFC 9110, 11.6.1: several challenges, in one line or more), Retry-After (10.2.3), Content-Range and
-the Range of a registry's upload, Link (RFC 8288) of a list that goes on.  All of it comes from a stranger: what is not
-well formed counts as not said.
+the Range of a registry's upload.  All of it comes from a stranger: what is not well formed counts as not said.
 """
 
 from __future__ import annotations
@@ -59,9 +58,3 @@ def uploaded(value: str | None) -> int:
     match = re.fullmatch(r"(?:bytes[= ])?0-(\d{1,18})", (value or "").strip())
     count = int(match[1]) + 1 if match else 0
     return 0 if count == 1 else count  # docker's registry says 0-0 for nothing as well as for one byte
-
-
-def next_link(value: str | None) -> str:
-    """The target of ``<...>; rel="next"``, "" if the list ends here."""
-    match = re.search(r'<([^>]{1,2048})>\s*;\s*rel="?next"?', value or "")
-    return match[1] if match else ""

@@ -29,13 +29,17 @@ BOMB_RATIO = 200
 
 
 class File:
-    """A descriptor as a reader."""
+    """A descriptor as a reader; ``what`` names it in an error."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, what: str) -> None:
         self.fd = fd
+        self.what = what
 
     def read(self, size: int) -> bytes:
-        return posix.read(self.fd, size)
+        try:
+            return posix.read(self.fd, size)
+        except OSError as error:
+            raise MinirunError(f"cannot read {self.what}", reason=error.strerror or "") from error
 
 
 class Peeked:

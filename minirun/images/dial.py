@@ -38,7 +38,7 @@ class Manner(Record):
     verify: bool = True  # False: TLS with anybody, or without
     certs: tuple[str, ...] = CERTS  # each with a directory for each host
     own_certs: str = ""  # a directory for whatever host is asked
-    connect: float = 15.0
+    connect: float = 10.0
     silence: float = 30.0  # the longest that nothing comes
     answer: float = 60.0  # until the head of an answer is complete, and a small one whole
     commit: float = 300.0  # until the answer to an upload begins: a registry may look through it first

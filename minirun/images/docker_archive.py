@@ -78,7 +78,8 @@ def take_layer(source: Spool, name: str, diff_id: str) -> Descriptor:
         kind = sniff(posix.pread(fd, 8, 0))
         hashed = hasher(diff_id.partition(":")[0])
         if kind or not diff_id.startswith("sha256:"):
-            reader = Decompressed(File(fd), kind, f"the layer {name[:80]!r}") if kind else File(fd)
+            raw = File(fd, f"the layer {name[:80]!r}")
+            reader = Decompressed(raw, kind, raw.what) if kind else raw
             while data := reader.read(CHUNK):
                 hashed.update(data)
         else:

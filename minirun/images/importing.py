@@ -42,7 +42,7 @@ def take_layer(images: Images, fd: int, what: str) -> tuple[Descriptor, str]:
     """The archive as a blob, and its diff id; an error if it is not a tar archive.  ``with images.shared()``."""
     writer = images.blobs.writer()
     try:
-        return into(writer, Peeked(File(fd)), what)
+        return into(writer, Peeked(File(fd, what)), what)
     finally:
         writer.abort()
 

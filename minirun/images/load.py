@@ -29,7 +29,7 @@ def load(images: Images, fd: int, what: str, name: str = "") -> Found:
 
     ``with images.shared()``: they have no names before the end.
     """
-    source = Spool(images.blobs, plain(File(fd), what)[0], what)
+    source = Spool(images.blobs, plain(File(fd, what), what)[0], what)
     try:
         found = take(images, source)
     finally:

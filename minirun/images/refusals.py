@@ -77,7 +77,7 @@ def of_trouble(trouble: Trouble, asked: Asked) -> MinirunError:
         "broken": "what has come is kept: the same command goes on from there",
     }
     hint = hints.get(trouble.kind, "")
-    if asked.method not in ("GET", "HEAD") and trouble.kind in ("timeout", "broken"):
+    if asked.method not in ("GET", "HEAD") and trouble.kind in ("timeout", "broken", "busy"):
         hint = "what the registry has already is not sent again: try the same command"
     return MinirunError(
         asked.aim or f"cannot reach the registry {host}",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PASSING = (408, 429, 500, 502, 503, 504)
 MOVED = (301, 302, 303, 307, 308)
 HOPS = 6
+FIRST = 3  # tries to reach it at all: whoever typed a wrong name should not wait for minutes
 WORDS_LIMIT = 64 << 10
 
 
@@ -89,7 +90,7 @@ class Client:
             asked = Asked(method="GET", url=f"{base}/v2/", aim=self.aim)
             last = base == bases[-1]
             try:
-                response = self.persist(asked.url, self.knock, hasty=not last)
+                response = self.persist(asked.url, self.knock, most=FIRST if last else 1)
             except Trouble as trouble:
                 if last or trouble.kind not in ("plain", "broken"):
                     # a server that breaks off without TLS and with it has the fault that it had first
@@ -163,9 +164,9 @@ class Client:
         except Trouble:
             return b""
 
-    def persist(self, url: str, go: Callable[[str], BaseHTTPResponse], *, hasty: bool = False) -> BaseHTTPResponse:
-        """``go(url)``, again while what goes wrong may pass; ``hasty``: there is another way to try."""
-        attempts = 1 if hasty else self.manner.attempts
+    def persist(self, url: str, go: Callable[[str], BaseHTTPResponse], *, most: int = 99) -> BaseHTTPResponse:
+        """``go(url)``, again while what goes wrong may pass, but ``most`` times at most."""
+        attempts = min(most, self.manner.attempts)
         for attempt in range(1, attempts + 1):
             wait: float | None = None
             try:

@@ -70,7 +70,7 @@ def decompressed(images: Images, fd: int, kind: str, layer: Descriptor, diff_id:
     make_directory(f"{images.storage}/tmp")
     to = posix.open(f"{images.storage}/tmp", posix.O_TMPFILE | posix.O_RDWR | posix.O_CLOEXEC, 0o600)
     try:
-        reader = Decompressed(File(fd), kind, f"the layer {layer.digest}")
+        reader = Decompressed(File(fd, layer.digest), kind, f"the layer {layer.digest}")
         hashed = hasher(diff_id.partition(":")[0])
         while data := reader.read(CHUNK):
             hashed.update(data)
@@ -122,24 +122,38 @@ def in_blobs(image: Image, names: list[str]) -> dict[str, object]:
 
 def directory(images: Images, wanted: Wanted, path: str) -> None:
     """A layout; one that is there already keeps its images, but for those whose names are given again."""
-    make_public(path)
+    made: list[str] = []
+    try:
+        make_public(path, made)
+        fill(images, wanted, path, made)
+    except BaseException:
+        for name in reversed(made):
+            take_back(name)
+        raise
+
+
+def fill(images: Images, wanted: Wanted, path: str, made: list[str]) -> None:
+    """``made``: what was not there before, to be taken back if not everything can be written."""
     before = old_entries(path)
     targets = [(whole(images, image), names) for image, names in together(wanted, lambda image: image.target.digest)]
     fresh = layout.index_of(targets)
     named = {name for _, names in targets for name in names} | {target.digest for target, names in targets if not names}
     kept = [one for one in before if not named & {*layout.names_of(one), one.digest}]
     fresh["manifests"] = [one.to_json() for one in kept] + fresh["manifests"]
-    make_public(f"{path}/blobs")
+    make_public(f"{path}/blobs", made)
     for digest in sorted(everything(images, [target for target, _ in targets])):
         name = f"{path}/blobs/{digest.replace(':', '/')}"
-        make_public(name.rpartition("/")[0])
+        make_public(name.rpartition("/")[0], made)
         if not is_there(name, images.blobs.size(digest)):
             fd = images.blobs.open(digest)
             try:
                 write_file(name, pieces(fd))
             finally:
                 posix.close(fd)
-    write_file(f"{path}/{layout.LAYOUT_FILE}", [layout_file()])
+            made.append(name)
+    if layout.LAYOUT_FILE not in posix.listdir(path):
+        write_file(f"{path}/{layout.LAYOUT_FILE}", [layout_file()])
+        made.append(f"{path}/{layout.LAYOUT_FILE}")
     write_file(f"{path}/{layout.INDEX_FILE}", [encode(fresh).encode()])
 
 
@@ -200,14 +214,23 @@ def pieces(fd: int) -> Iterator[bytes]:
 
 def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
-    while view:
-        view = view[posix.write(fd, view) :]
+    try:
+        while view:
+            view = view[posix.write(fd, view) :]
+    except BrokenPipeError:  # whoever read it has had enough
+        raise
+    except OSError as error:
+        raise MinirunError("cannot write the image", reason=error.strerror or "") from error
 
 
 def write_file(path: str, data: Iterable[bytes]) -> None:
     """Whole, or not at all."""
     making = f"{path}.{posix.getpid()}.new"
-    fd = posix.open(making, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o644)
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW
+    try:
+        fd = posix.open(making, flags, 0o644)
+    except OSError as error:
+        raise MinirunError(f"cannot write {path}", reason=error.strerror or "") from error
     try:
         for piece in data:
             write_all(fd, piece)
@@ -226,10 +249,20 @@ def is_there(path: str, size: int) -> bool:
         return False
 
 
-def make_public(path: str) -> None:
+def make_public(path: str, made: list[str]) -> None:
     try:
         posix.mkdir(path, 0o755)
+        made.append(path)
     except FileExistsError:
         pass
     except OSError as error:
         raise MinirunError(f"cannot make {path}", reason=error.strerror or "") from error
+
+
+def take_back(path: str) -> None:
+    try:
+        posix.rmdir(path)
+    except NotADirectoryError:
+        posix.unlink(path)
+    except OSError:  # somebody else's are in it
+        pass

@@ -79,7 +79,7 @@ class Snapshot:
             raise MinirunError(
                 "cannot limit the size of a container's file system",
                 reason="overlayfs has no quota",
-                hint="--ephemeral keeps the changes in a tmpfs, and that takes a size",
+                hint="only a tmpfs takes a size: keep the changes in memory",
             )
         if not self.lowers or len(self.lowers) > MOST_LAYERS:
             raise MinirunError(

@@ -80,7 +80,11 @@ class Images:
             data = posix.read(fd, posix.fstat(fd).st_size)
         finally:
             posix.close(fd)
-        return {name: media.descriptor(value, path) for name, value in decode(data, path)["images"].items()}
+        try:
+            found = decode(data, path)["images"]
+        except (MinirunError, LookupError, TypeError) as error:
+            raise MinirunError(f"{path} is damaged", hint="move it away: images have to be loaded again") from error
+        return {name: media.descriptor(value, path) for name, value in found.items()}
 
     def change(self, edit: Callable[[dict[str, Descriptor]], None]) -> None:
         """Let ``edit`` change the names; nobody sees half of it."""
@@ -159,17 +163,23 @@ class Images:
         manifest = self.choose(found[1], platforms.parse(platform))
         return self.open(found[1], found[0], names, platform) if manifest else None
 
-    def all(self) -> list[Image]:
-        """Every image, one for each target and platform that is here; ``name`` is the first of its names."""
+    def all(self, damaged: list[str] | None = None) -> list[Image]:
+        """Every image, one for each target and platform that is here; ``name`` is the first of its names.
+
+        What cannot be read any more is left out, and named in ``damaged``.
+        """
         names = self.names()
         found = []
         for digest in sorted({target.digest for target in names.values()}):
             target = next(one for one in names.values() if one.digest == digest)
             called = sorted(name for name, one in names.items() if one.digest == digest and not is_digest(name))
-            found += [
-                self.read_image(target, manifest, called[0] if called else "", called)
-                for manifest in self.complete(target)
-            ]
+            try:
+                here = self.complete(target)
+                found += [self.read_image(target, one, called[0] if called else "", called) for one in here]
+            except MinirunError:
+                here = []
+            if not here and damaged is not None:
+                damaged += called or [digest]
         return found
 
     def target_of(self, word: str, names: dict[str, Descriptor]) -> tuple[str, Descriptor] | None:

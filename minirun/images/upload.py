@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from minirun.images.registry import Client
 
 PIECE = 128 << 10
-PART = 8 << 20  # of an upload in pieces, unless the registry asks for larger ones
+PART = 8 << 20  # of an upload in pieces
 
 
 def blob(client: Client, blobs: Blobs, one: Descriptor, bar: Bar, other: str = "") -> None:
@@ -39,20 +39,17 @@ def blob(client: Client, blobs: Blobs, one: Descriptor, bar: Bar, other: str = "
         bar.done("already there")
         return
     for attempt in range(1, client.manner.attempts + 1):
-        fields = {"mount": one.digest, "from": other} if other and attempt == 1 else {}
-        opened = begin(client, fields)
-        if opened is None:
-            bar.done(f"mounted from {other}")
-            return
         sent = Sent(bar)
         try:
-            send(client, blobs, one, opened, sent)
-            bar.done()
+            opened = begin(client, {"mount": one.digest, "from": other} if other and attempt == 1 else {})
+            if opened is not None:
+                send(client, blobs, one, opened, sent)
+            bar.done(f"mounted from {other}" if opened is None else "")
             return
         except Trouble as trouble:
             sent.undo()
             if not trouble.passing or attempt == client.manner.attempts:
-                asked = Asked(method="PUT", url=opened.partition("?")[0], aim=client.aim)
+                asked = Asked(method="PUT", url=f"{client.base}/v2/{client.repository}/blobs/uploads/", aim=client.aim)
                 raise refusals.of_trouble(trouble, asked) from trouble
         client.rest(attempt)
 
@@ -107,8 +104,9 @@ def send(client: Client, blobs: Blobs, one: Descriptor, address: str, sent: Sent
         os.close(fd)
 
 
-def in_parts(client: Client, one: Descriptor, address: str, fd: int, sent: Sent, part: int = PART) -> None:
+def in_parts(client: Client, one: Descriptor, address: str, fd: int, sent: Sent, part: int = 0) -> None:
     """For registries, or what stands before them, that take only so much at once."""
+    part = part or PART
     for at in range(0, one.size, part):
         address = send_part(client, address, fd, at, min(part, one.size - at), sent)
     headers = {"Content-Length": "0"}

@@ -37,7 +37,7 @@ PURE_FILES = {
     "vm/boot/acpi.py", "vm/boot/aml.py", "vm/boot/bzimage.py", "vm/boot/cmdline.py", "vm/boot/cpu.py",
     "vm/boot/cpuid.py", "vm/boot/elf.py", "vm/boot/entry.py", "vm/boot/realmode.py", "vm/boot/zeropage.py",
     "vm/devices/acpi_pm.py", "vm/devices/i8042.py", "vm/devices/serial.py", "vm/initramfs.py",
-    "vm/channel.py", "images/reference.py", "images/media.py", "images/configuration.py",
+    "vm/channel.py", "images/challenge.py", "images/reference.py", "images/media.py", "images/configuration.py",
 }  # fmt: skip
 IMPURE = {"os", "posix", "minirun.linux", "minirun.facts", "subprocess", "socket", "_socket", "fcntl", "ctypes"}
 EXTENSIONS = {

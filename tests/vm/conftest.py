@@ -11,7 +11,13 @@ from tests.conftest import Bundle
 from tests.vm.both import Isolated
 
 
-@pytest.fixture(params=["container", pytest.param("sandbox", marks=pytest.mark.needs("kvm")), pytest.param("vm", marks=[pytest.mark.lab, pytest.mark.needs("guest")])])
+@pytest.fixture(
+    params=[
+        "container",
+        pytest.param("sandbox", marks=pytest.mark.needs("kvm")),
+        pytest.param("vm", marks=[pytest.mark.lab, pytest.mark.needs("guest")]),
+    ]
+)
 def isolated(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Isolated]:
     request.getfixturevalue("clean_host")
     runtime = Isolated(tmp_path / "state", request.param)
