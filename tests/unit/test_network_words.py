@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
@@ -85,7 +86,7 @@ def test_resolv_conf() -> None:
     assert resolv_conf("nameserver 127.0.0.1\n", own=True) == ""
 
 
-def lease(container: str, name: str, ip: str, network: str = "n", **more: object) -> Lease:
+def lease(container: str, name: str, ip: str, network: str = "n", **more: Any) -> Lease:
     return Lease(key=ip, network=network, container=container, name=name, ip=f"{ip}/24", **more)
 
 
