@@ -86,7 +86,7 @@ def main() -> int:
     parser.add_argument("--tar", default="", help="a root file system instead of a new one")
     parser.add_argument("--json", default="")
     words = parser.parse_args()
-    place = Path(tempfile.mkdtemp(prefix="minirun-bench-"))
+    place = Path(tempfile.mkdtemp(prefix="minirun-images-"))
     try:
         found = measure(place, layout(place, words.tar), words.runs)
     finally:
