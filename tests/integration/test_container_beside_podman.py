@@ -20,13 +20,14 @@ pytestmark = pytest.mark.needs("root", "busybox", "podman")
 
 STATUS = "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp):' /proc/self/status; umask; echo $HOME; "
 SAME: list[tuple[list[str], str]] = [
-    (["-v", "filled:/data"], STATUS.replace("Groups|", "") + "ls /data; cat /data/deep/file; stat -c '%a %u %g' /data/of-image"),
+    (["-v", "filled:/data"],
+     STATUS.replace("Groups|", "") + "ls /data; cat /data/deep/file; stat -c '%a %u %g' /data/of-image"),
     (["-u", "guest", "--cap-add", "NET_RAW", "-w", "/tmp", "-e", "PLACE=x", "-e", "EMPTY="],
      STATUS + "pwd; echo $PLACE ${EMPTY-unset} $LEFT"),
     (["-u", "1000:44", "--group-add", "77", "--cap-drop", "all", "--cap-add", "chown",
       "--security-opt", "no-new-privileges"], STATUS),
     (["-h", "box", "--add-host", "db:10.1.2.3", "--shm-size", "2m", "--sysctl", "kernel.msgmax=4242"],
-     "hostname; grep . /etc/hostname; cat /proc/sys/kernel/msgmax; grep db /etc/hosts; df -k /dev/shm | tail -1 | cut -c1-30"),
+     "hostname; grep . /etc/hostname; cat /proc/sys/kernel/msgmax; grep db /etc/hosts; df -k /dev/shm | grep -c ' 2048 '"),
     (["--entrypoint", "/bin/sh"], "echo $0"),
 ]  # fmt: skip
 
