@@ -107,4 +107,8 @@ def test_what_is_no_registry(odd: Odd, tmp_path: Path) -> None:
     free = Odd()
     free.close()
     error = refused(free, tmp_path, "connection refused")
-    assert free.host in error.reason and "does a registry listen there" in error.hint
+    assert (
+        error.step.endswith("-> connection refused")
+        and free.host in error.reason
+        and "does a registry listen there" in error.hint
+    )
