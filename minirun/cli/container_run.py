@@ -6,16 +6,18 @@ import posix
 
 from minirun.cli.parse import usage
 from minirun.cli.stores import absolute, storage_of, write_out
-from minirun.errors import MinirunError
+from minirun.errors import FAILED, MinirunError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from minirun.cli.main import Call
     from minirun.container.flags import Look
     from minirun.container.life import Attach, Place
     from minirun.container.make import Request
+    from minirun.container.record import Container
     from minirun.container.shelf import Shelf
 
 LARGEST = 4 << 20
@@ -94,7 +96,7 @@ def create(call: Call) -> int:
         return explain(call, request)
     from minirun.container.make import create as make
 
-    container = make(shelf_of(call), request)
+    container = made(make, shelf_of(call), request)
     write_out(f"{container.id}\n")
     return 0
 
@@ -108,11 +110,20 @@ def run(call: Call) -> int:
     from minirun.container.make import create as make
 
     shelf, place = shelf_of(call), place_of(call)
-    container = make(shelf, request)
+    container = made(make, shelf, request)
     code = life.start(shelf, place, container, attach)
     if attach is None:
         write_out(f"{container.id}\n")
     return code
+
+
+def made(make: Callable[[Shelf, Request], Container], shelf: Shelf, request: Request) -> Container:
+    """What is missing (another container, say) is minirun's failure here: 1 could be the program's own code."""
+    try:
+        return make(shelf, request)
+    except MinirunError as error:
+        error.exit_code = FAILED if error.exit_code == 1 else error.exit_code
+        raise
 
 
 def attach_of(call: Call) -> Attach | None:

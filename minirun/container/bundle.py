@@ -39,6 +39,8 @@ class Site(Record):
     joined: dict[str, str] = {}  # pid, ipc, uts, network -> path, where container:ID was asked for
     hosts: list[str] = []  # lines of /etc/hosts for its own addresses and names, from network/attach
     resolv: list[str] = []  # name servers, from network/attach; [] takes the host's
+    root: str = ""  # of the runtime's store: where the network room has its lock
+    gateway: str = ""  # the host's address on its first network
     tap: str = ""  # of a machine: the annotation dev.minirun.vm.net
     warn: Callable[[str], None] = lambda text: None
 
@@ -66,7 +68,8 @@ def mappings(container: Container) -> list[dict[str, int]]:
 def config(container: Container, site: Site, user: User) -> dict[str, Any]:
     asked = container.asked
     owner = container.network.partition(":")[2]
-    mounts = filesystems.every(asked, site.storage, f"{site.storage}/containers/{owner}" if owner else site.directory)
+    network = f"{site.storage}/containers/{owner}" if owner else site.directory
+    mounts = filesystems.every(asked, site.storage, site.directory, network)
     if asked["init"]:
         mounts.append(filesystems.mount(INIT, "bind", init_program(), "bind", "ro", "rprivate"))
     made: dict[str, Any] = {

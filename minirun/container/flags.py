@@ -257,6 +257,13 @@ def conflicts(values: Values, made: dict[str, Any]) -> None:
     """Pairs that cannot both be meant."""
     if made["network"].startswith(("container:", "host")) and made["network"] != "host" and made["hostname"]:
         raise wrong("--hostname", made["hostname"], "a network of the container's own")
+    if made["network"].startswith("container:"):
+        for option in ("add_host", "dns", "dns_search", "dns_option"):
+            if values.listed(option):
+                given = values.listed(option)[0]
+                raise wrong(f"--{option.replace('_', '-')}", given, "a network of the container's own")
+    if made["network"] == "none" and "host-gateway" in [address for _, address in made["asked"]["addHosts"]]:
+        raise wrong("--add-host", "host-gateway", "a network, which none is not")
     if made["asked"]["uts"][0] != "private" and (made["hostname"] or made["asked"]["domainname"]):
         raise wrong("--hostname", made["hostname"], "a UTS namespace of the container's own")
     if made["asked"]["pid"][0] != "private" and made["asked"]["init"]:

@@ -52,6 +52,7 @@ def create(shelf: Shelf, request: Request) -> Container:
     provide(images, request)
     with images.shared():
         image = images.find(request.image, request.platform)
+        fits(image, request)
         members = complete(shelf, request, image)
         layers = unpack(images, image, request)
         making = shelf.new(request.name)
@@ -60,6 +61,7 @@ def create(shelf: Shelf, request: Request) -> Container:
             container = record(making, request, image, members, layers)
             make_volumes(shelf, container, done)
             prepare_snapshot(shelf, container, request)
+            write_hosts(shelf, container)
             if request.cidfile:
                 write_new(request.cidfile, container.id)
             making.complete(container)
@@ -92,6 +94,19 @@ def provide(images: Images, request: Request) -> None:
         pull(images, wanted, platform=request.platform, progress=progress)
 
 
+def fits(image: Image, request: Request) -> None:
+    """A single image serves whoever asks for none in particular."""
+    from minirun.images import platform
+
+    if request.platform:
+        wanted, found = platform.parse(request.platform), platform.of(image.config)
+        if not platform.rank(wanted, found):
+            raise MinirunError(
+                f"the image {request.image} is not for {wanted}", reason=f"it is for {found}",
+                hint="--pull always asks the registry for the other",
+            )  # fmt: skip
+
+
 def unpack(images: Images, image: Image, request: Request) -> list[str]:
     """The chain ids, topmost first."""
     from minirun.images.layers import Layers, chain_ids
@@ -115,9 +130,19 @@ def complete(shelf: Shelf, request: Request, image: Image) -> dict[str, Any]:
     members["labels"] = {**(config.get("Labels") or {}), **members["labels"]}
     members["stopSignal"] = members["stopSignal"] or config.get("StopSignal", "")
     members["ports"] = [*members["ports"], *exposed(members, config)]
+    if members["hostname"]:  # the others on its networks may call it so, as with nerdctl
+        members["networks"] = [
+            {**one, "aliases": [*one["aliases"], members["hostname"]]} for one in members["networks"]
+        ]
     for name in ("pid", "ipc", "uts"):
         if asked[name][0] == "container":
-            asked[name] = ["container", shelf.find(asked[name][1]).id]
+            other = shelf.find(asked[name][1])
+            asked[name] = ["container", other.id]
+            if name == "ipc" and other.asked["ipc"][0] != "shareable":
+                raise MinirunError(
+                    f"cannot share IPC with container {other.name}", reason="it has what it has for itself",
+                    hint="run that one with --ipc shareable",
+                )  # fmt: skip
     if members["network"].startswith("container:"):
         members["network"] = f"container:{shelf.find(members['network'][10:]).id}"
     asked["mounts"] = [*asked["mounts"], *taken_from(shelf, asked)]
@@ -245,6 +270,14 @@ def prepare_snapshot(shelf: Shelf, container: Container, request: Request) -> No
         posix.mkdir(shelf.rootfs(container.id), 0o755)
     except FileExistsError:
         pass
+
+
+def write_hosts(shelf: Shelf, container: Container) -> None:
+    """Before the network room comes to add its lines."""
+    from minirun.container.prepare import hosts, write
+
+    if not container.network.startswith("container:"):
+        write(f"{shelf.directory(container.id)}/hosts", hosts(container, []))
 
 
 def write_new(path: str, text: str) -> None:

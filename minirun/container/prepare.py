@@ -10,6 +10,7 @@ from __future__ import annotations
 import posix
 
 from minirun.container import users
+from minirun.container.filesystems import SHM
 from minirun.errors import MinirunError
 from minirun.linux.openat2 import O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
 PREPARED = "prepared"  # a file in the container's directory: done once
+MS_PRIVATE = 1 << 18
+GATEWAY = "host-gateway"
+OURS = "# host-gateway"
 HOSTS = """127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
 fe00::\tip6-localnet
@@ -33,6 +37,8 @@ ff02::2\tip6-allrouters
 def prepare(container: Container, site: Site) -> User:
     """Idempotent."""
     files(container, site)
+    if container.asked["ipc"][0] == "shareable":
+        mount_shm(f"{site.directory}/{SHM}", container.asked["shmSize"])
     sources(container, site)
     root = posix.open(site.rootfs, O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
@@ -61,22 +67,40 @@ def files(container: Container, site: Site) -> None:
 
     if container.network.startswith("container:"):
         return
-    if not posix.access(f"{site.directory}/hosts", posix.F_OK):
-        write(f"{site.directory}/hosts", hosts(container, site))
+    if site.hosts or not posix.access(f"{site.directory}/hosts", posix.F_OK):
+        write(f"{site.directory}/hosts", hosts(container, site.hosts))
+    if any(address == GATEWAY for _, address in container.asked["addHosts"]):
+        name_the_host(container, site)
     write(f"{site.directory}/hostname", hostname(container) + "\n")
     write(f"{site.directory}/resolv.conf", resolver(container, site.resolv))
 
 
-def hosts(container: Container, site: Site) -> str:
-    """The network room adds its own marked lines to it later, in place.  The host's network has the host's file."""
+def hosts(container: Container, own: list[str]) -> str:
+    """Made at create; the network room keeps lines of its own in it, between marks.  ``own``: lines of nobody else's.
+
+    A container on the host's network has the host's.
+    """
     from minirun.network.resolver import read
 
     asked = container.asked
     text = read("/etc/hosts") if container.network == "host" else HOSTS
     if text and not text.endswith("\n"):
         text += "\n"
-    text += "".join(f"{line}\n" for line in site.hosts)
-    return text + "".join(f"{address}\t{name}\n" for name, address in asked["addHosts"] if address != "host-gateway")
+    text += "".join(f"{line}\n" for line in own)
+    return text + "".join(f"{address}\t{name}\n" for name, address in asked["addHosts"] if address != GATEWAY)
+
+
+def name_the_host(container: Container, site: Site) -> None:
+    """--add-host NAME:host-gateway: known now, and perhaps another at the next start."""
+    from minirun.network.leases import Ledger
+    from minirun.network.resolver import read
+
+    names = [name for name, address in container.asked["addHosts"] if address == GATEWAY]
+    address = site.gateway or "127.0.0.1"
+    with Ledger(site.root):  # the lock under which the network room rewrites its part
+        lines = [line for line in read(f"{site.directory}/hosts").splitlines() if not line.endswith(OURS)]
+        lines += [f"{address}\t{name} {OURS}" for name in names]
+        write(f"{site.directory}/hosts", "".join(f"{line}\n" for line in lines))
 
 
 def resolver(container: Container, servers: list[str]) -> str:
@@ -88,6 +112,21 @@ def resolver(container: Container, servers: list[str]) -> str:
         host_resolv_conf() if own else read("/etc/resolv.conf"),
         own=own, dns=asked["dns"] or servers, search=asked["dnsSearch"], options=asked["dnsOptions"],
     )  # fmt: skip
+
+
+def mount_shm(place: str, size: int) -> None:
+    """Where another container can have it from; ``stage.unmount`` takes it away."""
+    from minirun.images.snapshot import detach
+    from minirun.linux import mountfd
+
+    make_directories(place)
+    detach(place)  # of an earlier life
+    tree = mountfd.new("tmpfs", "shm", ["mode=1777", f"size={size}"])
+    try:
+        mountfd.set_attributes(tree, flags=0, propagation=MS_PRIVATE)
+        mountfd.attach(tree, place)
+    finally:
+        posix.close(tree)
 
 
 def write(path: str, text: str) -> None:

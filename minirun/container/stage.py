@@ -45,7 +45,7 @@ def prepare(shelf: Shelf, place: Place, container: Container) -> Stage:
     mount(shelf, container)
     stage = Stage(held=[], attached={})
     site = bundle.Site(
-        storage=shelf.storage, directory=directory, rootfs=shelf.rootfs(container.id),
+        storage=shelf.storage, directory=directory, rootfs=shelf.rootfs(container.id), root=place.root,
         joined=joined(shelf, container), warn=place.warn,
     )  # fmt: skip
     if container.network == "networks":
@@ -108,6 +108,7 @@ def network(place: Place, container: Container, stage: Stage, site: bundle.Site)
     stage.held += attached.sockets
     stage.attached = attached.document()
     site.resolv = attached.nameservers
+    site.gateway = next((each.gateway or each.gateway6 for each in attached.interfaces), "")
     for note in attached.notes:
         place.warn(note)
 
@@ -171,6 +172,11 @@ def unmount(shelf: Shelf, place: Place, container: Container) -> None:
         return
     from minirun.container.place import snapshot
 
+    if container.asked["ipc"][0] == "shareable":
+        from minirun.container.filesystems import SHM
+        from minirun.images.snapshot import detach
+
+        detach(f"{shelf.directory(container.id)}/{SHM}")
     snapshot(shelf, container).unmount(shelf.rootfs(container.id))
 
 

@@ -11,7 +11,6 @@ import posix
 from minirun.container.place import maps_of, snapshot
 from minirun.container.truth import mended, running
 from minirun.errors import MinirunError
-from minirun.linux.mount import mount_id
 from minirun.linux.openat2 import O_PATH
 
 TYPE_CHECKING = False
@@ -55,11 +54,9 @@ class Tree:
             self.held.close()  # stop and kill need it
             return
         rootfs = self.shelf.rootfs(self.container.id)
-        if mount_id(rootfs) == mount_id(self.shelf.directory(self.container.id)) or not posix.access(
-            rootfs, posix.F_OK
-        ):
+        if not running(status):
+            self.mounted = True  # also what somebody killed has left: it is unmounted in the end
             snapshot(self.shelf, self.container).mount(rootfs)
-            self.mounted = True
         self.root = posix.open(rootfs, HOLD)
 
     def close(self) -> None:

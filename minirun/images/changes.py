@@ -30,7 +30,9 @@ ADDED, CHANGED, DELETED = "A", "C", "D"
 
 def changes(snapshot: Snapshot, targets: Collection[str] = ()) -> list[tuple[str, str]]:
     """``("A"|"C"|"D", "/path")``, sorted by path; ``targets``: where the container's mounts are."""
-    upper = posix.open(snapshot.upper, OPEN_DIRECTORY)
+    upper = open_upper(snapshot)
+    if upper < 0:
+        return []
     lowers = Lowers(snapshot.lowers, userxattr=snapshot.userxattr)
     found: dict[bytes, str] = {}
     quiet = targets_of(targets)
@@ -57,6 +59,14 @@ def changes(snapshot: Snapshot, targets: Collection[str] = ()) -> list[tuple[str
         while path := way(path):
             found.setdefault(path, CHANGED)
     return [(found[path], "/" + path.decode("utf-8", "surrogateescape")) for path in sorted(found)]
+
+
+def open_upper(snapshot: Snapshot) -> int:
+    """Or -1: one that was in memory is gone with the container's end."""
+    try:
+        return posix.open(snapshot.upper, OPEN_DIRECTORY)
+    except FileNotFoundError:
+        return -1
 
 
 def targets_of(targets: Collection[str]) -> set[bytes]:

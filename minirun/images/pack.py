@@ -6,7 +6,7 @@ import posix
 
 from minirun.images import tar_write as tar
 from minirun.images.attributes import below, get_xattrs
-from minirun.images.changes import is_empty, targets_of
+from minirun.images.changes import is_empty, open_upper, targets_of
 from minirun.images.tree import BLOCK, CHARACTER, DIRECTORY, FIFO, LINK, OPEN_DIRECTORY, REGULAR, STRICT
 from minirun.images.walk import Node, walk
 from minirun.images.whiteout import OPAQUE, PREFIX, is_opaque, is_whiteout
@@ -129,7 +129,10 @@ def pack(images: Images, snapshot: Snapshot, targets: Collection[str] = ()) -> t
 def pack_upper(packer: Packer, snapshot: Snapshot, targets: Collection[str]) -> None:
     """The upper as a layer: what overlayfs notes as devices and attributes, in the tar's own words."""
     quiet = targets_of(targets)
-    upper = posix.open(snapshot.upper, OPEN_DIRECTORY)
+    upper = open_upper(snapshot)
+    if upper < 0:
+        packer.end()
+        return
     try:
         for node in walk(upper):
             if is_whiteout(node.status):

@@ -107,8 +107,12 @@ class Snapshot:
             posix.rename(new, self.upper)
 
     def mount(self, target: str, *, read_only: bool = False) -> None:
-        """The merged tree on ``target``, in the caller's mount namespace, private; undone if it fails."""
+        """The merged tree on ``target``, in the caller's mount namespace, private; undone if it fails.
+
+        The caller knows that nobody uses it: what is mounted there was left by somebody who was killed.
+        """
         make_directories(target)
+        self.unmount(target)
         if self.ephemeral:
             self.mount_memory()
         try:

@@ -59,7 +59,10 @@ def undo(ledger: Ledger, lease: Lease, route: rtnetlink.Route, names: dict[str, 
     if lease.kind == CNI and lease.cni:
         from minirun.network import cni
 
-        cni.leave(lease)
+        try:
+            cni.leave(lease)
+        except MinirunError:  # its plugins had their chance; the lease must not stay for ever
+            pass
     elif lease.link in names:
         delete(route, names[lease.link])
     ledger.drop(lease)

@@ -24,6 +24,7 @@ from typing import Any
 
 import report
 import view
+from scratch import unmount_below
 
 ROOT = Path(__file__).resolve().parents[2]
 MINIRUN = ROOT / ".venv" / "bin" / "minirun"
@@ -38,7 +39,7 @@ ROWS = {
     "run -d": ["run", "-d", "--net", "none", "--name", "web", IMAGE, "sleep", "1000"],
     "exec": ["exec", "web", "true"],
     "ps": ["ps"],
-    "rm -f": ["rm", "-f", "-t", "0", "web"],
+    "rm -f": ["rm", "-f", "web"],
 }
 
 
@@ -119,8 +120,10 @@ def subjects(place: Path) -> list[Subject]:
 
 
 def words_of(subject: Subject, row: str) -> list[str]:
-    """The same command for both."""
+    """The same command for both; podman's rm asks first, and waits, unless it is told not to."""
     words = ROWS[row]
+    if words[0] == "rm" and subject.name == "podman":
+        return ["rm", "-f", "-t", "0", *words[2:]]
     if words[0] != "run":
         return words
     return [words[0], *UNFILTERED, *words[1:]]
@@ -140,7 +143,7 @@ def measure(runs: int) -> dict[str, Any]:
         finally:
             for subject in both:
                 subject("rm", "-f", "-a")
-            subprocess.run(["umount", "-R", f"{name}/podman/overlay"], capture_output=True)
+            unmount_below(Path(name))
     versions = {subject.name: subject.version for subject in both if subject.version}
     return {"machine": report.machine(), "runs": runs, "versions": versions, "samples": samples}
 

@@ -255,6 +255,30 @@ def test_export_is_the_merged_tree(running: bool, box: Shop, tmp_path: Path) -> 
     assert box.out("run", "--rm", "--net", "none", "imported", "cat", "/etc/new") == "new"
 
 
+def test_what_was_in_memory_is_gone_with_the_end(shop: Shop) -> None:
+    shop.out("run", "--name", "e", "--ephemeral", "--net", "none", IMAGE, "sh", "-c", "echo x > /new")
+    assert shop.out("diff", "e") == ""
+    assert shop.out("commit", "e", "same").startswith("sha256:")
+    assert shop.out("run", "--rm", "--net", "none", "same", "ls", "/").split().count("new") == 0
+
+
+def test_cp_killed_leaves_no_mount_for_long(shop: Shop) -> None:
+    """The one that comes next works, and takes the dead one's mount away."""
+    shop.out("create", "--name", "k", "--net", "none", IMAGE, "sh", "-c", "cat /in")
+    child = subprocess.Popen(shop.command("cp", "-", "k:/"), stdin=subprocess.PIPE)
+    end = time.monotonic() + 5
+    while not shop.mounts() and time.monotonic() < end:
+        time.sleep(0.01)
+    child.kill()
+    child.wait()
+    assert child.stdin
+    child.stdin.close()
+    assert shop.mounts()
+    stream(shop, "cp", "-", "k:/", input=tar(("file", "in", b"read me\n")))
+    assert not shop.mounts()
+    assert shop.out("start", "-a", "k") == "read me"
+
+
 def test_a_container_that_is_not_there(shop: Shop) -> None:
     for words in (("diff", "x"), ("commit", "x"), ("export", "x"), ("cp", "x:/a", ".")):
         done = shop(*words)

@@ -106,7 +106,7 @@ FAILS = [
     (["--device", "/dev/nothing"], ["true"], 125, "cannot give the device /dev/nothing"),
     (["--device", "/etc/passwd"], ["true"], 125, "it is no device"),
     (["-w", "/notes/x"], ["true"], 125, "cannot make the working directory"),
-    (["--pid", "container:nobody"], ["true"], 1, "no such container: nobody"),
+    (["--pid", "container:nobody"], ["true"], 125, "no such container: nobody"),
     (["--sysctl", "kernel.panic=1"], ["true"], 125, "would be the host's"),
     (["--memory", "lots"], ["true"], 2, "--memory wants a size"),
     (["--gpus", "all"], ["true"], 2, "--gpus is not supported"),
@@ -216,12 +216,24 @@ def test_a_name_that_is_taken_leaves_nothing_behind(here):
     here.ok("container", "rm", "taken")
 
 
+@pytest.mark.needs("nftables")
+def test_names_on_a_bridge(here):
+    """--add-host beside what the network writes, the address of the host, the name that was given with -h."""
+    flags = ("--net", "bridge", "--add-host", "db:10.1.2.3", "--add-host", "up:host-gateway", "-h", "box")
+    done = here("container", "run", "--rm", *flags, NAME, "sh", "-c", "cat /etc/hosts; grep box /etc/hosts | wc -l")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert ["10.1.2.3", "db"] in lines and lines[-1] == ["1"], done.stderr
+    gateway = next(line[0] for line in lines if line[1:2] == ["up"])
+    assert gateway.rpartition(".")[0] == next(line[0] for line in lines if "box" in line).rpartition(".")[0]
+
+
 def test_a_container_joins_anothers_namespaces(here):
     one = here.ok("container", "run", "-d", "--name", "one", "--net", "none", "--ipc", "shareable", NAME, "sleep", "60")
     try:
         flags = ("--pid", "container:one", "--ipc", f"container:{one}", "--uts", "container:one")
-        seen = here.said(*flags, args=("sh", "-c", "hostname; cat /proc/1/comm"))
-        assert seen == f"{one[:12]}\nsleep"
+        here.ok("container", "exec", "one", "sh", "-c", "echo shared > /dev/shm/word")
+        seen = here.said(*flags, args=("sh", "-c", "hostname; cat /proc/1/comm /dev/shm/word"))
+        assert seen == f"{one[:12]}\nsleep\nshared"
         done = here("container", "run", "--rm", "--net", "container:one", NAME, "cat", "/etc/hostname")
         assert done.stdout == f"{one[:12]}\n", done.stderr
     finally:

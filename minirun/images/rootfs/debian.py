@@ -109,9 +109,11 @@ def call(command: list[str], date: int, scratch: str) -> None:
     """The tool, with an environment of its own; what it says is shown when it fails."""
     env = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     env |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": str(date)}
-    # mmdebstrap unpacks in TMPDIR: beside the result, which is as large
+    # mmdebstrap unpacks in TMPDIR: beside the result, which is as large; an ordinary user's other ids may not go there
+    if os.geteuid() == 0:
+        env.setdefault("TMPDIR", scratch)
     done = subprocess.run(
-        command, env={"TMPDIR": scratch, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
     )  # fmt: skip
     if done.returncode:
