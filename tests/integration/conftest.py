@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Bundle
+from tests.conftest import MINIRUN, Bundle, run
 from tests.integration import people, shop as shop_of
 from tests.integration.mapping import rows
 from tests.integration.net_world import World, world
@@ -83,6 +83,17 @@ def busybox_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage with the busybox image: to be copied, never used."""
     require("root", "busybox")
     return shop_of.stock(tmp_path_factory.mktemp("stock") / "storage")
+
+
+@pytest.fixture(scope="session")
+def debian_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage with debian:bookworm, built here and now, and its lock as ``lock`` beside it: to be copied."""
+    require("root", "mmdebstrap")
+    place = tmp_path_factory.mktemp("debian")
+    words = ["image", "build-rootfs", "debian", "--suite", "bookworm", "--write-lock", str(place / "lock")]
+    done = run(MINIRUN, "--storage", place / "storage", *words, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return place / "storage"
 
 
 @pytest.fixture

@@ -204,15 +204,12 @@ def test_a_script_brings_its_interpreter(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.needs("root", "mmdebstrap")
-def test_debian_twice_is_one_digest_and_says_nothing_of_this_machine(tmp_path):
-    written = tmp_path / "lock"
-    words = ["image", "build-rootfs", "debian", "--suite", "bookworm", "-q"]
-    with subprocess.Popen([MINIRUN, "--storage", tmp_path / "b", *words], stdout=subprocess.DEVNULL) as second:
-        build(tmp_path / "a", "debian", "--suite", "bookworm", "--write-lock", written)
-    assert second.returncode == 0
-    one, other = (image_of(tmp_path / name, "debian:bookworm") for name in "ab")
+def test_debian_twice_is_one_digest_and_says_nothing_of_this_machine(debian_storage, tmp_path):
+    written = debian_storage.parent / "lock"
+    build(tmp_path / "b", "debian", "--suite", "bookworm", "--locked", "--lock", written, "-q")
+    one, other = (image_of(place, "debian:bookworm") for place in (debian_storage, tmp_path / "b"))
     assert (one.manifest_digest, one.id) == (other.manifest_digest, other.id)
-    root = unpacked(tmp_path / "a", one, tmp_path / "root")
+    root = unpacked(debian_storage, one, tmp_path / "root")
     there = {str(path.relative_to(root)) for path in root.rglob("*")}
     gone = {"etc/hostname", "etc/resolv.conf", "etc/machine-id", "etc/apt/sources.list", "var/cache/ldconfig/aux-cache"}
     assert not there & gone and not list((root / "var/log").rglob("*.log")) and not list((root / "dev").iterdir())

@@ -17,6 +17,7 @@ from minirun.images.store import Images
 from tests.conftest import MINIRUN, require, run
 from tests.integration import making, tree_picture
 from tests.integration.podman_here import CONFIG, Podman
+from tests.integration.shop import copy
 from tests.integration.stage import stage
 from tests.unit.tars import tar
 
@@ -120,12 +121,7 @@ def test_of_busybox(podman: Podman, busybox_storage: Path, tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.needs("mmdebstrap")
-def test_of_debian(podman: Podman, tmp_path: Path) -> None:
+def test_of_debian(podman: Podman, debian_storage: Path, tmp_path: Path) -> None:
     """A whole distribution: some nine thousand files."""
-    require("mmdebstrap")
-    made = run("mmdebstrap", "--variant=minbase", "--mode=root", "bookworm", tmp_path / "debian.tar", timeout=300)
-    assert made.returncode == 0, made.stderr[-2000:]
-    storage = tmp_path / "storage"
-    done = run(MINIRUN, "--storage", storage, "image", "import", tmp_path / "debian.tar", "debian")
-    assert done.returncode == 0, done.stderr
-    assert compare(podman, storage, "debian") > 5000
+    storage = copy(debian_storage, tmp_path / "storage")
+    assert compare(podman, storage, "debian:bookworm") > 5000
