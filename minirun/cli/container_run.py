@@ -96,7 +96,7 @@ def create(call: Call) -> int:
         return explain(call, request)
     from minirun.container.make import create as make
 
-    container = made(make, shelf_of(call), request)
+    container = made(make, shelf_of(call), place_of(call), request)
     write_out(f"{container.id}\n")
     return 0
 
@@ -110,15 +110,19 @@ def run(call: Call) -> int:
     from minirun.container.make import create as make
 
     shelf, place = shelf_of(call), place_of(call)
-    container = made(make, shelf, request)
+    container = made(make, shelf, place, request)
     code = life.start(shelf, place, container, attach)
     if attach is None:
         write_out(f"{container.id}\n")
     return code
 
 
-def made(make: Callable[[Shelf, Request], Container], shelf: Shelf, request: Request) -> Container:
+def made(make: Callable[[Shelf, Request], Container], shelf: Shelf, place: Place, request: Request) -> Container:
     """What is missing (another container, say) is minirun's failure here: 1 could be the program's own code."""
+    if request.name and shelf.owner(request.name):
+        from minirun.container.truth import free_name
+
+        free_name(shelf, place, request.name)
     try:
         return make(shelf, request)
     except MinirunError as error:

@@ -115,7 +115,7 @@ class Monitor:
 
             score(self.score)  # or the program would begin with ours
         status = self.status
-        status.status, status.error, status.oom = CREATED, "", False
+        status.status, status.error, status.oom = CREATED if self.hub is None else RESTARTING, "", False
         status.monitor, status.monitorStart = posix.getpid(), start_time(posix.getpid())
         status.bootId, status.startedAt = boot_id(), now()
         self.shelf.save_status(self.container.id, status)

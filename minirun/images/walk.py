@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 from errno import ELOOP, ENOENT, ENOTDIR
 
-from minirun.images.tree import DIRECTORY, KIND, OPEN_DIRECTORY, STRICT
+from minirun.images.tree import DIRECTORY, KIND, OPEN_DIRECTORY, STRICT, names
 from minirun.linux.openat2 import openat2
 
 TYPE_CHECKING = False
@@ -60,7 +60,7 @@ def walk(root: int, *, crossing: bool = True) -> Iterator[Node]:
 
 
 def children(fd: int, path: bytes) -> Iterator[Node]:
-    for name in sorted(name.encode("utf-8", "surrogateescape") for name in posix.listdir(fd)):
+    for name in sorted(names(fd)):
         try:
             status = posix.stat(name, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:

@@ -79,6 +79,26 @@ def test_a_killed_monitor_of_a_container_that_was_to_be_removed(shop: Shop) -> N
     assert not any(shop.left().values())
 
 
+def test_the_name_of_one_that_was_to_be_removed_is_free(shop: Shop) -> None:
+    """No other verb comes between."""
+    shop.background("sleep", "100", name="again", flags=("--rm",))
+    killed(shop.status("again")["monitor"])
+    assert shop.out("run", "--rm", "--name", "again", *NONE, IMAGE, "echo", "mine") == "mine"
+    shop.background("sleep", "100", name="live")
+    assert "is taken" in shop("run", "--name", "live", *NONE, IMAGE, "true").stderr
+
+
+def test_what_is_half_made_goes(shop: Shop) -> None:
+    """A create or rm that was killed leaves a directory without a record, and perhaps a name."""
+    half = "ab" * 32
+    folder = shop.storage / "containers" / half
+    (folder / "upper" / "deep").mkdir(parents=True)
+    (shop.storage / "names").mkdir(exist_ok=True)
+    (shop.storage / "names" / "half").symlink_to(half)
+    assert shop.out("ps", "-aq") == "" and not folder.exists()
+    assert shop.out("run", "--rm", "--name", "half", *NONE, IMAGE, "echo", "free") == "free"
+
+
 def test_both_killed_in_the_foreground(shop: Shop) -> None:
     process = shop.start("run", "--rm", "--net", "none", "--name", "both", IMAGE, "sh", "-c", "echo up; sleep 100")
     assert process.stdout is not None and process.stdout.readline() == b"up\n"
