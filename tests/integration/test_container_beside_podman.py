@@ -27,7 +27,8 @@ SAME: list[tuple[list[str], str]] = [
     (["-u", "1000:44", "--group-add", "77", "--cap-drop", "all", "--cap-add", "chown",
       "--security-opt", "no-new-privileges"], STATUS),
     (["-h", "box", "--add-host", "db:10.1.2.3", "--shm-size", "2m", "--sysctl", "kernel.msgmax=4242"],
-     "hostname; grep . /etc/hostname; cat /proc/sys/kernel/msgmax; grep db /etc/hosts; df -k /dev/shm | grep -c ' 2048 '"),
+     "hostname; grep . /etc/hostname; cat /proc/sys/kernel/msgmax; "
+     "grep db /etc/hosts; df -k /dev/shm | grep -c ' 2048 '"),
     (["--entrypoint", "/bin/sh"], "echo $0"),
 ]  # fmt: skip
 
