@@ -94,6 +94,7 @@ bench: test-setup guest-kernel ## side by side with runc and crun, with qemu, an
 	@$(SUDO) $(PYTHON) tests/bench/run.py --write docs/performance.md $(ARGS)
 	@$(SUDO) $(BIN)/python tests/bench/vm.py --write docs/performance.md $(VM_ARGS)
 	@$(SUDO) $(BIN)/python tests/bench/containers.py --write docs/performance.md $(CONTAINER_ARGS)
+	@$(SUDO) $(BIN)/python tests/bench/images.py --write docs/performance.md $(IMAGE_ARGS)
 
 conformance: test-setup ## the suites of runc and crun against all three; writes docs/conformance.md
 	@$(call need_root,the suites,run it as root)
