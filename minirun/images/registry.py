@@ -178,7 +178,9 @@ class Client:
                     return response
                 self.words(response)
             except Trouble as trouble:
-                if not trouble.passing or attempt == attempts:
+                # one that has answered before is perhaps being started anew
+                passing = trouble.passing or (self.base and trouble.kind in ("refused", "name"))
+                if not passing or attempt == attempts:
                     raise
             self.rest(attempt, wait)
         raise AssertionError("unreachable")

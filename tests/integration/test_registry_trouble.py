@@ -54,6 +54,19 @@ def test_a_piece_that_was_wrong_costs_one_more_try(odd: Odd, tmp_path: Path) -> 
     fetch(odd, tmp_path)
 
 
+def test_a_registry_that_is_started_anew_meanwhile(odd: Odd, tmp_path: Path) -> None:
+    odd.image([LAYER])
+
+    def act(handler: Any) -> None:
+        del odd.odd[BLOB]
+        handler.close_connection = True
+        odd.restart(0.3)
+
+    odd.odd[BLOB] = act
+    fetch(odd, tmp_path, attempts=5, pause=0.1)
+    assert len(odd.asked(digest_of(LAYER))) == 2
+
+
 def test_a_busy_registry_is_asked_again(odd: Odd, tmp_path: Path) -> None:
     odd.image([LAYER])
     path = "/v2/x/manifests/latest"
