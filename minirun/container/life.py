@@ -202,14 +202,17 @@ def signal(place: Place, container: Container, number: int) -> bool:
 def kill(shelf: Shelf, place: Place, container: Container, number: int) -> None:
     """A signal; KILL counts as a stop: no policy restarts it."""
     status = truth(shelf, place, container)
-    if status.status not in (RUNNING, PAUSED):
+    if status.status not in (RUNNING, PAUSED, RESTARTING):
         raise not_running("kill", container, status)
-    if number in (KILL, TERM):
+    ends = number in (KILL, TERM)
+    if ends:
         link = link_to(shelf, container)
         if link >= 0:
             ask(link, b"T", b"K")
             posix.close(link)
-    if not signal(place, container, number):
+    if status.status == RESTARTING and ends:
+        return
+    if not signal(place, container, number) and not ends:  # of those that end it one may well come too late
         raise not_running("kill", container, truth(shelf, place, container))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,14 +87,16 @@ def busybox_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def debian_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A storage with debian:bookworm, built here and now, and its lock as ``lock`` beside it: to be copied."""
+def debian_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``a`` and ``b``, two storages with an image of Debian that was built in each, and ``lock``: to be read only."""
     require("root", "mmdebstrap")
     place = tmp_path_factory.mktemp("debian")
-    words = ["image", "build-rootfs", "debian", "--suite", "bookworm", "--write-lock", str(place / "lock")]
-    done = run(MINIRUN, "--storage", place / "storage", *words, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return place / "storage"
+    words = ["image", "build-rootfs", "debian", "--suite", "bookworm", "-q"]
+    with subprocess.Popen([MINIRUN, "--storage", place / "b", *words], stdout=subprocess.DEVNULL) as second:
+        first = run(MINIRUN, "--storage", place / "a", *words, "--write-lock", place / "lock", timeout=300)
+    assert first.returncode == 0, first.stderr
+    assert second.returncode == 0
+    return place
 
 
 @pytest.fixture

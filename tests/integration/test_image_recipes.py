@@ -204,12 +204,10 @@ def test_a_script_brings_its_interpreter(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.needs("root", "mmdebstrap")
-def test_debian_twice_is_one_digest_and_says_nothing_of_this_machine(debian_storage, tmp_path):
-    written = debian_storage.parent / "lock"
-    build(tmp_path / "b", "debian", "--suite", "bookworm", "--locked", "--lock", written, "-q")
-    one, other = (image_of(place, "debian:bookworm") for place in (debian_storage, tmp_path / "b"))
+def test_debian_twice_is_one_digest_and_says_nothing_of_this_machine(debian_pair, tmp_path):
+    one, other = (image_of(debian_pair / name, "debian:bookworm") for name in "ab")
     assert (one.manifest_digest, one.id) == (other.manifest_digest, other.id)
-    root = unpacked(debian_storage, one, tmp_path / "root")
+    root = unpacked(debian_pair / "a", one, tmp_path / "root")
     there = {str(path.relative_to(root)) for path in root.rglob("*")}
     gone = {"etc/hostname", "etc/resolv.conf", "etc/machine-id", "etc/apt/sources.list", "var/cache/ldconfig/aux-cache"}
     assert not there & gone and not list((root / "var/log").rglob("*.log")) and not list((root / "dev").iterdir())
@@ -219,7 +217,7 @@ def test_debian_twice_is_one_digest_and_says_nothing_of_this_machine(debian_stor
     assert len(socket.gethostname()) < 4 or not named, named
     done = run("/usr/sbin/chroot", root, "dpkg", "--audit", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    check_lock(written, root)
+    check_lock(debian_pair / "lock", root)
 
 
 def check_lock(written: Path, root: Path) -> None:
