@@ -142,6 +142,23 @@ def test_killed_at_any_moment(shop: Shop, which: str) -> None:
     assert shop.out("run", "--rm", "--net", "none", "--name", "after", IMAGE, "echo", "well") == "well"
 
 
+def test_interrupted_at_any_moment(shop: Shop) -> None:
+    """A start that is interrupted is undone; later the signal is the program's."""
+    for step in range(12):
+        process = shop.start("run", "--rm", *NONE, "--init", IMAGE, "sleep", "0.2")
+        time.sleep(0.005 * step)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        assert process.returncode in (0, 130, -signal.SIGINT), step
+    shop.out("ps", "-a")
+    assert not any(shop.left().values())
+
+
+def test_a_caller_that_ignores_its_children(shop: Shop) -> None:
+    line = f"trap '' CHLD; exec {' '.join(shop.command('run', '--rm', *NONE, IMAGE, 'sh', '-c'))} 'exit 6'"
+    assert run("bash", "-c", line).returncode == 6
+
+
 def test_a_monitor_killed_at_every_step(shop: Shop) -> None:
     """From its first system call to its last, of a start and of an end: what the next verb finds is consistent."""
     killer = Path(__file__).with_name("killed_monitor.py")
