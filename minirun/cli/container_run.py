@@ -50,8 +50,9 @@ def members_of(call: Call, look: Look) -> dict[str, Any]:
     from minirun.container.flags import members
     from minirun.network import outside
 
-    named = call.values.listed("net") + call.values.listed("network")
-    look.network = outside.usual(call.env, call.log.warn, named=bool(named))
+    given = call.values.listed("network")
+    named = bool(given) and not {"default", "private"} & set(given)
+    look.network = outside.usual(call.env, call.log.warn, named=named)
     found = members(call.values, call.words[1:], look)
     outside.check([each["name"] for each in found["networks"]])
     return found
