@@ -15,7 +15,7 @@ TEST_DEBS := apparmor checkpolicy iproute2 runc uidmap golang-github-containers-
 # Who calls a runtime: the tests start daemons of their own, with all they write below a directory of theirs.
 CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
 # Who makes and keeps images and networks besides us: the tests go round trips with them.
-IMAGE_DEBS := skopeo umoci docker-registry apache2-utils openssl mmdebstrap iperf3 passt slirp4netns containernetworking-plugins
+IMAGE_DEBS := skopeo umoci docker-registry apache2-utils openssl mmdebstrap iperf3 passt slirp4netns containernetworking-plugins nftables iptables
 LAB := $(BIN)/python rootfs/lab/lab.py
 
 .PHONY: help setup demo demo-lab test test-host test-lab lab lab-setup lab-pin guest-kernel lint format bench conformance members install uninstall clean deb-setup fuzz

@@ -46,7 +46,7 @@ def holders(folder: str) -> list[int]:
         path = f"{folder}/{name}"
         if name[0] == ".":  # being written, or left by somebody who was killed at it
             pid, _, pids = name[1:].partition(".")
-            gone = pids == own and not start_time(int(pid))
+            gone = not pid.isdigit() or (pids == own and not start_time(int(pid)))
         elif name.isdigit() and alive(int(name), path):
             found.append(int(name))
             continue
