@@ -32,6 +32,11 @@ PLANNED = (
     "minirun.plan.wire", "minirun.cgroups.device_program", "minirun.cgroups.device_filter", "minirun.linux.bpf",
 )  # fmt: skip
 FILTERED = ("minirun.plan.seccomp", "minirun.engine.filter_cache", "minirun.runtime.notify")
+SANDBOXED = (
+    "minirun.plan.sandbox",
+    "minirun.vm.sandbox.enter",
+    *(f"minirun.vm.sandbox.calls.{name}" for name in ("events", "looks", "memory", "signals", "sockets")),
+)
 FIRST = "minirun.cli.main"
 GROUP = ("minirun.cli.groups", "minirun.cli.container_options")
 STARTED = (
@@ -47,10 +52,7 @@ TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     "minirun.runtime.start": ("minirun.cli.oci_run", ("minirun.runtime.start", "minirun.runtime.lifecycle")),
     "minirun.plan.seccomp": ("minirun.cli.oci_run", FILTERED),
     "minirun.vm.vmm": ("minirun.cli.oci_run", ("minirun.runtime.machine", "minirun.plan.machine", "minirun.vm.vmm")),
-    "minirun.vm.sandbox.enter": (
-        "minirun.cli.oci_run",
-        ("minirun.plan.sandbox", "minirun.vm.sandbox.enter", "minirun.linux.kvm_vm"),
-    ),
+    "minirun.vm.sandbox.enter": ("minirun.cli.oci_run", SANDBOXED),
     "minirun.cli.oci_start": (FIRST, ("minirun.cli.oci_start",)),
     "minirun.cli.oci_exec": (FIRST, ("minirun.cli.oci_exec", "minirun.plan.wire", "minirun.engine.filter_cache")),
     "minirun.cli.oci_state": (FIRST, ("minirun.cli.oci_state",)),

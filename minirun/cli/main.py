@@ -61,6 +61,8 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
         if values.on("help"):
             return human([verb.name, "--help"])
         call = Call(glob=glob, values=values, words=arguments(verb, found), env=env, cwd=cwd, log=log)
+        if posix.geteuid() != 0 and verb.name in INSIDE:
+            go_inside(call)
         return handler(verb.name)(call)
     except MinirunError as error:
         log.error(error)
@@ -86,6 +88,17 @@ def defect(error: Exception) -> MinirunError:
     return MinirunError(
         "minirun met a case it does not know", reason=reason, hint="please report it; --debug shows more"
     )
+
+
+INSIDE = ("exec", "kill", "delete")
+
+
+def go_inside(call: Call) -> None:
+    """An ordinary user's container of an image lives in a user namespace of his: such a verb must be there, too."""
+    from minirun.cli.stores import store_of
+    from minirun.container.own_namespace import follow
+
+    follow(store_of(call), call.words[0])
 
 
 def handler(name: str) -> Callable[[Call], int]:

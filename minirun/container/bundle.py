@@ -68,7 +68,8 @@ def mappings(container: Container) -> list[dict[str, int]]:
 def config(container: Container, site: Site, user: User) -> dict[str, Any]:
     asked = container.asked
     owner = container.network.partition(":")[2]
-    mounts = filesystems.every(asked, site.storage, f"{site.storage}/containers/{owner}" if owner else site.directory)
+    network = f"{site.storage}/containers/{owner}" if owner else site.directory
+    mounts = filesystems.every(asked, site.storage, site.directory, network)
     if asked["init"]:
         mounts.append(filesystems.mount(INIT, "bind", init_program(), "bind", "ro", "rprivate"))
     made: dict[str, Any] = {

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 QUIET = ("nosuid", "noexec", "nodev")
+SHM = "shm"  # a tmpfs in the directory of a container that shares it (--ipc shareable)
 PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 
 
@@ -18,10 +19,10 @@ def mount(destination: str, kind: str, source: str, *options: str) -> dict[str, 
     return {"destination": destination, "type": kind, "source": source, "options": list(options)}
 
 
-def usual(asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """What every container has."""
+def usual(asked: dict[str, Any], storage: str, directory: str) -> list[dict[str, Any]]:
+    """What every container has.  /dev/shm is a part of what an IPC namespace is to programs (shm_open(3))."""
     write = "rw" if asked["privileged"] else "ro"
-    shared = asked["ipc"][0] == "host"
+    kind, other = asked["ipc"]
     found = [
         mount("/proc", "proc", "proc", *QUIET),
         mount("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
@@ -29,18 +30,19 @@ def usual(asked: dict[str, Any]) -> list[dict[str, Any]]:
         mount("/sys", "sysfs", "sysfs", *QUIET, write),
         mount("/sys/fs/cgroup", "cgroup", "cgroup", *QUIET, "relatime", write),
     ]
-    if shared:
+    if kind == "host":
         found.append(mount("/dev/mqueue", "bind", "/dev/mqueue", "bind", *QUIET))
-        found.append(mount("/dev/shm", "bind", "/dev/shm", "bind", *QUIET))
     else:
         found.append(mount("/dev/mqueue", "mqueue", "mqueue", *QUIET))
-        if asked["ipc"][0] != "none":
-            found.append(mount("/dev/shm", "tmpfs", "shm", *QUIET, "mode=1777", f"size={asked['shmSize']}"))
+    if kind == "private":
+        found.append(mount("/dev/shm", "tmpfs", "shm", *QUIET, "mode=1777", f"size={asked['shmSize']}"))
+    elif kind != "none":
+        places = {"host": "/dev/shm", "container": f"{storage}/containers/{other}/{SHM}"}
+        found.append(mount("/dev/shm", "bind", places.get(kind, f"{directory}/{SHM}"), "bind", *QUIET))
     return found
 
 
 def own_files(directory: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """``directory``: of the container whose network this one has (its own, mostly)."""
     write = ("ro",) if asked["readonly"] else ()
     return [
         mount(f"/etc/{name}", "bind", f"{directory}/{name}", "bind", *write)
@@ -61,10 +63,12 @@ def wanted(entry: dict[str, Any], storage: str) -> dict[str, Any]:
     return mount(entry["target"], "bind", source, "rbind" if entry["recursive"] else "bind", *options)
 
 
-def every(asked: dict[str, Any], storage: str, directory: str) -> list[dict[str, Any]]:
+def every(asked: dict[str, Any], storage: str, directory: str, network: str) -> list[dict[str, Any]]:
+    """``network``: the directory of the container whose network, and so whose three files, this one has."""
     chosen = [wanted(entry, storage) for entry in asked["mounts"]]
     targets = {entry["destination"] for entry in chosen}
-    first = [entry for entry in [*usual(asked), *own_files(directory, asked)] if entry["destination"] not in targets]
+    first = [*usual(asked, storage, directory), *own_files(network, asked)]
+    first = [entry for entry in first if entry["destination"] not in targets]
     return first + sorted(chosen, key=lambda entry: entry["destination"].count("/"))
 
 

@@ -136,7 +136,13 @@ def complete(shelf: Shelf, request: Request, image: Image) -> dict[str, Any]:
         ]
     for name in ("pid", "ipc", "uts"):
         if asked[name][0] == "container":
-            asked[name] = ["container", shelf.find(asked[name][1]).id]
+            other = shelf.find(asked[name][1])
+            asked[name] = ["container", other.id]
+            if name == "ipc" and other.asked["ipc"][0] != "shareable":
+                raise MinirunError(
+                    f"cannot share IPC with container {other.name}", reason="it has what it has for itself",
+                    hint="run that one with --ipc shareable",
+                )  # fmt: skip
     if members["network"].startswith("container:"):
         members["network"] = f"container:{shelf.find(members['network'][10:]).id}"
     asked["mounts"] = [*asked["mounts"], *taken_from(shelf, asked)]

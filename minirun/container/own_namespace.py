@@ -117,6 +117,36 @@ def orphans(store: Store) -> Iterator[int]:
             yield state.pid
 
 
+def follow(store: Store, container_id: str) -> None:
+    """For the runtime's own exec, kill and delete of a container that lives in such a namespace: go where it is.
+
+    One whose configuration has a user namespace was made from out here; the runtime enters that by itself.
+    """
+    try:
+        entry = store.open(container_id)
+    except MinirunError:
+        return  # the verb will say so
+    try:
+        state = entry.load()
+        kinds = {each.get("type") for each in entry.config().get("linux", {}).get("namespaces", ())}
+    except (MinirunError, OSError):
+        return
+    finally:
+        entry.close()
+    if "user" not in kinds and alive(state):
+        with Opened(state.pid, "user") as fds:
+            fd = around(fds[0]) if fds and not same(fds[0]) else -1
+            if fd >= 0:
+                join(fd, NEWUSER)
+                become_root()
+
+
+def same(fd: int) -> bool:
+    """Is it the namespace that we are in?"""
+    found, own = posix.fstat(fd), posix.stat(OWN)
+    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+
+
 class Opened:
     """As a context manager: the namespaces of a process, open; an empty list if there is no such process for us."""
 
@@ -144,10 +174,9 @@ def ours(fd: int) -> bool:
     except OSError:  # EPERM: not below ours
         return False
     try:
-        found, own = posix.fstat(parent), posix.stat(OWN)
+        return same(parent) and owner_of(fd) == posix.geteuid()
     finally:
         posix.close(parent)
-    return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino) and owner_of(fd) == posix.geteuid()
 
 
 def around(fd: int) -> int:

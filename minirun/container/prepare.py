@@ -10,6 +10,7 @@ from __future__ import annotations
 import posix
 
 from minirun.container import users
+from minirun.container.filesystems import SHM
 from minirun.errors import MinirunError
 from minirun.linux.openat2 import O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC
 PREPARED = "prepared"  # a file in the container's directory: done once
+MS_PRIVATE = 1 << 18
 GATEWAY = "host-gateway"
 OURS = "# host-gateway"
 HOSTS = """127.0.0.1\tlocalhost
@@ -35,6 +37,8 @@ ff02::2\tip6-allrouters
 def prepare(container: Container, site: Site) -> User:
     """Idempotent."""
     files(container, site)
+    if container.asked["ipc"][0] == "shareable":
+        mount_shm(f"{site.directory}/{SHM}", container.asked["shmSize"])
     sources(container, site)
     root = posix.open(site.rootfs, O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
@@ -108,6 +112,21 @@ def resolver(container: Container, servers: list[str]) -> str:
         host_resolv_conf() if own else read("/etc/resolv.conf"),
         own=own, dns=asked["dns"] or servers, search=asked["dnsSearch"], options=asked["dnsOptions"],
     )  # fmt: skip
+
+
+def mount_shm(place: str, size: int) -> None:
+    """Where another container can have it from; ``stage.unmount`` takes it away."""
+    from minirun.images.snapshot import detach
+    from minirun.linux import mountfd
+
+    make_directories(place)
+    detach(place)  # of an earlier life
+    tree = mountfd.new("tmpfs", "shm", ["mode=1777", f"size={size}"])
+    try:
+        mountfd.set_attributes(tree, flags=0, propagation=MS_PRIVATE)
+        mountfd.attach(tree, place)
+    finally:
+        posix.close(tree)
 
 
 def write(path: str, text: str) -> None:

@@ -172,6 +172,11 @@ def unmount(shelf: Shelf, place: Place, container: Container) -> None:
         return
     from minirun.container.place import snapshot
 
+    if container.asked["ipc"][0] == "shareable":
+        from minirun.container.filesystems import SHM
+        from minirun.images.snapshot import detach
+
+        detach(f"{shelf.directory(container.id)}/{SHM}")
     snapshot(shelf, container).unmount(shelf.rootfs(container.id))
 
 

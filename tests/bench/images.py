@@ -39,7 +39,7 @@ def layout(place: Path, tar: str) -> Path:
     packed = place / "debian.tar.gz"
     with open(packed, "wb") as file:
         subprocess.run(["gzip", "-6", "-n", "-c", source], stdout=file, check=True)
-    base = [MINIRUN, "--storage", place / "source", "--root", place / "run"]
+    base: list[str | Path] = [MINIRUN, "--storage", place / "source", "--root", place / "run"]
     run(*base, "image", "import", packed, "debian:bench")
     run(*base, "image", "export", "debian:bench", place / "layout")
     shutil.rmtree(place / "source")
@@ -48,13 +48,21 @@ def layout(place: Path, tar: str) -> Path:
 
 
 def minirun(place: Path, image: Path) -> None:
-    base = [MINIRUN, "--storage", place / "storage", "--root", place / "run"]
+    base: list[str | Path] = [MINIRUN, "--storage", place / "storage", "--root", place / "run"]
     run(*base, "image", "load", "-q", "-i", image)
     run(*base, "container", "create", "--net", "none", "debian:bench", "true")
 
 
 def podman(place: Path, image: Path) -> None:
-    base = ["podman", "--root", place / "root", "--runroot", place / "runroot", "--storage-driver", "overlay"]
+    base: list[str | Path] = [
+        "podman",
+        "--root",
+        place / "root",
+        "--runroot",
+        place / "runroot",
+        "--storage-driver",
+        "overlay",
+    ]
     run(*base, "pull", "-q", f"oci:{image}")
 
 

@@ -231,8 +231,9 @@ def test_a_container_joins_anothers_namespaces(here):
     one = here.ok("container", "run", "-d", "--name", "one", "--net", "none", "--ipc", "shareable", NAME, "sleep", "60")
     try:
         flags = ("--pid", "container:one", "--ipc", f"container:{one}", "--uts", "container:one")
-        seen = here.said(*flags, args=("sh", "-c", "hostname; cat /proc/1/comm"))
-        assert seen == f"{one[:12]}\nsleep"
+        here.ok("container", "exec", "one", "sh", "-c", "echo shared > /dev/shm/word")
+        seen = here.said(*flags, args=("sh", "-c", "hostname; cat /proc/1/comm /dev/shm/word"))
+        assert seen == f"{one[:12]}\nsleep\nshared"
         done = here("container", "run", "--rm", "--net", "container:one", NAME, "cat", "/etc/hostname")
         assert done.stdout == f"{one[:12]}\n", done.stderr
     finally:

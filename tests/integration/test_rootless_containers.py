@@ -16,6 +16,7 @@ from minirun.cgroups import tree
 from minirun.facts import find_cgroup_root
 from tests.integration.citizens import Citizen, until
 from tests.integration.people import Account
+from tests.integration.registries import registry
 
 pytestmark = pytest.mark.needs("root", "busybox", "userns", "uidmap")
 
@@ -68,6 +69,7 @@ def test_a_life(he: Citizen) -> None:
     assert he.inspect("web")["State"]["Running"] is True
     (row,) = json.loads(he("list", "--format", "json").stdout)
     assert (row["status"], row["owner"]) == ("running", he.account.name), "the runtime's own verbs see it"
+    assert he("exec", row["id"], "sh", "-c", "id -u; pwd").stdout == "0\n/\n"
     assert he("container", "rm", "web").returncode == 1
     he.container("stop", "-t", "0", "web")
     assert he.inspect("web")["State"]["ExitCode"] == 137
@@ -84,7 +86,9 @@ def test_users_of_the_image(he: Citizen) -> None:
     assert he.container("exec", "other", "id", "-un") == "guest\n"
     assert he.container("exec", "-u", "0", "other", "sh", "-c", "touch /home/f; chown 7:8 /home/f; ls -n /home/f")
     before = len(he.files_of_others())
-    he.container("rm", "-f", "other")
+    assert he("kill", he.inspect("other")["Id"], "KILL").returncode == 0, "of a process that is another's outside"
+    assert he.container("wait", "other") == "137\n"
+    he.container("rm", "other")
     assert len(he.files_of_others()) == before - 1
 
 
@@ -138,6 +142,19 @@ def test_an_archive(he: Citizen) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(he("image", "inspect", "busybox").stdout)[0]["Id"] == json.loads(before)[0]["Id"]
     assert he.run("busybox", "echo", "again") == "again\n"
+
+
+@pytest.mark.needs("registry")
+def test_a_registry(he: Citizen, tmp_path: Path) -> None:
+    """push, then run what is not here: pulled, unpacked with his ids, run."""
+    with registry(tmp_path / "registry") as there:
+        name = f"{there.host}/his/busybox:1"
+        assert he("image", "tag", "busybox", name).returncode == 0
+        done = he("image", "push", name)
+        assert done.returncode == 0, done.stderr
+        assert he("image", "rm", name).returncode == 0
+        assert he.run(name, "stat", "-c", "%u", "/home/guest") == "1000\n"
+        assert he("image", "rm", name).returncode == 0
 
 
 def test_twenty_at_once(he: Citizen) -> None:
