@@ -15,7 +15,7 @@ TEST_DEBS := apparmor checkpolicy iproute2 runc uidmap golang-github-containers-
 # Who calls a runtime: the tests start daemons of their own, with all they write below a directory of theirs.
 CALLER_DEBS := containerd podman catatonit netavark aardvark-dns buildah docker.io
 # Who makes and keeps images and networks besides us: the tests go round trips with them.
-IMAGE_DEBS := skopeo umoci docker-registry apache2-utils openssl mmdebstrap iperf3 passt slirp4netns containernetworking-plugins
+IMAGE_DEBS := skopeo umoci docker-registry apache2-utils openssl mmdebstrap iperf3 passt slirp4netns containernetworking-plugins nftables iptables
 LAB := $(BIN)/python rootfs/lab/lab.py
 
 .PHONY: help setup demo demo-lab test test-host test-lab lab lab-setup lab-pin guest-kernel lint format bench conformance members install uninstall clean deb-setup fuzz
@@ -94,6 +94,7 @@ bench: test-setup guest-kernel ## side by side with runc and crun, with qemu, an
 	@$(SUDO) $(PYTHON) tests/bench/run.py --write docs/performance.md $(ARGS)
 	@$(SUDO) $(BIN)/python tests/bench/vm.py --write docs/performance.md $(VM_ARGS)
 	@$(SUDO) $(BIN)/python tests/bench/containers.py --write docs/performance.md $(CONTAINER_ARGS)
+	@$(SUDO) $(BIN)/python tests/bench/images.py --write docs/performance.md $(IMAGE_ARGS)
 
 conformance: test-setup ## the suites of runc and crun against all three; writes docs/conformance.md
 	@$(call need_root,the suites,run it as root)

@@ -159,6 +159,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "pasta": lambda: has("pasta"),
     "slirp4netns": lambda: has("slirp4netns"),
     "nftables": can_nftables,
+    "cni": lambda: has("iptables", "/usr/lib/cni/bridge", "/usr/lib/cni/host-local", "/usr/lib/cni/portmap"),
     "registry": lambda: has("docker-registry"),
     "htpasswd": lambda: has("htpasswd"),
     "openssl": lambda: has("openssl"),

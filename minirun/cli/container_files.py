@@ -118,7 +118,6 @@ def configuration(shelf: Shelf, container: Container) -> dict[str, Any]:
 
 
 def export(call: Call) -> int:
-    from minirun.images.attributes import write
     from minirun.images.pack import Packer
     from minirun.images.tree import OPEN_DIRECTORY, STRICT
     from minirun.linux.openat2 import openat2
@@ -131,12 +130,29 @@ def export(call: Call) -> int:
     with Tree(shelf, place, container) as tree, Output(path and absolute(path, call.cwd)) as fd:
         root = openat2(tree.root, b".", OPEN_DIRECTORY, STRICT)
         try:
-            packer = Packer(lambda data: write(fd, data))
+            packer = Packer(written(fd), tree.side().inside)
             packer.tree(root, crossing=False)
             packer.end()
+        except OSError as error:
+            raise MinirunError(
+                f"cannot read the files of container {container.name}", reason=error.strerror or "", exit_code=1
+            ) from error
         finally:
             posix.close(root)
     return 0
+
+
+def written(fd: int) -> Callable[[bytes], None]:
+    """Writes to ``fd``; what goes wrong there is said to have gone wrong there."""
+    from minirun.images.attributes import write
+
+    def emit(data: bytes) -> None:
+        try:
+            write(fd, data)
+        except OSError as error:
+            raise MinirunError("cannot write the tar", reason=error.strerror or "", exit_code=1) from error
+
+    return emit
 
 
 class Output:
@@ -190,10 +206,8 @@ def between(call: Call, tree: Tree, source: tuple[str, str], target: tuple[str, 
     inside = tree.side()
     archive, follow = call.values.on("archive"), call.values.on("follow_link")
     if target[1] == "-" and not target[0]:
-        from minirun.images.attributes import write
-
         copy.find_source(inside, source[1].encode("utf-8", "surrogateescape"), follow).close()
-        copy.pack_from(inside, source[1].encode("utf-8", "surrogateescape"), lambda data: write(1, data), None, follow)
+        copy.pack_from(inside, source[1].encode("utf-8", "surrogateescape"), written(1), None, follow)
         return []
     if source[1] == "-" and not source[0]:
         return from_stdin(inside, target[1])

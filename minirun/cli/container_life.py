@@ -80,8 +80,29 @@ def number_of(call: Call) -> int:
 
 
 def stop(call: Call) -> int:
+    """All are asked before the first is waited for."""
     seconds, number = patience(call), number_of(call)
-    return each(call, lambda shelf, place, found: life.stop(shelf, place, found, seconds, number))
+    asked: list[tuple[str, life.Stopping | None]] = []
+
+    if len(call.words) == 1:
+        return each(call, lambda shelf, place, found: life.stop(shelf, place, found, seconds, number))
+    words, failed = call.words, 0
+    shelf, place = shelf_of(call), place_of(call)
+    for word in words:
+        try:
+            asked.append((word, life.ask_to_stop(shelf, place, shelf.find(word), seconds, number)))
+        except MinirunError as error:
+            call.log.error(error)
+            failed = 1
+    for word, one in asked:
+        try:
+            if one is not None:
+                life.see_stopped(place, one)
+            write_out(f"{word}\n")
+        except MinirunError as error:
+            call.log.error(error)
+            failed = 1
+    return failed
 
 
 def kill(call: Call) -> int:

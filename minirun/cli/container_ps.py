@@ -10,6 +10,7 @@ from minirun.cli.places import place_of, shelf_of
 from minirun.cli.stores import store_of, write_out
 from minirun.container import life, listing
 from minirun.container.record import PAUSED, RESTARTING, RUNNING, seconds_of
+from minirun.container.truth import sweep_all
 from minirun.errors import MinirunError, printable
 from minirun.spec.decode import encode
 
@@ -43,6 +44,7 @@ def ps(call: Call) -> int:
 
 def chosen(call: Call, shelf: Shelf) -> list[tuple[Container, Status]]:
     values, place = call.values, place_of(call)
+    sweep_all(shelf, place)
     last = values.number("last") or (1 if values.on("latest") else 0)
     filters = values.listed("filter")
     fits = listing.filtered(filters, shelf.find)

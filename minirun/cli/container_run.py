@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from minirun.cli.main import Call
+    from minirun.cli.parse import Values
     from minirun.container.flags import Look
     from minirun.container.life import Attach, Place
     from minirun.container.make import Request
@@ -36,6 +37,7 @@ def request_of(call: Call) -> Request:
         signal_number(values.text("stop_signal"))
     look = Look(env=call.env, cwd=call.cwd, read=read_text, numbers=numbers)
     found = members_of(call, look) if user_namespace() else members(values, call.words[1:], look)
+    only_unicode([*call.words, *found["asked"]["env"], *found["labels"].values(), *strings(values)])
     cidfile = values.text("cidfile")
     return Request(
         image=call.words[0], name=values.text("name"), members=found,
@@ -50,11 +52,28 @@ def members_of(call: Call, look: Look) -> dict[str, Any]:
     from minirun.container.flags import members
     from minirun.network import outside
 
-    named = call.values.listed("net") + call.values.listed("network")
-    look.network = outside.usual(call.env, call.log.warn, named=bool(named))
+    given = call.values.listed("network")
+    named = bool(given) and not {"default", "private"} & set(given)
+    look.network = outside.usual(call.env, call.log.warn, named=named)
     found = members(call.values, call.words[1:], look)
     outside.check([each["name"] for each in found["networks"]])
     return found
+
+
+def strings(values: Values) -> list[str]:
+    found: list[str] = []
+    for value in values.values():
+        found += [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return found
+
+
+def only_unicode(words: list[str]) -> None:
+    """Said now, and not when a container has been made whose config.json cannot be written."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise usage(f"{word!r} is not UTF-8", "config.json can hold nothing else") from error
 
 
 def driver_of(call: Call) -> str:
@@ -96,7 +115,7 @@ def create(call: Call) -> int:
         return explain(call, request)
     from minirun.container.make import create as make
 
-    container = made(make, shelf_of(call), request)
+    container = made(make, shelf_of(call), place_of(call), request)
     write_out(f"{container.id}\n")
     return 0
 
@@ -110,15 +129,19 @@ def run(call: Call) -> int:
     from minirun.container.make import create as make
 
     shelf, place = shelf_of(call), place_of(call)
-    container = made(make, shelf, request)
+    container = made(make, shelf, place, request)
     code = life.start(shelf, place, container, attach)
     if attach is None:
         write_out(f"{container.id}\n")
     return code
 
 
-def made(make: Callable[[Shelf, Request], Container], shelf: Shelf, request: Request) -> Container:
+def made(make: Callable[[Shelf, Request], Container], shelf: Shelf, place: Place, request: Request) -> Container:
     """What is missing (another container, say) is minirun's failure here: 1 could be the program's own code."""
+    if request.name and shelf.owner(request.name):
+        from minirun.container.truth import free_name
+
+        free_name(shelf, place, request.name)
     try:
         return make(shelf, request)
     except MinirunError as error:

@@ -236,4 +236,11 @@ def table(findings: list[Finding], *, coloured: bool, width: int = 0) -> str:
         found = folded(row.found, width) + (folded(f"get it: {row.hint}", width) if row.hint else [])
         lines.append(f"{word} {row.name:<19} {found[0]}".rstrip())
         lines += [f"{'':<{MARGIN}}{line}" for line in found[1:]]
-    return "\n".join(lines)
+    return "\n".join([*lines, "", summary(findings)])
+
+
+def summary(findings: list[Finding]) -> str:
+    """The last line: what it comes to."""
+    counts = {status: sum(row.status == status for row in findings) for status in (OK, LIMITED, MISSING)}
+    said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    return f"{said}: {'no container runs here yet' if counts[MISSING] else 'containers run here'}"

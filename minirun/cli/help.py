@@ -131,7 +131,8 @@ def params(verb: Verb) -> list[click.Parameter]:
         kind = click.Choice(SHELLS) if word == "SHELL" else None
         found.append(click.Argument([word.lower()], required=index < least, type=kind, metavar=word))
     if verb.rest:
-        found.append(click.Argument([verb.rest.lower()], nargs=-1, metavar=verb.rest))
+        more = "more" if verb.rest in verb.arguments else verb.rest.lower()  # IMAGE [IMAGE]...
+        found.append(click.Argument([more], nargs=-1, metavar=verb.rest))
     found.append(click.Option(["--help", "-h"], is_flag=True, is_eager=True, expose_value=False, callback=show))
     return found
 

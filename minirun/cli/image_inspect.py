@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import time
 
 from minirun.cli import amounts
+from minirun.cli.container_inspect import show
 from minirun.cli.image_list import short
 from minirun.cli.oci_list import columns, form_of
 from minirun.cli.stores import storage_of, write_out
@@ -24,11 +25,8 @@ WIDTH = 45  # of CREATED BY, as docker cuts it
 
 
 def inspect(call: Call) -> int:
-    """All or nothing is printed: the first that is not there is an error."""
-    images = Images(storage_of(call))
-    found = [about(images.find(word, call.values.text("platform"))) for word in call.words]
-    write_out(encode(found, "    ") + "\n")
-    return 0
+    images, platform = Images(storage_of(call)), call.values.text("platform")
+    return show(call, [lambda word=word: about(images.find(word, platform)) for word in call.words])  # type: ignore[misc]
 
 
 def about(image: Image) -> dict[str, Any]:

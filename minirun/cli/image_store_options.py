@@ -25,7 +25,10 @@ VERBS = (
     ),
     Verb(
         name="inspect", help="print all about an image, as JSON", arguments=("IMAGE",), rest="IMAGE",
-        options=(PLATFORM,),
+        options=(
+            Option(long="format", short="f", value="FORMAT", default="json", help="json, or a path as .Config.Env"),
+            PLATFORM,
+        ),
     ),
     Verb(
         name="history", help="what an image's layers were made by", arguments=("IMAGE",),
@@ -104,7 +107,7 @@ MORE = {
     "inspect": Longer(
         text="An array with an object for each image; members are docker's. IMAGE is a name, a name with a digest, an "
         "id, or the beginning of one.",
-        examples=("minirun image inspect busybox",),
+        examples=("minirun image inspect busybox", "minirun image inspect -f .Config.Cmd busybox"),
     ),
     "history": Longer(
         text="The newest line first. A line without a layer of its own has size 0.",

@@ -70,6 +70,8 @@ def config(container: Container, site: Site, user: User) -> dict[str, Any]:
     owner = container.network.partition(":")[2]
     network = f"{site.storage}/containers/{owner}" if owner else site.directory
     mounts = filesystems.every(asked, site.storage, site.directory, network)
+    if asked["userns"]:
+        mounts = filesystems.in_user_namespace(mounts, container, site.storage)
     if asked["init"]:
         mounts.append(filesystems.mount(INIT, "bind", init_program(), "bind", "ro", "rprivate"))
     made: dict[str, Any] = {

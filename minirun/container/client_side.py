@@ -67,11 +67,18 @@ def until_it_runs(link: int, monitor: int, signals: int, warn: Callable[[str], N
             if letter == b"w":
                 warn(data[1:].decode("utf-8", "replace"))
             elif letter == b"F":
-                posix.waitpid(monitor, 0)
+                reap(monitor)
                 raise protocol.unpack(data[1:])
             elif not data:
-                posix.waitpid(monitor, 0)
+                reap(monitor)
                 raise MinirunError("cannot start the container", reason="its monitor was killed")
+
+
+def reap(monitor: int) -> None:
+    try:
+        posix.waitpid(monitor, 0)
+    except ChildProcessError:  # our caller ignores SIGCHLD, and so do we
+        return
 
 
 def follow(link: int, attach: Attach, signals: int) -> int:

@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from minirun.container.record import Container
+
 QUIET = ("nosuid", "noexec", "nodev")
 SHM = "shm"  # a tmpfs in the directory of a container that shares it (--ipc shareable)
 PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
@@ -70,6 +72,24 @@ def every(asked: dict[str, Any], storage: str, directory: str, network: str) -> 
     first = [*usual(asked, storage, directory), *own_files(network, asked)]
     first = [entry for entry in first if entry["destination"] not in targets]
     return first + sorted(chosen, key=lambda entry: entry["destination"].count("/"))
+
+
+def in_user_namespace(mounts: list[dict[str, Any]], container: Container, storage: str) -> list[dict[str, Any]]:
+    """What a user namespace may not mount is the host's, bound: a sysfs shows a network namespace, and a procfs a PID
+    namespace, that must be its own.  What belongs to containers is id-mapped: on the disk root is root, for all.
+    """
+    found = []
+    for entry in mounts:
+        kind, options = entry["type"], entry["options"]
+        if (kind == "sysfs" and container.network != "none") or (
+            kind == "proc" and container.asked["pid"][0] == "host"
+        ):
+            options = ["rro" if option == "ro" else option for option in options]  # what is mounted below it, too
+            entry = mount(entry["destination"], "bind", entry["destination"], "rbind", "rslave", *options)
+        elif kind == "bind" and entry["source"].startswith((f"{storage}/volumes/", f"{storage}/containers/")):
+            entry = {**entry, "options": [*options, "idmap"]} if not entry["source"].endswith(f"/{SHM}") else entry
+        found.append(entry)
+    return found
 
 
 def propagation(mounts: list[dict[str, Any]]) -> str:

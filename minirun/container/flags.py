@@ -268,6 +268,8 @@ def conflicts(values: Values, made: dict[str, Any]) -> None:
         raise wrong("--hostname", made["hostname"], "a UTS namespace of the container's own")
     if made["asked"]["pid"][0] != "private" and made["asked"]["init"]:
         raise wrong("--init", "", "a PID namespace of the container's own: process 1 is not there")
+    if made["asked"]["userns"] and made["asked"]["pid"][0] == "container":
+        raise wrong("--pid", values.text("pid"), "no --userns beside it: the other's /proc could not be mounted")
     if made["asked"]["userns"] and made["asked"]["privileged"]:
         raise MinirunError("--privileged and --userns exclude each other", exit_code=2)
     if values.on("detach") and values.listed("attach"):

@@ -37,10 +37,13 @@ def unfinished(storage: str) -> list[str]:
     removed = []
     for name in sorted(entries(f"{storage}/tmp")):
         path = f"{storage}/tmp/{name}"
-        if S_ISDIR(posix.lstat(path).st_mode):
-            remove_tree(path)
-        else:
-            posix.unlink(path)
+        try:
+            if S_ISDIR(posix.lstat(path).st_mode):
+                remove_tree(path)
+            else:
+                posix.unlink(path)
+        except OSError:  # a tool that a killed build had called is still at its own cleaning: the next time
+            continue
         removed.append(f"unfinished: {name}")
     return removed
 

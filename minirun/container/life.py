@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import posix
 import select
+from time import monotonic
 
 from minirun.container import protocol
 from minirun.container.record import CREATED, EXITED, PAUSED, RESTARTING, RUNNING
@@ -98,26 +99,50 @@ def link_to(shelf: Shelf, container: Container, letters: str = "") -> int:
         return -1
 
 
+class Stopping(Record):
+    """One that was asked to end: the connection to its monitor, and until when it is waited for (None: for ever)."""
+
+    container: Container
+    link: int
+    until: float | None
+
+
 def stop(shelf: Shelf, place: Place, container: Container, seconds: int | None = None, number: int = 0) -> None:
     """Its stop signal (or ``number``), ``seconds`` of patience, then KILL.  No policy restarts it."""
+    asked = ask_to_stop(shelf, place, container, seconds, number)
+    if asked is not None:
+        see_stopped(place, asked)
+
+
+def ask_to_stop(shelf: Shelf, place: Place, container: Container, seconds: int | None, number: int) -> Stopping | None:
+    """None if it has ended already.  ``see_stopped`` is to follow: several can be asked first."""
     status = truth(shelf, place, container)
     link = link_to(shelf, container) if status.status in (RUNNING, PAUSED, RESTARTING) else -1
     if link < 0:
         truth(shelf, place, container)
-        return
+        return None
     try:
         ask(link, b"T", b"K")
         if status.status in (RUNNING, PAUSED):
             signal(place, container, number or stop_signal(container))
             if status.status == PAUSED:
                 thaw(place, container)
-        patience = container.stopTimeout if seconds is None else seconds
-        if until_end(link, None if patience < 0 else float(patience)) is None:
+    except BaseException:
+        posix.close(link)
+        raise
+    patience = container.stopTimeout if seconds is None else seconds
+    return Stopping(container=container, link=link, until=None if patience < 0 else monotonic() + patience)
+
+
+def see_stopped(place: Place, asked: Stopping) -> None:
+    container = asked.container
+    try:
+        if until_end(asked.link, asked.until) is None:
             signal(place, container, KILL)
-            if until_end(link, GRACE) is None:
+            if until_end(asked.link, monotonic() + GRACE) is None:
                 raise MinirunError(f"cannot stop container {container.name}", reason="it does not end (D state?)")
     finally:
-        posix.close(link)
+        posix.close(asked.link)
 
 
 def stop_signal(container: Container) -> int:
@@ -142,15 +167,12 @@ def receive(link: int) -> bytes:
     return unix.receive(link, protocol.LARGEST)[0]
 
 
-def until_end(link: int, seconds: float | None) -> int | None:
+def until_end(link: int, until: float | None) -> int | None:
     """Its exit code; -1 if the monitor was killed; None if the time is over first."""
     poller = select.poll()
     poller.register(link, select.POLLIN)
-    from time import monotonic
-
-    end = None if seconds is None else monotonic() + seconds
     while True:
-        left = None if end is None else max(end - monotonic(), 0) * 1000
+        left = None if until is None else max(until - monotonic(), 0) * 1000
         if not poller.poll(left):
             return None
         try:
@@ -180,14 +202,17 @@ def signal(place: Place, container: Container, number: int) -> bool:
 def kill(shelf: Shelf, place: Place, container: Container, number: int) -> None:
     """A signal; KILL counts as a stop: no policy restarts it."""
     status = truth(shelf, place, container)
-    if status.status not in (RUNNING, PAUSED):
+    if status.status not in (RUNNING, PAUSED, RESTARTING):
         raise not_running("kill", container, status)
-    if number in (KILL, TERM):
+    ends = number in (KILL, TERM)
+    if ends:
         link = link_to(shelf, container)
         if link >= 0:
             ask(link, b"T", b"K")
             posix.close(link)
-    if not signal(place, container, number):
+    if status.status == RESTARTING and ends:
+        return
+    if not signal(place, container, number) and not ends:  # of those that end it one may well come too late
         raise not_running("kill", container, truth(shelf, place, container))
 
 

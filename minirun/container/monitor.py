@@ -115,7 +115,7 @@ class Monitor:
 
             score(self.score)  # or the program would begin with ours
         status = self.status
-        status.status, status.error, status.oom = CREATED, "", False
+        status.status, status.error, status.oom = CREATED if self.hub is None else RESTARTING, "", False
         status.monitor, status.monitorStart = posix.getpid(), start_time(posix.getpid())
         status.bootId, status.startedAt = boot_id(), now()
         self.shelf.save_status(self.container.id, status)
@@ -201,7 +201,6 @@ class Monitor:
         told = error if isinstance(error, MinirunError) else MinirunError(
             f"cannot start container {self.container.name}", reason=f"{error.__class__.__name__}: {error}"
         )  # fmt: skip
-        self.close_stage()
         self.ends.close()
         if not passes(self.container):
             to_null()
@@ -219,10 +218,10 @@ class Monitor:
             fcntl.flock(self.parts.held.fd, fcntl.LOCK_EX)
             self.status.oom = code == KILLED and out_of_memory(self.created)
             self.close_init()
-        self.close_stage()
         try:
             self.container = self.shelf.load(self.container.id)  # update and rename may have changed it
         except MinirunError:
+            self.close_stage()
             return False
         container = self.container
         go_on = restart.again(container.restart, container.retries, code, self.status.restarts, self.status.stopped)
@@ -239,6 +238,7 @@ class Monitor:
             stage.clear(self.shelf, self.place, self.container)
         except MinirunError as error:
             self.status.error = error.headline()
+        self.close_stage()  # the namespace last: CNI's plugins look into it
         status = self.status
         status.status, status.exitCode, status.finishedAt = word, code, now()
         status.pid = status.startTime = 0

@@ -50,7 +50,7 @@ def volume(text: str, cwd: str) -> Wanted:
     if len(parts) > 3 or not all(parts[:2]):
         raise wrong("--volume", text, "[SOURCE:]TARGET[:OPTIONS]")
     source, target = ("", parts[0]) if len(parts) == 1 else (parts[0], parts[1])
-    if source.startswith(("/", "./", "../", "~")) or source in (".", ".."):
+    if source.startswith(("/", "./", "../")) or source in (".", ".."):
         made = Wanted(kind=BIND, source=absolute(source, cwd), target=target, options=[], create=True, labels={})
     else:
         if source:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import fcntl
 import posix
 
-from minirun.container.holders import discard, held, hold, written
+from minirun.container.holders import alive as still, hold, holders
 from minirun.errors import MinirunError
 from minirun.linux.namespaces import NEWNS, NEWUSER, Born, enter as join, owner_of, parent_of, unshare
 from minirun.runtime.status import alive
@@ -69,14 +69,10 @@ def prepare(store: Store) -> str:
 
 def meet(folder: str) -> bool:
     """Join the first of the holders that is alive."""
-    for name in posix.listdir(folder):
-        path = f"{folder}/{name}"
-        if not name.isdigit() or not held(int(name), written(path)):
-            discard(path)
-            continue
-        with Opened(int(name), "user", "mnt") as fds:
+    for pid in holders(folder):
+        with Opened(pid, "user", "mnt") as fds:
             # the files first, the start time after: what is open is the holder's and nobody's who came after him
-            if len(fds) == 2 and held(int(name), written(path)) and ours(fds[0]):
+            if len(fds) == 2 and still(pid, f"{folder}/{pid}") and ours(fds[0]):
                 join(fds[0], NEWUSER)
                 join(fds[1], NEWNS)
                 become_root()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+from _signal import SIG_DFL, SIG_SETMASK, SIGCHLD, pthread_sigmask, signal
 
 from minirun.container import protocol
 from minirun.container.ends import passes, to_null
@@ -43,6 +44,8 @@ def say(channel: int, error: BaseException) -> None:
 def detach(parts: Parts) -> None:
     """A session of its own; nothing of the parent's stays open."""
     posix.setsid()
+    pthread_sigmask(SIG_SETMASK, ())  # the client's, who collects signals to pass them on
+    signal(SIGCHLD, SIG_DFL)  # or there would be nobody to wait for
     posix.chdir("/")
     if not passes(parts.container):
         to_null()

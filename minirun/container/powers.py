@@ -35,9 +35,9 @@ def added(asked: dict[str, Any]) -> list[str]:
 def system_calls(asked: dict[str, Any]) -> dict[str, Any]:
     if asked["seccomp"] == "unconfined" or (asked["privileged"] and asked["seccomp"] == ""):
         return {}
-    import os
+    import posix
 
-    about = os.uname()
+    about = posix.uname()
     if asked["seccomp"] == "":
         from minirun.container.default_filter import default
 

@@ -48,12 +48,19 @@ def prepare(container: Container, site: Site) -> User:
         if not posix.access(f"{site.directory}/{PREPARED}", posix.F_OK):
             from minirun.container.bundle import workdir
 
-            make_below(root, workdir(container), user)
+            make_below(root, workdir(container), user, shift_of(container))
             fill_volumes(container, site, root)
             write(f"{site.directory}/{PREPARED}", "")
         return user
     finally:
         posix.close(root)
+
+
+def shift_of(container: Container) -> int:
+    """What ids are in its file system seen from here, where it is id-mapped, above what they are inside and on disk."""
+    from minirun.container.bundle import mappings
+
+    return next((one["hostID"] - one["containerID"] for one in mappings(container)), 0)
 
 
 def groups(container: Container) -> list[str]:
@@ -173,7 +180,7 @@ def make_directories(path: str) -> None:
             raise MinirunError(f"cannot make the directory {path}", reason=error.strerror or "") from error
 
 
-def make_below(root: int, path: str, user: User) -> None:
+def make_below(root: int, path: str, user: User, shift: int) -> None:
     """The working directory, made for the user where it is missing; links on the way lead where they do in there."""
     done = ""
     for name in [part for part in path.split("/") if part]:
@@ -188,7 +195,8 @@ def make_below(root: int, path: str, user: User) -> None:
         parent = below(root, done[: -len(name) - 1].encode() or b".")
         try:
             posix.mkdir(name, 0o755, dir_fd=parent)
-            posix.chown(name, user.uid, user.gid, dir_fd=parent, follow_symlinks=False)
+            owner = (user.uid + shift, user.gid + shift)
+            posix.chown(name, *owner, dir_fd=parent, follow_symlinks=False)
         except OSError as error:
             raise MinirunError(f"cannot make the working directory {path}", reason=error.strerror or "") from error
         finally:
@@ -216,7 +224,7 @@ def fill_volumes(container: Container, site: Site, root: int) -> None:
         try:
             into = posix.open(target, DIRECTORY)
             try:
-                copy_directory(source, into)
+                copy_directory(source, into, shift_of(container))
             finally:
                 posix.close(into)
         finally:

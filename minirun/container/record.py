@@ -118,17 +118,22 @@ def stamp(nanoseconds: int) -> str:
 
 
 def seconds_of(text: str) -> float:
-    """A stamp of ours as seconds since the epoch; 0 if it is none."""
-    try:
-        broken = time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")
-        return time_of(broken) + float("0" + text[19:].rstrip("Z"))
-    except ValueError:
+    """A stamp of ours as seconds since the epoch; 0 if it is none.  By hand: strptime would bring re and datetime."""
+    shape = "".join("0" if letter.isdigit() else letter for letter in text[:19])
+    rest = text[19:].removesuffix("Z")
+    if not text.isascii() or shape != "0000-00-00T00:00:00" or (rest and not (rest[0] == "." and rest[1:].isdigit())):
         return 0.0
+    year, month, day, *clock = (int(text[at : at + size]) for at, size in PLACES)
+    if not 1 <= month <= 12 or not 1 <= day <= 31 or clock[0] > 23 or clock[1] > 59 or clock[2] > 60:
+        return 0.0
+    seconds = days(year, month, day) * 86400 + clock[0] * 3600 + clock[1] * 60 + clock[2]
+    return seconds + float("0" + rest) if rest else float(seconds)
 
 
-def time_of(broken: time.struct_time) -> int:
-    """mktime(3) for UTC (calendar.timegm without calendar): days by the civil calendar."""
-    year, month, day = broken.tm_year, broken.tm_mon, broken.tm_mday
+PLACES = ((0, 4), (5, 2), (8, 2), (11, 2), (14, 2), (17, 2))
+
+
+def days(year: int, month: int, day: int) -> int:
+    """Since 1970, by the civil calendar (calendar.timegm without calendar)."""
     year, month = (year - 1, month + 9) if month < 3 else (year, month - 3)
-    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 1 - 719468
-    return days * 86400 + broken.tm_hour * 3600 + broken.tm_min * 60 + broken.tm_sec
+    return 365 * year + year // 4 - year // 100 + year // 400 + (153 * month + 2) // 5 + day - 1 - 719468

@@ -172,7 +172,7 @@ def unmount(shelf: Shelf, place: Place, container: Container) -> None:
         return
     from minirun.container.place import snapshot
 
-    if container.asked["ipc"][0] == "shareable":
+    if container.asked.get("ipc", ("shareable",))[0] == "shareable":  # half made: who knows
         from minirun.container.filesystems import SHM
         from minirun.images.snapshot import detach
 

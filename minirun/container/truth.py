@@ -118,6 +118,28 @@ def repair(shelf: Shelf, place: Place) -> list[str]:
     return done
 
 
+def sweep_all(shelf: Shelf, place: Place) -> None:
+    """What a killed create or rm has left, quickly: where nothing is left nothing is done."""
+    for container_id in shelf.every_id():
+        if not shelf.exists(container_id):
+            try:
+                sweep(shelf, place, container_id)
+            except (MinirunError, OSError) as error:
+                place.warn(f"container {container_id[:12]} is half made, and cannot be removed: {error}")
+
+
+def free_name(shelf: Shelf, place: Place, name: str) -> None:
+    """Whoever has the name may be a --rm container whose monitor was killed, or half made: then it is free now."""
+    owner = shelf.owner(name)
+    if not owner:
+        return
+    try:
+        repair_one(shelf, place, owner)
+        shelf.discard(name, owner)
+    except (MinirunError, OSError):  # whoever takes the name will say what is wrong
+        return
+
+
 def repair_one(shelf: Shelf, place: Place, container_id: str) -> str:
     if not shelf.exists(container_id):
         return sweep(shelf, place, container_id)

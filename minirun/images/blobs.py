@@ -109,6 +109,15 @@ class Blobs:
             raise MinirunError(f"the blob {digest} is damaged", hint="minirun image rm, then pull or load it again")
         return data
 
+    def sync(self) -> None:
+        """The names of all blobs on the disk; their content is since they were committed."""
+        try:
+            algorithms = posix.listdir(f"{self.storage}/blobs")
+        except FileNotFoundError:
+            return
+        for algorithm in algorithms:
+            sync_directory(f"{self.storage}/blobs/{algorithm}")
+
     def put(self, data: bytes, media_type: str = "") -> Descriptor:
         """A small blob that is ours: into the store, under the digest it has."""
         digest = digest_of(data)

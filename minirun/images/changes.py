@@ -12,7 +12,7 @@ from __future__ import annotations
 import posix
 
 from minirun.images.lowers import Lowers
-from minirun.images.tree import OPEN_DIRECTORY, STRICT
+from minirun.images.tree import OPEN_DIRECTORY, STRICT, names
 from minirun.images.walk import walk
 from minirun.images.whiteout import is_opaque, is_whiteout
 from minirun.linux.openat2 import openat2
@@ -84,7 +84,7 @@ def is_empty(node: Node) -> bool:
         return node.status.st_size == 0
     fd = openat2(node.at, node.name, OPEN_DIRECTORY, STRICT)
     try:
-        return not posix.listdir(fd)
+        return not names(fd)
     finally:
         posix.close(fd)
 
@@ -101,21 +101,21 @@ def hidden(node: Node, lowers: Lowers, upper: int, userxattr: bool) -> dict[byte
     try:
         if not is_opaque(fd, userxattr):
             return {}
-        own = {name.encode("utf-8", "surrogateescape") for name in posix.listdir(fd)}
+        own = set(names(fd))
     finally:
         posix.close(fd)
-    names = {node.path: CHANGED}
+    gone = {node.path: CHANGED}
     for root in lowers.roots:
         try:
             below = openat2(root, node.path, OPEN_DIRECTORY, STRICT)
         except OSError:
             continue
         try:
-            listed = [name.encode("utf-8", "surrogateescape") for name in posix.listdir(below)]
+            listed = names(below)
         finally:
             posix.close(below)
         for name in listed:
             path = node.path + b"/" + name
             if name not in own and lowers.find(path):
-                names[path] = DELETED
-    return names
+                gone[path] = DELETED
+    return gone

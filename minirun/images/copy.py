@@ -45,6 +45,7 @@ class Side:
         return next((out + number - into for into, out, count in self.ids if into <= number < into + count), number)
 
     def inside(self, number: int) -> int:
+        """The opposite."""
         return next((into + number - out for into, out, count in self.ids if out <= number < out + count), number)
 
     def open(self, path: bytes, flags: int) -> int:
@@ -98,7 +99,7 @@ def pack_from(side: Side, path: bytes, emit: Callable[[bytes], object], name: by
     try:
         if spot.status is None:
             raise OSError(ENOENT, posix.strerror(ENOENT))
-        packer = Packer(emit)
+        packer = Packer(emit, side.inside)
         called = spot.name if name is None else name
         called = b"" if called == b"." else called
         if called:
@@ -110,6 +111,14 @@ def pack_from(side: Side, path: bytes, emit: Callable[[bytes], object], name: by
             finally:
                 posix.close(root)
         packer.end()
+    except BrokenPipeError:  # whoever reads has gone, and says why
+        raise
+    except OSError as error:
+        where = error.filename.decode("utf-8", "replace") if isinstance(error.filename, bytes) else error.filename or ""
+        raise MinirunError(
+            f"cannot read {path.decode('utf-8', 'replace')} of {side.name}",
+            reason=": ".join(filter(None, (where, error.strerror))), exit_code=1,
+        ) from error  # fmt: skip
     finally:
         spot.close()
 
@@ -140,8 +149,6 @@ def copy(source: Side, path: str, target: Side, to: str, *, archive: bool = Fals
     def owner(uid: int, gid: int) -> tuple[int, int]:
         if not archive:
             uid, gid = target.owner
-        else:
-            uid, gid = source.inside(uid), source.inside(gid)
         return target.outside(uid), target.outside(gid)
 
     try:

@@ -95,8 +95,10 @@ class Dial:
         import urllib3
 
         manner = self.manner
-        silence = manner.silence if body is None else manner.commit
+        ours = int(headers.get("Content-Length", -1))  # what goes up may be looked through before the answer
+        silence = manner.silence if ours < 0 else manner.commit
         timeout = urllib3.Timeout(connect=manner.connect, read=silence)
+        seconds = manner.answer if ours < 0 else silence + ours / manner.slowest
         where = origin(url)
         pool = self.pool(where)
 
@@ -107,7 +109,7 @@ class Dial:
             )  # fmt: skip
 
         try:
-            return go() if body is not None else within(manner.answer, go)
+            return within(seconds, go)
         except TimeoutError as error:
             raise Trouble("timeout", f"no answer from {where[1]} in time", host=host_of(where)) from error
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:

@@ -7,10 +7,10 @@ goes in without compression, as layers know neither.  It is read once, also from
 from __future__ import annotations
 
 from minirun.images import media
+from minirun.images.archive_read import ArchiveReader
 from minirun.images.blobs import CHUNK, hasher
 from minirun.images.compression import Decompressed, File, Peeked, sniff
 from minirun.images.media import Descriptor
-from minirun.images.tarstream import TarStream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from minirun.images.compression import Reader
     from minirun.images.store import Images
 
-ENTRIES_LIMIT = 10_000_000
 TYPES = {"": media.LAYER, "gzip": media.LAYER_GZIP, "zstd": media.LAYER_ZSTD}
 
 
@@ -55,7 +54,7 @@ def into(writer: Writer, source: Peeked, what: str) -> tuple[Descriptor, str]:
     content: Reader = Decompressed(raw, kind, what) if kind else raw
     seen = Tee(content, hashed.update)
     inside = Tee(seen, (lambda data: None) if kept else writer.write)
-    for _ in TarStream(Buffered(inside), what, ENTRIES_LIMIT):
+    for _ in ArchiveReader(inside, what):
         pass
     while inside.read(CHUNK):  # the zeros behind the last entry belong to the layer, too
         pass
@@ -64,19 +63,3 @@ def into(writer: Writer, source: Peeked, what: str) -> tuple[Descriptor, str]:
     digest, size = writer.commit()
     media_type = TYPES.get(kind, media.LAYER)
     return Descriptor(mediaType=media_type, digest=digest, size=size), f"sha256:{hashed.hexdigest()}"
-
-
-class Buffered:
-    """A tar reader asks for 512 bytes at a time, of which a root file system has very many."""
-
-    def __init__(self, source: Reader) -> None:
-        self.source = source
-        self.data = b""
-        self.at = 0
-
-    def read(self, size: int) -> bytes:
-        if self.at == len(self.data):
-            self.data, self.at = self.source.read(CHUNK), 0
-        piece = self.data[self.at : self.at + size]
-        self.at += len(piece)
-        return piece

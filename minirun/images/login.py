@@ -29,7 +29,7 @@ def login(registry: str, who: Credentials, env: Mapping[str, str], authfile: str
     """Where it is kept now; an error if the registry does not take it."""
     client = Client(registry, aim=f"cannot log in to {registry}", who=Who(given=who), manner=manner)
     try:
-        client.ask("GET", "").close()
+        client.words(client.ask("GET", ""))
     finally:
         client.dial.hang_up()
     helper = helper_for(registry, env, authfile)

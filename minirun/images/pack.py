@@ -8,7 +8,7 @@ from minirun.images import tar_write as tar
 from minirun.images.attributes import below, get_xattrs
 from minirun.images.changes import is_empty, open_upper, targets_of
 from minirun.images.tree import BLOCK, CHARACTER, DIRECTORY, FIFO, LINK, OPEN_DIRECTORY, REGULAR, STRICT
-from minirun.images.walk import Node, walk
+from minirun.images.walk import GONE, Node, walk
 from minirun.images.whiteout import OPAQUE, PREFIX, is_opaque, is_whiteout
 from minirun.linux.openat2 import openat2
 
@@ -29,10 +29,11 @@ OPEN_FILE = posix.O_RDONLY | posix.O_NOFOLLOW | posix.O_NONBLOCK
 
 
 class Packer:
-    """Members go to ``emit``; ``end`` closes the archive.  ``owner``: uid, gid -> those in the tar."""
+    """Members go to ``emit``; ``end`` closes the archive.  ``inside``: an id of the tree -> the one in the tar."""
 
-    def __init__(self, emit: Callable[[bytes], object]) -> None:
+    def __init__(self, emit: Callable[[bytes], object], inside: Callable[[int], int] = int) -> None:
         self.emit = emit
+        self.inside = inside
         self.seen: dict[tuple[int, int], bytes] = {}  # files of several names
 
     def tree(self, root: int, prefix: bytes = b"", *, crossing: bool = True) -> None:
@@ -59,14 +60,17 @@ class Packer:
             if kind == tar.SYMLINK:
                 link = posix.readlink(node.name, dir_fd=node.at)
             xattrs = get_xattrs(below(node.at, node.name)) if kind != tar.HARD_LINK else {}
-        except (FileNotFoundError, NotADirectoryError):
-            return
+        except OSError as error:
+            if error.errno in GONE:
+                return
+            raise
         if kind in (tar.CHARACTER, tar.BLOCK_DEVICE):
             device = (posix.major(status.st_rdev), posix.minor(status.st_rdev))
         self.emit(
             tar.header(
-                name + b"/" if kind == tar.DIRECTORY else name, kind, mode=status.st_mode & 0o7777, uid=status.st_uid,
-                gid=status.st_gid, mtime=status.st_mtime_ns, link=link, device=device, xattrs=xattrs,
+                name + b"/" if kind == tar.DIRECTORY else name, kind, mode=status.st_mode & 0o7777,
+                uid=self.inside(status.st_uid), gid=self.inside(status.st_gid),
+                mtime=status.st_mtime_ns, link=link, device=device, xattrs=xattrs,
             )
         )  # fmt: skip
 
@@ -80,8 +84,8 @@ class Packer:
             size = status.st_size
             self.emit(
                 tar.header(
-                    name, mode=status.st_mode & 0o7777, uid=status.st_uid, gid=status.st_gid, size=size,
-                    mtime=status.st_mtime_ns, xattrs=get_xattrs(fd),
+                    name, mode=status.st_mode & 0o7777, uid=self.inside(status.st_uid),
+                    gid=self.inside(status.st_gid), size=size, mtime=status.st_mtime_ns, xattrs=get_xattrs(fd),
                 )
             )  # fmt: skip
             left = size

@@ -89,7 +89,7 @@ class Errand:
         if not self.reference.digest:
             headers = {"Accept": ", ".join(ACCEPT)}
             answer = self.client.ask("HEAD", self.address(self.reference.tag), headers=headers, good=(200, 404, 405))
-            answer.close()
+            self.client.words(answer)
             if answer.status != 200 or answer.headers.get("Docker-Content-Digest", "") != target.digest:
                 return None
         try:

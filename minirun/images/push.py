@@ -93,7 +93,7 @@ class Errand:
         path = f"{self.reference.repository}/manifests/{word}"
         headers = {"Content-Type": one.mediaType, "Content-Length": str(len(data))}
         response = self.client.ask("PUT", path, headers=headers, body=lambda: data, good=(201, 200, 202))
-        response.close()
+        self.client.words(response)
         said = response.headers.get("Docker-Content-Digest", "")
         if said and said != one.digest and is_digest(said):
             asked = Asked(method="PUT", url=response.url or path, aim=self.client.aim)

@@ -32,6 +32,11 @@ REASONS = {
     "NAME_INVALID": "the registry does not take such a name",
     "TAG_INVALID": "the registry does not take such a tag",
 }
+# what became of a request that got no answer, by the kind of trouble
+OUTCOMES = {
+    "name": "no address", "refused": "connection refused", "tls": "no trust", "plain": "no TLS", "timeout": "no answer",
+    "broken": "connection lost", "proxy": "no way through", "address": "not asked", "redirects": "no end",
+}  # fmt: skip
 STATUSES = {
     401: "UNAUTHORIZED", 403: "DENIED", 404: "MANIFEST_UNKNOWN", 405: "UNSUPPORTED", 429: "TOOMANYREQUESTS",
 }  # fmt: skip
@@ -62,7 +67,7 @@ class Asked(Record):
 
     def line(self, outcome: str) -> str:
         """Without the query: presigned addresses keep their secrets there."""
-        return f"{self.method} {self.url.partition('?')[0]} -> {outcome}"
+        return f"{self.method} {self.url.partition('?')[0]} -> {OUTCOMES.get(outcome, outcome)}"
 
 
 def of_trouble(trouble: Trouble, asked: Asked) -> MinirunError:

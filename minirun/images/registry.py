@@ -99,7 +99,7 @@ class Client:
                 first = trouble
                 continue
             if response.status == 400 and not last:
-                response.close()
+                self.words(response)
                 continue
             return self.pinged(base, response, asked)
 
@@ -148,7 +148,7 @@ class Client:
         if response.status in good:
             return response
         if response.status in PASSING:
-            response.close()
+            self.words(response)
             raise Trouble("busy", f"{self.registry} answers {response.status}", host=self.host)
         raise self.refusal(response, Asked(method=method, url=url, aim=self.aim))
 
@@ -158,7 +158,7 @@ class Client:
         return refusals.of_answer(response.status, response.headers, body, asked, host=self.registry, known=known)
 
     def words(self, response: BaseHTTPResponse) -> bytes:
-        """What is said with a status that was not hoped for: nothing where that cannot be read."""
+        """The little that is said beside the head; read to its end, so that the connection serves the next request."""
         try:
             return whole(response, WORDS_LIMIT, self.manner, self.host) or b""
         except Trouble:
@@ -176,9 +176,11 @@ class Client:
                 wait = retry_after(response.headers.get("Retry-After"), time.time())
                 if wait is not None and wait > self.manner.patience:
                     return response
-                response.close()
+                self.words(response)
             except Trouble as trouble:
-                if not trouble.passing or attempt == attempts:
+                # one that has answered before is perhaps being started anew
+                passing = trouble.passing or (self.base and trouble.kind in ("refused", "name"))
+                if not passing or attempt == attempts:
                     raise
             self.rest(attempt, wait)
         raise AssertionError("unreachable")
@@ -200,7 +202,7 @@ class Client:
         wanted = challenges(response.headers.getlist("WWW-Authenticate"))
         if not wanted or (used.startswith("Basic ") and used == self.authority.header):
             return response
-        response.close()
+        self.words(response)
         self.authorise(wanted, used)
         return self.follow(method, url, headers, body, self.authority.header)
 
@@ -222,7 +224,7 @@ class Client:
             target = response.headers.get("Location", "")
             if response.status not in MOVED or not target or method not in ("GET", "HEAD"):
                 return response
-            response.close()
+            self.words(response)
             url = leads(url, target)
         raise Trouble("redirects", f"more than {HOPS} redirects, one after the other", host=self.host)
 

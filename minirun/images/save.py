@@ -10,12 +10,12 @@ import posix
 
 from minirun.errors import MinirunError
 from minirun.images import layout, media
+from minirun.images.archive_write import ArchiveWriter
 from minirun.images.blobs import CHUNK, hasher, make_directory
 from minirun.images.compression import Decompressed, File
 from minirun.images.docker_archive import MANIFEST_FILE
 from minirun.images.garbage import below
 from minirun.images.reference import familiar
-from minirun.images.tarwriter import TarWriter
 from minirun.spec.decode import encode
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 def docker_archive(images: Images, wanted: Wanted, out: Callable[[bytes], object]) -> None:
     """Layers as <diff id>.tar, configurations as <id>.json, manifest.json at the end."""
-    archive = TarWriter(out)
+    archive = ArchiveWriter(out)
     done: set[str] = set()
     listed = []
     for image, names in together(wanted, lambda image: image.id):
@@ -50,7 +50,7 @@ def layer_name(diff_id: str) -> str:
     return f"{diff_id.partition(':')[2][:64]}.tar"
 
 
-def add_layer(images: Images, archive: TarWriter, layer: Descriptor, diff_id: str) -> None:
+def add_layer(images: Images, archive: ArchiveWriter, layer: Descriptor, diff_id: str) -> None:
     """Its content, verified; a compressed one goes through a file without a name first, as its length must be known."""
     kind = media.COMPRESSIONS[layer.mediaType]
     fd = images.blobs.open(layer.digest)
@@ -88,7 +88,7 @@ def decompressed(images: Images, fd: int, kind: str, layer: Descriptor, diff_id:
 
 def oci_archive(images: Images, wanted: Wanted, out: Callable[[bytes], object]) -> None:
     """A layout as a tar archive, with docker's manifest.json, which ``docker load`` wants and nobody else minds."""
-    archive = TarWriter(out)
+    archive = ArchiveWriter(out)
     chosen = together(wanted, lambda image: image.target.digest)
     targets = [(whole(images, image), names) for image, names in chosen]
     archive.file(layout.LAYOUT_FILE, layout_file())
@@ -100,10 +100,7 @@ def oci_archive(images: Images, wanted: Wanted, out: Callable[[bytes], object]) 
     for digest in digests:
         fd = images.blobs.open(digest)
         try:
-            name = f"blobs/{digest.replace(':', '/')}"
-            if len(name) > 100:
-                raise MinirunError(f"cannot save {digest}", reason="its name is too long", hint="--format oci")
-            archive.begin(name, posix.fstat(fd).st_size)
+            archive.begin(f"blobs/{digest.replace(':', '/')}", posix.fstat(fd).st_size)
             for data in pieces(fd):
                 archive.write(data)
             archive.end()

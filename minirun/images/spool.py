@@ -10,15 +10,18 @@ import posix
 from errno import ELOOP, ENOENT, ENOTDIR
 from stat import S_ISREG
 
+from minirun.images.archive_read import ArchiveReader, tidy
 from minirun.images.blobs import CHUNK, Blobs, Writer
 from minirun.images.media import DOCUMENT_LIMIT, Descriptor, bad
-from minirun.images.tarstream import TarStream
+from minirun.images.tar_read import DIRECTORY, FILE, HARD_LINK, SYMLINK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.images.compression import Reader
+    from minirun.images.tar_read import Entry
 
 LINKS_LIMIT = 16
+ENTRIES_LIMIT = 100_000
 
 
 class Spool:
@@ -37,32 +40,39 @@ class Spool:
             raise
 
     def fill(self, source: Reader) -> None:
-        archive = TarStream(source, self.what)
+        archive = ArchiveReader(source, self.what)
         for entry in archive:
-            if entry.kind == "directory":
-                continue
-            self.check_name(entry.name)
-            if entry.name in self.files or entry.name in self.links:
-                raise bad(self.what, f"{entry.name[:80]!r} is in it twice")
-            if entry.kind == "file":
-                writer = self.files[entry.name] = self.blobs.writer(limit=entry.size)
-                while data := archive.read(CHUNK):
-                    writer.write(data)
-                writer.park()
-            elif entry.kind in ("hardlink", "symlink"):
-                self.links[entry.name] = self.target(entry.name, entry.link, entry.kind)
-            else:
-                raise bad(self.what, f"{entry.name[:80]!r} is neither a file nor a directory")
+            if archive.count > ENTRIES_LIMIT:
+                raise bad(self.what, f"it has more than {ENTRIES_LIMIT} entries")
+            if entry.kind != DIRECTORY:
+                self.enter(archive, entry)
         while source.read(CHUNK):  # what stands behind: the other end of a pipe wants to get rid of it
             pass
+
+    def enter(self, archive: ArchiveReader, entry: Entry) -> None:
+        name = tidy(entry.name)
+        self.check_name(name)
+        if name in self.files or name in self.links:
+            raise bad(self.what, f"{name[:80]!r} is in it twice")
+        if entry.sparse is not None:
+            raise bad(self.what, f"{name[:80]!r} is a sparse file")
+        if entry.kind == FILE:
+            writer = self.files[name] = self.blobs.writer(limit=entry.size)
+            for data in archive.pieces():
+                writer.write(data)
+            writer.park()
+        elif entry.kind in (HARD_LINK, SYMLINK):
+            self.links[name] = self.target(name, entry.link.decode("utf-8", "surrogateescape"), entry.kind)
+        else:
+            raise bad(self.what, f"{name[:80]!r} is neither a file nor a directory")
 
     def check_name(self, name: str) -> None:
         if name.startswith("/") or ".." in name.split("/") or not name:
             raise bad(self.what, f"the name {name[:80]!r} leads out of it")
 
-    def target(self, name: str, link: str, kind: str) -> str:
+    def target(self, name: str, link: str, kind: bytes) -> str:
         """The name that a link leads to, within the archive."""
-        parts = [] if kind == "hardlink" else name.split("/")[:-1]
+        parts = [] if kind == HARD_LINK else name.split("/")[:-1]
         if link.startswith("/"):
             raise bad(self.what, f"the link {name[:80]!r} leads out of it")
         for part in link.split("/"):

@@ -101,6 +101,7 @@ class Images:
                 posix.fdatasync(fd)
             finally:
                 posix.close(fd)
+            self.blobs.sync()  # what is named has to be there after a loss of power, too
             posix.rename(path, f"{self.storage}/images.json")
             sync_directory(self.storage)
 

@@ -44,6 +44,11 @@ def exists_at(at: int, name: bytes) -> bool:
     return True
 
 
+def names(fd: int) -> list[bytes]:
+    """What is in an open directory, as the kernel has it, whatever the locale makes of it."""
+    return posix.listdir(b"/proc/self/fd/%d" % fd)
+
+
 def make_directories(path: str, mode: int = 0o700) -> None:
     """The directory and those above it, where they are not there yet."""
     try:
@@ -82,25 +87,24 @@ def remove_tree(path: str) -> None:
 def empty(directory: int, root: int, depth: int) -> bool:
     """Empty an open directory; whether nothing is left of it (what was moved up to the root is)."""
     clean = True
-    for name in posix.listdir(directory):
-        encoded = name.encode("utf-8", "surrogateescape")
+    for name in names(directory):
         try:
-            posix.unlink(encoded, dir_fd=directory)
+            posix.unlink(name, dir_fd=directory)
             continue
         except OSError as error:
             if error.errno not in (EISDIR, EPERM):
                 raise
         if depth >= DEEP:
-            posix.rename(encoded, f".deep-{posix.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=root)
+            posix.rename(name, f".deep-{posix.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=root)
             clean = False
             continue
-        below = openat2(directory, encoded, OPEN_DIRECTORY, STRICT | RESOLVE_NO_XDEV)
+        below = openat2(directory, name, OPEN_DIRECTORY, STRICT | RESOLVE_NO_XDEV)
         try:
             clean = empty(below, root, depth + 1) and clean
         finally:
             posix.close(below)
         try:
-            posix.rmdir(encoded, dir_fd=directory)
+            posix.rmdir(name, dir_fd=directory)
         except OSError as error:
             if error.errno != ENOTEMPTY:
                 raise

@@ -34,7 +34,7 @@ PART = 8 << 20  # of an upload in pieces
 def blob(client: Client, blobs: Blobs, one: Descriptor, bar: Bar, other: str = "") -> None:
     """``other``: a repository that may have it."""
     head = client.ask("HEAD", f"{client.repository}/blobs/{one.digest}", good=(200, 404))
-    head.close()
+    client.words(head)
     if head.status == 200:
         bar.done("already there")
         return
@@ -75,7 +75,7 @@ def begin(client: Client, fields: dict[str, str]) -> str | None:
         "POST", f"{client.repository}/blobs/uploads/{query}", headers={"Content-Length": "0"}, body=lambda: b"",
         good=(202, 201) if fields else (202,),
     )  # fmt: skip
-    response.close()
+    client.words(response)
     return None if response.status == 201 else location(client, response)
 
 
@@ -96,7 +96,7 @@ def send(client: Client, blobs: Blobs, one: Descriptor, address: str, sent: Sent
             "PUT", final(address, one.digest), headers, lambda: body(client, fd, 0, one.size, sent),
             good=(201, 204, 202, 413),
         )  # fmt: skip
-        response.close()
+        client.words(response)
         if response.status == 413:
             sent.undo()
             in_parts(client, one, begin(client, {}) or "", fd, sent)
@@ -110,7 +110,7 @@ def in_parts(client: Client, one: Descriptor, address: str, fd: int, sent: Sent,
     for at in range(0, one.size, part):
         address = send_part(client, address, fd, at, min(part, one.size - at), sent)
     headers = {"Content-Length": "0"}
-    client.ask_once("PUT", final(address, one.digest), headers, lambda: b"", good=(201, 204)).close()
+    client.words(client.ask_once("PUT", final(address, one.digest), headers, lambda: b"", good=(201, 204)))
 
 
 def send_part(client: Client, address: str, fd: int, at: int, count: int, sent: Sent) -> str:
@@ -118,7 +118,7 @@ def send_part(client: Client, address: str, fd: int, at: int, count: int, sent: 
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(count)}
     headers["Content-Range"] = f"{at}-{at + count - 1}"
     response = client.ask_once("PATCH", address, headers, lambda: body(client, fd, at, count, sent), good=(202, 204))
-    response.close()
+    client.words(response)
     has = uploaded(response.headers.get("Range"))
     if has and has != at + count:
         raise Trouble("broken", f"{client.host} has {has} bytes of it, not {at + count}", host=client.host)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import posix
 from errno import ELOOP, ENOENT, ENOTDIR
 
-from minirun.images.tree import DIRECTORY, KIND, OPEN_DIRECTORY, STRICT
+from minirun.images.tree import DIRECTORY, KIND, OPEN_DIRECTORY, STRICT, names
 from minirun.linux.openat2 import openat2
+from minirun.linux.statfs import filesystem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,8 +37,16 @@ class Node:
         return self.status.st_mode & KIND == DIRECTORY
 
 
+# What the kernel makes up has no files to copy: linux/magic.h, proc sysfs devpts cgroup cgroup2 mqueue debugfs tracefs
+# securityfs bpf.
+MADE_UP = {
+    0x9FA0, 0x62656572, 0x1CD1, 0x27E0EB, 0x63677270, 0x19800202, 0x64626720, 0x74726163, 0x73636673, 0xCAFE4A11,
+}  # fmt: skip
+
+
 def walk(root: int, *, crossing: bool = True) -> Iterator[Node]:
-    """All below ``root``: a directory before what is in it.  ``crossing=False`` stays on the root's file system."""
+    """All below ``root``: a directory before what is in it.  ``crossing=False`` stays on the root's file system;
+    with it, volumes are entered, /proc and its like are not."""
     device = posix.fstat(root).st_dev
     stack = [b""]
     while stack:
@@ -49,18 +58,24 @@ def walk(root: int, *, crossing: bool = True) -> Iterator[Node]:
                 continue
             raise
         try:
-            deeper = []
+            deeper: list[bytes] = []
+            if posix.fstat(fd).st_dev != device and not (crossing and is_stored(fd)):
+                continue
             for node in children(fd, path):
                 yield node
-                if node.is_directory and (crossing or node.status.st_dev == device):
+                if node.is_directory:
                     deeper.append(node.path)
         finally:
             posix.close(fd)
         stack.extend(reversed(deeper))
 
 
+def is_stored(fd: int) -> bool:
+    return filesystem(f"/proc/self/fd/{fd}") & 0xFFFFFFFF not in MADE_UP
+
+
 def children(fd: int, path: bytes) -> Iterator[Node]:
-    for name in sorted(name.encode("utf-8", "surrogateescape") for name in posix.listdir(fd)):
+    for name in sorted(names(fd)):
         try:
             status = posix.stat(name, dir_fd=fd, follow_symlinks=False)
         except FileNotFoundError:

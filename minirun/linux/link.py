@@ -57,6 +57,7 @@ class Interface(Record):
     master: int
     kind: str  # veth, bridge, tun ...
     mac: bytes
+    up: bool
 
 
 class Path(Record):
@@ -183,7 +184,7 @@ def interface(route: Route, name: str) -> Interface:
 
 
 def interface_of(data: bytes) -> Interface:
-    _, _, index, _, _ = LINK.unpack_from(data)
+    _, _, index, flags, _ = LINK.unpack_from(data)
     rows = attributes(data[LINK.size :])
     info = attributes(rows.get(IFLA_LINKINFO, b""))
     return Interface(
@@ -193,6 +194,7 @@ def interface_of(data: bytes) -> Interface:
         master=int.from_bytes(rows.get(IFLA_MASTER, b""), byteorder),
         kind=info.get(IFLA_INFO_KIND, b"").rstrip(b"\0").decode("ascii", "replace"),
         mac=rows.get(IFLA_ADDRESS, b""),
+        up=bool(flags & IFF_UP),
     )
 
 

@@ -31,7 +31,7 @@ NETLINK_NETFILTER, SUBSYSTEM, BATCH_BEGIN, BATCH_END = 12, 10, 16, 17
 NEWTABLE, GETTABLE, DELTABLE, NEWCHAIN, GETCHAIN, NEWRULE, NEWSET, NEWSETELEM, DELSETELEM = 0, 1, 2, 3, 4, 6, 9, 12, 14
 INET, IPV4, IPV6 = 1, 2, 10
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = range(5)
-DROP, ACCEPT = 0, 1
+DROP, ACCEPT, JUMP = 0, 1, -3
 NESTED = 0x8000
 REGISTER = 8  # NFT_REG32_00; the next is 9
 TCP, UDP = 6, 17
@@ -84,6 +84,10 @@ def masked(mask: bytes) -> bytes:
 
 def verdict(code: int) -> bytes:
     return expression("immediate", word(1, 0), nest(2, nest(2, word(1, code))))
+
+
+def jump(chain: str) -> bytes:
+    return expression("immediate", word(1, 0), nest(2, nest(2, word(1, JUMP), text(2, chain))))
 
 
 def family(number: int) -> bytes:
@@ -162,6 +166,10 @@ class Batch:
             NEWCHAIN, NLM_F_CREATE, text(1, table), text(3, name), nest(4, word(1, hook), word(2, priority)),
             word(5, ACCEPT), text(7, kind),
         )  # fmt: skip
+
+    def branch(self, table: str, name: str) -> None:
+        """A chain that is jumped to."""
+        self.add(NEWCHAIN, NLM_F_CREATE, text(1, table), text(3, name))
 
     def rule(self, table: str, chain: str, *expressions: bytes) -> None:
         self.add(NEWRULE, NLM_F_CREATE | 0x800, text(1, table), text(2, chain), nest(4, *expressions))  # NLM_F_APPEND

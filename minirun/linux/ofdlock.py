@@ -7,7 +7,7 @@ They end with the descriptor, that is with the process at the latest.
 from __future__ import annotations
 
 import fcntl
-from struct import pack
+from _struct import pack
 
 F_OFD_SETLKW = 38
 F_WRLCK = 1

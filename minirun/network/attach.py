@@ -51,8 +51,8 @@ def attach(
                     join(place, ledger, netns, each, lease, attached)
                 publish_on(ledger, container_id, attached)
                 hosts.tell(place.storage, ledger, container_id)
-            except BaseException:
-                leave(place, ledger, container_id, sweep=True)
+            except BaseException as error:
+                undo(place, ledger, container_id, error)
                 raise
     except BaseException:
         for held_one, _ in held:
@@ -193,16 +193,28 @@ def detach(place: Place, container_id: str, *, sweep: bool = True) -> None:
         leave(place, ledger, container_id, sweep=sweep)
 
 
+def undo(place: Place, ledger: Ledger, container_id: str, error: BaseException, network: str = "") -> None:
+    """Nothing stays; what went wrong first is what is told."""
+    try:
+        leave(place, ledger, container_id, sweep=True, network=network)
+    except (MinirunError, OSError) as another:
+        error.add_note(f"and then: {another}")
+
+
 def leave(place: Place, ledger: Ledger, container_id: str, *, sweep: bool, network: str = "") -> None:
     """All networks, or the one."""
     route = rtnetlink.Route()
+    problem: MinirunError | None = None
     left = [lease for lease in own_leases(ledger, container_id) if network in ("", lease.network)]
     for lease in left:
         index = number_of(route, lease.link)
         if lease.kind == CNI:
             from minirun.network import cni
 
-            cni.leave(lease)
+            try:
+                cni.leave(lease)
+            except MinirunError as error:
+                problem = problem or error
         elif index and (sweep or lease.kind == TAP):
             delete(route, index)
         elif index:
@@ -217,6 +229,8 @@ def leave(place: Place, ledger: Ledger, container_id: str, *, sweep: bool, netwo
         hosts.tell(place.storage, ledger, container_id, lease.network)
     if sweep:
         sweep_locked(ledger)
+    if problem is not None:
+        raise problem
 
 
 def switch_off(route: rtnetlink.Route, index: int) -> None:

@@ -44,6 +44,7 @@ class Device(Record):
     gateway6: str = ""
     internal: bool = False
     mtu: int = 1500
+    ready: bool = False  # whoever made it got to the end of it
 
     def document(self) -> dict[str, Any]:
         return dict(zip(self.FIELDS, self.astuple(), strict=True))
@@ -74,9 +75,9 @@ def bring_up(storage: str, ledger: Ledger, network: Network, notes: list[str]) -
     known = device_of(ledger, network.name)
     if known is not None:
         index = find(route, known)
-        if index:
+        if index and known.ready:
             return known, index
-        tear_down(ledger, network.name, None)
+        tear_down(ledger, network.name, known)
     for _ in range(pool.TRIES):
         made = attempt(storage, ledger, network, route)
         if made is not None:
@@ -89,6 +90,8 @@ def bring_up(storage: str, ledger: Ledger, network: Network, notes: list[str]) -
     except BaseException:
         tear_down(ledger, network.name, device)
         raise
+    device.ready = True
+    ledger.set_device(network.name, device.document())
     return device, index
 
 

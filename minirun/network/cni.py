@@ -10,7 +10,9 @@ from __future__ import annotations
 import posix
 
 from minirun.errors import MinirunError
+from minirun.linux import link, rtnetlink
 from minirun.network import netns as namespaces
+from minirun.network.address import parse_ip
 from minirun.network.leases import CNI, Lease, Ledger, names_in, read
 from minirun.network.wanted import Attached, Interface, Place, Wanted
 from minirun.spec.decode import decode, encode
@@ -109,12 +111,11 @@ def plugins(configuration: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def leave(lease: Lease) -> None:
-    """DEL: whatever a plugin says, the others are asked, too; the first complaint is raised in the end."""
+    """DEL: whatever a plugin says, the others are asked, too; the first complaint is raised in the end.  Where ADD has
+    come to nothing, complaints are nothing new."""
     path, own = lease.cni["netns"], -1
-    if (
-        not exists(path) or posix.stat(path).st_ino != lease.cni["inode"]
-    ):  # after a crash: one without anything, for plugins that want to look into it
-        own = namespaces.new()
+    if not exists(path) or posix.stat(path).st_ino != lease.cni["inode"]:
+        own = stand_in(lease)
         path = f"/proc/{posix.getpid()}/fd/{own}"
     problem: MinirunError | None = None
     try:
@@ -127,8 +128,23 @@ def leave(lease: Lease) -> None:
     finally:
         if own >= 0:
             posix.close(own)
-    if problem is not None:
+    if problem is not None and lease.cni["result"] is not None:
         raise problem
+
+
+def stand_in(lease: Lease) -> int:
+    """After a crash: a namespace with an interface of that name and those addresses.  Plugins of 1.1 look at it to
+    know which rules of the host's to remove."""
+    own = namespaces.new()
+    route = rtnetlink.Route(own)
+    try:
+        link.add_bridge(route, lease.inner, b"\x02\x6d" + bytes(4), 1500)
+        for each in filter(None, (lease.ip, lease.ip6)):
+            text, _, bits = each.partition("/")
+            link.add_address(route, link.interface(route, lease.inner).index, parse_ip(text) or b"", int(bits))
+    except OSError:  # then without
+        pass
+    return own
 
 
 def exists(path: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minirun.errors import MinirunError
 from minirun.network import bridge, hosts, networks
-from minirun.network.attach import check, interface_of, join, lease_for, leave, own_leases
+from minirun.network.attach import check, interface_of, join, lease_for, leave, own_leases, undo
 from minirun.network.leases import CNI, TAP, Ledger
 from minirun.network.repair import repair_locked
 from minirun.network.wanted import Attached, Interface, Place, Wanted
@@ -29,8 +29,8 @@ def connect(place: Place, container_id: str, name: str, netns: int, wanted: Want
                 attached.interfaces.append(interface_of(device, each))
         try:
             join(place, ledger, netns, wanted, lease_for(container_id, name, wanted, inner, owner), attached)
-        except BaseException:
-            leave(place, ledger, container_id, sweep=True, network=wanted.name)
+        except BaseException as error:
+            undo(place, ledger, container_id, error, wanted.name)
             raise
         hosts.tell(place.storage, ledger, container_id)
     return attached.interfaces[-1]

@@ -47,6 +47,8 @@ def split(front: str, text: str) -> tuple[str, str]:
         outer = outer[1:]
     elif ":" in front:
         address, _, outer = front.rpartition(":")
+        if ":" in address:
+            raise wrong(text, "an IPv6 address stands in brackets")
     else:
         return "", front
     if address and not is_address(address):

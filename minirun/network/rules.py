@@ -128,15 +128,18 @@ def leaving(batch: nft.Batch, name: str, subnets: Sequence[Subnet]) -> None:
 
 
 def forward(batch: nft.Batch, name: str, internal: bool) -> None:
+    """Where br_netfilter shows us what stays inside the bridge, such a packet is past after one rule."""
     batch.chain(name, "forward", "filter", nft.FORWARD, FILTER)
+    batch.branch(name, "into")
     entering = nft.interface(name, out=True) + nft.interface(name, out=False, unlike=True)
+    batch.rule(name, "forward", entering, nft.jump("into"))
     if internal:
         leaving_it = nft.interface(name, out=False) + nft.interface(name, out=True, unlike=True)
         batch.rule(name, "forward", leaving_it, nft.verdict(nft.DROP))
     else:
-        batch.rule(name, "forward", entering, nft.established(), nft.verdict(nft.ACCEPT))
-        batch.rule(name, "forward", entering, nft.translated(), nft.verdict(nft.ACCEPT))
-    batch.rule(name, "forward", entering, nft.verdict(nft.DROP))
+        batch.rule(name, "into", nft.established(), nft.verdict(nft.ACCEPT))
+        batch.rule(name, "into", nft.translated(), nft.verdict(nft.ACCEPT))
+    batch.rule(name, "into", nft.verdict(nft.DROP))
 
 
 def fixed(address: str) -> bytes:

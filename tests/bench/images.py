@@ -1,11 +1,11 @@
 """An image of Debian, from an image layout to files that a container can use, beside podman; in one run, in turns.
 
-    .venv/bin/python tests/bench/images.py [--runs N] [--tar FILE] [--json FILE]
+    .venv/bin/python tests/bench/images.py [--runs N] [--tar FILE] [--json FILE] [--write docs/performance.md]
 
 minirun: ``image load`` and ``container create`` (which unpacks, and makes a container besides); podman: ``pull oci:``
-(which copies and unpacks).  Stores are new for every round and on the same file system.  Between two rounds the bench
-waits: ext4 does not give an inode out again within five seconds of its removal, and searches for another one meanwhile,
-which would punish whoever comes after a clean-up.
+(which copies and unpacks).  Each round of each has a new ext4 of its own (a loop device): ext4 does not give an inode
+out again in the minute after its removal, and searches for another one meanwhile, so whoever came after a clean-up on
+the same file system would be measured with it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ import time
 from pathlib import Path
 from statistics import median
 
+import report
+
 ROOT = Path(__file__).resolve().parents[2]
 MINIRUN = ROOT / ".venv" / "bin" / "minirun"
-SETTLE = 7.0  # seconds
+BEGIN, END = "<!-- bench-images:begin -->", "<!-- bench-images:end -->"
+ROOM = "4G"
 
 
 def run(*argv: str | Path) -> None:
@@ -66,10 +69,24 @@ def podman(place: Path, image: Path) -> None:
     run(*base, "pull", "-q", f"oci:{image}")
 
 
-def untidy(place: Path) -> None:
-    """podman keeps its overlay's directory mounted on itself."""
-    subprocess.run(["umount", "-R", place / "root" / "overlay"], capture_output=True)
-    shutil.rmtree(place)
+class Fresh:
+    """A new file system, for as long as it takes."""
+
+    def __init__(self, place: Path) -> None:
+        self.file, self.root = place / "fs.img", place / "fs"
+
+    def __enter__(self) -> Path:
+        run("truncate", "-s", ROOM, self.file)
+        run("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", self.file)
+        self.root.mkdir()
+        run("mount", "-o", "loop", self.file, self.root)
+        return self.root
+
+    def __exit__(self, *why: object) -> None:
+        subprocess.run(["umount", self.root / "root" / "overlay"], capture_output=True)  # podman's, mounted on itself
+        run("umount", self.root)
+        self.root.rmdir()
+        self.file.unlink()
 
 
 def measure(place: Path, image: Path, runs: int) -> dict[str, list[float]]:
@@ -78,33 +95,57 @@ def measure(place: Path, image: Path, runs: int) -> dict[str, list[float]]:
     for number in range(runs):
         order = list(subjects) if number % 2 else list(reversed(subjects))
         for name in order:
-            own = place / f"{name}-{number}"
-            own.mkdir()
-            time.sleep(SETTLE)
-            before = time.perf_counter()
-            subjects[name](own, image)
-            found[name].append(time.perf_counter() - before)
-            untidy(own)
+            with Fresh(place) as own:
+                before = time.perf_counter()
+                subjects[name](own, image)
+                found[name].append(time.perf_counter() - before)
     return found
+
+
+def summary(found: dict[str, list[float]], size: int) -> list[str]:
+    """The table, and what it was measured on."""
+    middle = {name: median(times) for name, times in found.items()}
+    host = report.machine()
+    return [
+        "| step | minirun | podman | podman / minirun |", "| --- | ---: | ---: | ---: |",
+        f"| Debian, from a layout to files | {middle['minirun']:.2f} s | {middle['podman']:.2f} s "
+        f"| {middle['podman'] / middle['minirun']:.1f} |",
+        "",
+        f"- Medians of {len(found['minirun'])} rounds in turns, new stores; one gzip layer of {size / 1e6:.0f} MB.",
+        f"- {host['system']}, {host['kernel']}, {host['cpus']} CPUs; load average {host['load']} afterwards.",
+    ]  # fmt: skip
+
+
+def write(file: Path, lines: list[str]) -> None:
+    """Replace what is between the two marks, and nothing else."""
+    before, begin, rest = file.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"bench: {file} has no {BEGIN} … {END}")
+    file.write_text("\n".join([f"{before}{begin}", *lines, f"{end}{after}"]))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--tar", default="", help="a root file system instead of a new one")
-    parser.add_argument("--json", default="")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this markdown file")
     words = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="minirun-images-"))
     try:
-        found = measure(place, layout(place, words.tar), words.runs)
+        image = layout(place, words.tar)
+        size = max(path.stat().st_size for path in (image / "blobs" / "sha256").iterdir())
+        found = measure(place, image, words.runs)
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    middle = {name: median(times) for name, times in found.items()}
-    for name, seconds in middle.items():
-        print(f"{name:<8} {seconds * 1000:7.0f} ms   of {', '.join(f'{one:.2f}' for one in sorted(found[name]))}")
-    print(f"podman / minirun: {middle['podman'] / middle['minirun']:.1f}")
+    lines = summary(found, size)
+    print("\n".join(lines))
+    print({name: sorted(round(one, 2) for one in times) for name, times in found.items()})
     if words.json:
-        Path(words.json).write_text(json.dumps({"seconds": found, "medians": middle}))
+        words.json.write_text(json.dumps({"seconds": found}) + "\n")
+    if words.write:
+        write(words.write, lines)
     return 0
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Bundle
+from tests.conftest import MINIRUN, Bundle, run
 from tests.integration import people, shop as shop_of
 from tests.integration.mapping import rows
 from tests.integration.net_world import World, world
@@ -83,6 +84,19 @@ def busybox_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A storage with the busybox image: to be copied, never used."""
     require("root", "busybox")
     return shop_of.stock(tmp_path_factory.mktemp("stock") / "storage")
+
+
+@pytest.fixture(scope="session")
+def debian_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``a`` and ``b``, two storages with an image of Debian that was built in each, and ``lock``: to be read only."""
+    require("root", "mmdebstrap")
+    place = tmp_path_factory.mktemp("debian")
+    words = ["image", "build-rootfs", "debian", "--suite", "bookworm", "-q"]
+    with subprocess.Popen([MINIRUN, "--storage", place / "b", *words], stdout=subprocess.DEVNULL) as second:
+        first = run(MINIRUN, "--storage", place / "a", *words, "--write-lock", place / "lock", timeout=300)
+    assert first.returncode == 0, first.stderr
+    assert second.returncode == 0
+    return place
 
 
 @pytest.fixture

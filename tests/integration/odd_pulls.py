@@ -21,7 +21,7 @@ from tests.integration.small_images import noise, tarball
 
 LAYER = tarball({"file": noise(300_000, 1)})
 SECOND = tarball({"other": b"x" * 1000})
-HASTY = Manner(attempts=3, pause=0.01, connect=2.0, silence=0.6, answer=1.0)
+HASTY = Manner(attempts=3, pause=0.01, connect=5.0, silence=10.0, answer=20.0)  # a busy machine is not a silent one
 BLOB = f"/v2/x/blobs/{digest_of(LAYER)}"
 NAMED = Who(given=Credentials(user="ann", password="s3cret-word"))
 

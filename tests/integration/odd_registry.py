@@ -47,18 +47,30 @@ class Odd:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-        self.http.daemon_threads = True
-        self.http.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that hangs up
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(tls["cert"], tls["key"])
-            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+        self.answers = Answers
+        self.tls = tls
+        self.listen(0)
         self.host = f"127.0.0.1:{self.http.server_address[1]}"
         self.url = f"http{'s' if tls else ''}://{self.host}"
         self.open = True
         self.tunnels_to = ("", 0)  # as a proxy: where CONNECT leads, whatever it asks for
+
+    def listen(self, port: int) -> None:
+        self.http = ThreadingHTTPServer(("127.0.0.1", port), self.answers)
+        self.http.daemon_threads = True
+        self.http.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that hangs up
+        if self.tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.tls["cert"], self.tls["key"])
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
         threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True).start()
+
+    def restart(self, pause: float) -> None:
+        """Away, and after a while back at the same place."""
+        self.http.shutdown()
+        self.http.server_close()
+        time.sleep(pause)
+        self.listen(int(self.host.rpartition(":")[2]))
 
     def close(self) -> None:
         self.open = False

@@ -195,7 +195,7 @@ class Road:
     def __init__(self, port: int, rate: int) -> None:
         self.target, self.rate = port, rate
         self.lines: list[str] = []
-        self.passed = 0
+        self.passed = self.connections = 0
         self.open = True
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self.socket.getsockname()[1]}"
@@ -207,6 +207,7 @@ class Road:
                 near, _ = self.socket.accept()
             except OSError:
                 return
+            self.connections += 1
             far = socket.create_connection(("127.0.0.1", self.target))
             threading.Thread(target=self.up, args=(near, far), daemon=True).start()
             threading.Thread(target=self.down, args=(far, near), daemon=True).start()

@@ -190,6 +190,10 @@ def test_ids_in_a_user_namespace(open_shop: Shop, tmp_path: Path) -> None:
     assert shop.out("exec", "u", "stat", "-c", "%u:%g", "/root-owned", "/kept").split() == ["0:0", "7:8"]
     shop.out("cp", "-a", "u:/kept", str(tmp_path / "back"))
     assert ((tmp_path / "back").stat().st_uid, (tmp_path / "back").stat().st_gid) == (7, 8)
+    for words in (("export", "u"), ("cp", "u:/", "-")):
+        with tarfile.open(fileobj=io.BytesIO(stream(shop, *words))) as archive:
+            owners = {member.name: (member.uid, member.gid) for member in archive}
+        assert (owners["kept"], owners["root-owned"], owners["bin/busybox"]) == ((7, 8), (0, 0), (0, 0))
     assert ("A /kept" in shop.out("diff", "u")) and shop.out("commit", "u", "mapped").startswith("sha256:")
     assert shop.out("run", "--rm", "--net", "none", "mapped", "stat", "-c", "%u:%g", "/kept") == "7:8"
 
@@ -277,6 +281,18 @@ def test_cp_killed_leaves_no_mount_for_long(shop: Shop) -> None:
     stream(shop, "cp", "-", "k:/", input=tar(("file", "in", b"read me\n")))
     assert not shop.mounts()
     assert shop.out("start", "-a", "k") == "read me"
+
+
+def test_nobody_reads_to_the_end(box: Shop, tmp_path: Path) -> None:
+    for words in (("export", "box"), ("cp", "box:/", "-")):
+        with subprocess.Popen(box.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+            assert child.stdout and child.stderr
+            child.stdout.read(10)
+            child.stdout.close()
+            assert child.stderr.read() == b"minirun: cannot write the tar: Broken pipe\n"
+        assert child.returncode == 1
+    done = box("export", "-o", "/dev/full/x", "box")
+    assert done.returncode == 1 and "cannot write /dev/full/x" in done.stderr
 
 
 def test_a_container_that_is_not_there(shop: Shop) -> None:

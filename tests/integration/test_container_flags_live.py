@@ -109,6 +109,9 @@ FAILS = [
     (["--pid", "container:nobody"], ["true"], 125, "no such container: nobody"),
     (["--sysctl", "kernel.panic=1"], ["true"], 125, "would be the host's"),
     (["--memory", "lots"], ["true"], 2, "--memory wants a size"),
+    (["--stop-signal", "NONE"], ["true"], 2, "unknown signal"),
+    (["-e", "X=\udcff"], ["true"], 2, "is not UTF-8"),
+    ([], ["echo", "\udcff"], 2, "is not UTF-8"),
     (["--gpus", "all"], ["true"], 2, "--gpus is not supported"),
 ]
 
@@ -197,6 +200,7 @@ def test_inspect_update_rename(here):
     assert here.ok("container", "inspect", "-f", ".HostConfig.RestartPolicy", "first") == (
         '{"Name":"on-failure","MaximumRetryCount":3}'
     )
+    assert here("container", "update", "first").returncode == 2
     here.ok("container", "update", "-m", "128m", "--cpus", "2", "--restart", "no", "first")
     assert here.ok("container", "inspect", "-f", ".HostConfig.Memory", "first") == str(128 << 20)
     assert here.ok("container", "inspect", "-f", ".HostConfig.CpuQuota", "first") == "200000"
@@ -225,6 +229,37 @@ def test_names_on_a_bridge(here):
     assert ["10.1.2.3", "db"] in lines and lines[-1] == ["1"], done.stderr
     gateway = next(line[0] for line in lines if line[1:2] == ["up"])
     assert gateway.rpartition(".")[0] == next(line[0] for line in lines if "box" in line).rpartition(".")[0]
+
+
+def test_a_user_namespace_has_what_is_its_own(here):
+    """Ids on the disk are those of inside, so that a volume goes from one container to another, mapped or not."""
+    flags = ("--userns", "0:200000:65536", "-v", "ids:/data", "-w", "/mine", "-u", "guest")
+    script = "stat -c '%u:%g' /data/of-image /mine; touch /mine/x && echo mine"
+    assert here.said(*flags, args=("sh", "-c", script)) == "7:8\n1000:1000\nmine"
+    as_root = ("sh", "-c", "touch /data/new /etc/hosts && chown 5 /data/new && echo written")
+    assert here.said(*flags[:4], args=as_root) == "written"
+    assert here.said("-v", "ids:/x", args=("stat", "-c", "%u:%g", "/x/new", "/x/of-image")) == "5:0\n7:8"
+    assert here.said("--pid", "host", *flags[:2], args=("sh", "-c", "[ $(ps | wc -l) -gt 5 ] && echo many")) == "many"
+    here.ok("volume", "rm", "ids")
+
+
+def test_orphans_and_signals_with_init(here):
+    here.ok("container", "run", "-d", "--name", "reaped", "--init", "--net", "none", "plain:1", "sh", "-c",
+            "trap 'exit 9' TERM; (sleep 0.05 &); while :; do sleep 0.05; done")  # fmt: skip
+    try:
+        wait = "for n in 1 2 3 4 5 6 7 8; do sleep 0.05; grep -q State:.Z /proc/*/status || exit 0; done; exit 1"
+        here.ok("container", "exec", "reaped", "sh", "-c", wait)
+        here.ok("container", "stop", "-t", "5", "reaped")
+        assert here.ok("container", "inspect", "-f", ".State.ExitCode", "reaped") == "9"
+    finally:
+        here.ok("container", "rm", "-f", "reaped")
+
+
+@pytest.mark.needs("nftables")
+def test_a_user_namespace_on_a_bridge(here):
+    flags = ("--userns", "0:200000:65536", "--net", "bridge")
+    done = here("container", "run", "--rm", *flags, "plain:1", "sh", "-c", "ls -d /sys/class/net/eth0; touch /sys/x")
+    assert done.stdout == "/sys/class/net/eth0\n" and "Read-only" in done.stderr, done.stderr
 
 
 def test_a_container_joins_anothers_namespaces(here):

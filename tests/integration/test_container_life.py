@@ -61,6 +61,15 @@ def test_stop_asks_then_kills(shop: Shop) -> None:
     assert shop.out("stop", "deaf") == "deaf", "one that has ended is stopped already"
 
 
+def test_several_are_stopped_together(shop: Shop) -> None:
+    for name in ("a", "b", "c"):
+        shop.background("sleep", "100", name=name)
+    begun = time.monotonic()
+    done = shop("stop", "-t", "1", "a", "nobody", "b", "c")
+    assert done.returncode == 1 and done.stdout.split() == ["a", "b", "c"] and "nobody" in done.stderr
+    assert time.monotonic() - begun < 2.5
+
+
 def test_the_stop_signal_is_the_containers_own(shop: Shop) -> None:
     program = "trap 'exit 6' USR1; while :; do sleep 0.05; done"
     shop.background("sh", "-c", program, name="own", flags=("--stop-signal", "USR1"))

@@ -79,6 +79,26 @@ def test_a_killed_monitor_of_a_container_that_was_to_be_removed(shop: Shop) -> N
     assert not any(shop.left().values())
 
 
+def test_the_name_of_one_that_was_to_be_removed_is_free(shop: Shop) -> None:
+    """No other verb comes between."""
+    shop.background("sleep", "100", name="again", flags=("--rm",))
+    killed(shop.status("again")["monitor"])
+    assert shop.out("run", "--rm", "--name", "again", *NONE, IMAGE, "echo", "mine") == "mine"
+    shop.background("sleep", "100", name="live")
+    assert "is taken" in shop("run", "--name", "live", *NONE, IMAGE, "true").stderr
+
+
+def test_what_is_half_made_goes(shop: Shop) -> None:
+    """A create or rm that was killed leaves a directory without a record, and perhaps a name."""
+    half = "ab" * 32
+    folder = shop.storage / "containers" / half
+    (folder / "upper" / "deep").mkdir(parents=True)
+    (shop.storage / "names").mkdir(exist_ok=True)
+    (shop.storage / "names" / "half").symlink_to(half)
+    assert shop.out("ps", "-aq") == "" and not folder.exists()
+    assert shop.out("run", "--rm", "--name", "half", *NONE, IMAGE, "echo", "free") == "free"
+
+
 def test_both_killed_in_the_foreground(shop: Shop) -> None:
     process = shop.start("run", "--rm", "--net", "none", "--name", "both", IMAGE, "sh", "-c", "echo up; sleep 100")
     assert process.stdout is not None and process.stdout.readline() == b"up\n"
@@ -120,6 +140,23 @@ def test_killed_at_any_moment(shop: Shop, which: str) -> None:
     running = shop.out("ps", "-q").split()
     assert all(shop.out("exec", word, "echo", "yes") == "yes" for word in running)
     assert shop.out("run", "--rm", "--net", "none", "--name", "after", IMAGE, "echo", "well") == "well"
+
+
+def test_interrupted_at_any_moment(shop: Shop) -> None:
+    """A start that is interrupted is undone; later the signal is the program's."""
+    for step in range(12):
+        process = shop.start("run", "--rm", *NONE, "--init", IMAGE, "sleep", "0.2")
+        time.sleep(0.005 * step)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        assert process.returncode in (0, 130, -signal.SIGINT), step
+    shop.out("ps", "-a")
+    assert not any(shop.left().values())
+
+
+def test_a_caller_that_ignores_its_children(shop: Shop) -> None:
+    line = f"trap '' CHLD; exec {' '.join(shop.command('run', '--rm', *NONE, IMAGE, 'sh', '-c'))} 'exit 6'"
+    assert run("bash", "-c", line).returncode == 6
 
 
 def test_a_monitor_killed_at_every_step(shop: Shop) -> None:

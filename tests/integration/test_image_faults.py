@@ -30,7 +30,7 @@ def test_an_image_that_is_not_whole_any_more(storage: Storage, tmp_path: Path, l
     assert "made         2" in listed.stdout
     if lost != "layer":
         assert f"the image {DEFAULT_REGISTRY}/library/made:1 is not whole any more" in listed.stderr
-        assert storage("image", "inspect", "made:1").returncode == 125
+        assert storage("image", "inspect", "made:1").returncode == 1
     assert "Untagged: made:1" in storage.ok("image", "rm", "made:1")
     storage.ok("image", "load", "-q", "-i", tmp_path / "1.tar")
     storage.ok("image", "save", "-o", tmp_path / "out.tar", "made:1")

@@ -78,22 +78,38 @@ def test_rm_and_prune(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert storage.files() == ["images.json"]
 
 
-def test_a_load_from_a_pipe_that_is_killed_with_its_data(tmp_path: Path) -> None:
-    """The lock goes with the process: the next verb need not wait."""
-    storage = Storage(tmp_path)
+def loading(storage: Storage, path: Path) -> subprocess.Popen[bytes]:
+    """A load that has got most of its archive, and waits for the rest."""
     process = subprocess.Popen([str(word) for word in (*storage.command, "image", "load")], stdin=subprocess.PIPE)
     assert process.stdin
-    process.stdin.write(write_tar(tmp_path / "a.tar", docker_files(layer(a="x" * 300_000))).read_bytes()[:250_000])
+    process.stdin.write(write_tar(path, docker_files(layer(a="x" * 300_000))).read_bytes()[:250_000])
     process.stdin.flush()
     until = time.monotonic() + 10
     while not any(name.startswith("ingest/") for name in storage.files()):
         assert time.monotonic() < until
         time.sleep(0.01)
+    return process
+
+
+def test_a_load_from_a_pipe_that_is_killed_with_its_data(tmp_path: Path) -> None:
+    """The lock goes with the process: the next verb need not wait."""
+    storage = Storage(tmp_path)
+    process = loading(storage, tmp_path / "a.tar")
     done = storage("image", "rm", "nothing")  # in use: it may not take anything away, and says what it may not
     assert done.returncode == 125
+    assert "the storage is in use" in done.stderr
     process.kill()
     process.communicate()
     storage.ok("image", "prune", "-f")
+    assert storage.files() == []
+
+
+def test_control_c_leaves_nothing(tmp_path: Path) -> None:
+    storage = Storage(tmp_path)
+    process = loading(storage, tmp_path / "a.tar")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+    assert process.returncode == 130
     assert storage.files() == []
 
 

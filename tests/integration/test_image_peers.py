@@ -176,10 +176,12 @@ def test_loaded_run_committed_saved_and_read_back(podman: Podman, storage: Stora
         assert run(*umoci).returncode == 0
     else:
         shared = ("buildah", "--root", str(podman.place / "root"), "--runroot", "/run/podman")
-        (place / "Containerfile").write_text(f'FROM oci:{place / "layout"}:plain\nRUN echo "of buildah\'s" > /file\n')
+        storage.ok("image", "save", "-o", place / "ours.tar", NAME)
+        podman.ok("load", "--quiet", "--input", place / "ours.tar")
+        (place / "Containerfile").write_text(f'FROM {NAME}\nRUN echo "of buildah\'s" > /file\n')
         podman.stage.ok(*shared, "bud", "--quiet", "--isolation", "chroot", "--tag", "theirs", str(place))
         podman.stage.ok(*shared, "push", "--quiet", "theirs", f"oci:{place / 'layout'}:theirs")
-        podman.ok("image", "rm", "--force", "theirs")
+        podman.ok("image", "rm", "--force", "theirs", NAME)
     storage.ok("image", "load", "-i", place / "layout")
     change = "cat /file; echo more > /new; rm /etc/group; mv /tmp /tmp2"
     said = storage.ok("container", "run", "--name", "c", "--net", "none", "theirs", "/bin/sh", "-c", change)

@@ -204,15 +204,10 @@ def test_a_script_brings_its_interpreter(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.needs("root", "mmdebstrap")
-def test_debian_twice_is_one_digest_and_says_nothing_of_this_machine(tmp_path):
-    written = tmp_path / "lock"
-    words = ["image", "build-rootfs", "debian", "--suite", "bookworm", "-q"]
-    with subprocess.Popen([MINIRUN, "--storage", tmp_path / "b", *words], stdout=subprocess.DEVNULL) as second:
-        build(tmp_path / "a", "debian", "--suite", "bookworm", "--write-lock", written)
-    assert second.returncode == 0
-    one, other = (image_of(tmp_path / name, "debian:bookworm") for name in "ab")
+def test_debian_twice_is_one_digest_and_says_nothing_of_this_machine(debian_pair, tmp_path):
+    one, other = (image_of(debian_pair / name, "debian:bookworm") for name in "ab")
     assert (one.manifest_digest, one.id) == (other.manifest_digest, other.id)
-    root = unpacked(tmp_path / "a", one, tmp_path / "root")
+    root = unpacked(debian_pair / "a", one, tmp_path / "root")
     there = {str(path.relative_to(root)) for path in root.rglob("*")}
     gone = {"etc/hostname", "etc/resolv.conf", "etc/machine-id", "etc/apt/sources.list", "var/cache/ldconfig/aux-cache"}
     assert not there & gone and not list((root / "var/log").rglob("*.log")) and not list((root / "dev").iterdir())
@@ -222,7 +217,7 @@ def test_debian_twice_is_one_digest_and_says_nothing_of_this_machine(tmp_path):
     assert len(socket.gethostname()) < 4 or not named, named
     done = run("/usr/sbin/chroot", root, "dpkg", "--audit", env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-    check_lock(written, root)
+    check_lock(debian_pair / "lock", root)
 
 
 def check_lock(written: Path, root: Path) -> None:

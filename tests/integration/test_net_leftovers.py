@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
-from minirun.linux import link, rtnetlink
-from minirun.network import repair
+from minirun.linux import link, nftables, rtnetlink
+from minirun.network import leases, repair
 from minirun.network.attach import Wanted, attach_tap, detach
 from tests.integration.net_world import HOST, OUTSIDE, World
 from tests.needs import ROOT, run
@@ -127,6 +128,53 @@ def test_and_by_the_next_container(net: World) -> None:
     assert net.leases() == ["bridge 10.90.0.2"]
     net.serve("next", 80)
     assert net.ask("outside", HOST, 8080) == f"next sees {OUTSIDE}"
+
+
+def test_killed_at_every_request_to_the_kernel(net: World) -> None:
+    """attach, in a child that kills itself before its n-th request; the next one finds nothing in its way."""
+    step, ended = 0, False
+    while not ended:
+        step += 1
+        child = os.fork()
+        if not child:
+            attach_and_die(net, step)
+        _, status = os.waitpid(child, 0)
+        ended = os.WIFEXITED(status)  # it got to its end
+        if step % 3 == 0:
+            net.join("next", ports=["8080:80"])
+            net.leave("next")
+        end = (
+            time.monotonic() + 3
+        )  # a lease whose interface is still there counts as used: the kernel may take a moment
+        while net.links() and time.monotonic() < end:
+            repair.repair(net.place.root)
+        repair.repair(net.place.root)
+        gone(net)
+    assert step > 15
+
+
+def attach_and_die(net: World, step: int) -> None:
+    """Never returns.  Requests are rtnetlink's and nf_tables'; each lease and device file is one as well."""
+    left = step
+
+    def counted(real: Any) -> Any:
+        def call(*words: Any, **more: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return real(*words, **more)
+
+        return call
+
+    try:
+        rtnetlink.Route.ask = counted(rtnetlink.Route.ask)  # type: ignore[method-assign]
+        nftables.Tables.commit = counted(nftables.Tables.commit)  # type: ignore[method-assign]
+        leases.replace = counted(leases.replace)
+        leases.Ledger.add = counted(leases.Ledger.add)  # type: ignore[method-assign]
+        net.join("dies", ports=["8080:80"])
+    finally:
+        os._exit(0)
 
 
 def test_a_bridge_of_somebody_elses_is_not_touched(net: World) -> None:

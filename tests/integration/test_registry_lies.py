@@ -29,6 +29,29 @@ def test_an_honest_one(odd: Odd, tmp_path: Path) -> None:
     assert not [name for name in left(tmp_path) if name.startswith(("ingest", "tmp"))]
 
 
+def test_types_are_the_documents_own(odd: Odd, tmp_path: Path) -> None:
+    """Whatever the header says that means nothing; Docker's lists; and an OCI document that names no type at all."""
+    plain = "application/json"
+    said = [
+        (media.MANIFEST, media.MANIFEST),
+        (plain, media.MANIFEST),
+        ("text/plain; charset=utf-8", media.MANIFEST),
+        (media.MANIFEST, None),
+        (plain, None),
+        (media.DOCKER_MANIFEST, media.DOCKER_MANIFEST),
+    ]
+    for number, (kind, own) in enumerate(said):
+        odd.image([LAYER], mediaType=own)
+        path = "/v2/x/manifests/latest"
+        odd.things[path] = (kind, odd.things[path][1])
+        image = fetch(odd, tmp_path / str(number))
+        assert image.target.mediaType == (own or media.MANIFEST)
+    inner = {**odd.image([LAYER], "inner"), "platform": platform()}
+    for kind in media.INDEXES:
+        odd.document({"schemaVersion": 2, "mediaType": kind, "manifests": [inner]}, "latest", kind)
+        assert fetch(odd, tmp_path / "index").target.mediaType == kind
+
+
 def test_a_blob_with_another_digest(odd: Odd, tmp_path: Path) -> None:
     odd.image([SECOND, LAYER])
     odd.odd[BLOB] = blob_of(LAYER[:-1] + b"!")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from minirun.errors import MinirunError
 from minirun.images import media
 from tests.integration import registries
 from tests.integration.odd_pulls import NAMED, fetch
-from tests.integration.odd_registry import Handler, Odd, digest_of, reply, say
+from tests.integration.odd_registry import Handler, Odd, digest_of, reply, say, trickle
 from tests.integration.real_pulls import KNOWN, fetch as get, send, small
 from tests.integration.registries import TokenServer
 from tests.integration.small_images import image as small_image
@@ -118,6 +119,16 @@ def test_an_upload_that_fails_begins_anew(taking: Taking, store: Path, tmp_path:
     with pytest.raises(MinirunError, match=r"cannot push .* answers 503") as caught:
         send(store, f"{taking.host}/x:1")
     assert "is not sent again" in caught.value.hint
+
+
+def test_a_registry_that_never_says_that_it_has_it(taking: Taking, store: Path) -> None:
+    for path, act in (
+        ("/v2/x/manifests/1", trickle(taking, b"", head=True)),
+        ("/v2/x/blobs/uploads/", lambda handler: time.sleep(1.5)),
+    ):
+        taking.odd[path] = act
+        with pytest.raises(MinirunError, match=r"cannot push .*(in time|silent)"):
+            send(store, f"{taking.host}/x:1", attempts=1, commit=0.7, slowest=1 << 20)
 
 
 def test_a_push_is_what_we_sent(taking: Taking, store: Path) -> None:

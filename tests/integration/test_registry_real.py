@@ -227,6 +227,19 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(store: Path, plain: Regist
     whole(tmp_path, Images(str(tmp_path)).find(name))
 
 
+def test_connections_are_kept(plain: Registry, tmp_path: Path) -> None:
+    """Four things at once are four connections, however many requests: each would cost a handshake of TLS."""
+    small_image(tmp_path / "many", "local.test/small:1", (1000,) * 12)
+    road = Road(plain.port, 0)
+    try:
+        send(tmp_path / "many", f"{road.host}/many:1")
+        assert road.connections <= 5
+        fetch(tmp_path, f"{road.host}/many:1")
+        assert road.connections <= 10 and len([1 for line in road.lines if line.endswith("HTTP/1.1")]) > 50
+    finally:
+        road.close()
+
+
 def test_two_at_once_pull_the_same(store: Path, plain: Registry, tmp_path: Path) -> None:
     name = f"{plain.host}/twice:1"
     send(store, name)

@@ -7,7 +7,9 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -183,6 +185,23 @@ def test_a_monitor_that_was_killed(he: Citizen, remove: bool) -> None:
         he.container("start", "lost")
         assert he.container("exec", "lost", "id", "-u") == "0\n"
         he.container("rm", "-f", "lost")
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.15, 0.3])
+def test_everything_is_killed(he: Citizen, seconds: float) -> None:
+    """Verbs, monitors, programs, in the middle of whatever they do: prune finds what is left."""
+    several = [he.begin("container", "run", "--rm", "--net", "none", "busybox", "sleep", "1000") for _ in range(5)]
+    time.sleep(seconds)
+    end = time.monotonic() + 10
+    while he.find_processes() and time.monotonic() < end:
+        for line in he.find_processes():
+            with suppress(ProcessLookupError):
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+    for process in several:
+        process.communicate(timeout=20)
+    done = he("system", "prune", "-f")
+    assert done.returncode == 0, done.stderr
+    he.nothing_left()
 
 
 def alive(pid: int) -> bool:

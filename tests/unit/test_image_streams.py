@@ -18,8 +18,8 @@ from hypothesis import given, settings, strategies as st
 
 from minirun.errors import MinirunError
 from minirun.images import compression, media
-from minirun.images.tarstream import TarStream
-from minirun.images.tarwriter import TarWriter
+from minirun.images.archive_read import ArchiveReader, tidy
+from minirun.images.archive_write import ArchiveWriter
 
 LONG = "/".join(["d" * 60] * 4)
 
@@ -35,12 +35,15 @@ class Trickle:
         return self.file.read(min(size, self.most))
 
 
+KINDS = {b"0": "file", b"1": "hardlink", b"2": "symlink", b"5": "directory"}
+
+
 def read(data: bytes, most: int = 1 << 20) -> dict[str, tuple[str, bytes]]:
-    stream = TarStream(Trickle(data, most), "it")
-    found = {}
-    for entry in stream:
-        found[entry.name] = (entry.kind, b"".join(iter(lambda: stream.read(100), b"")) or entry.link.encode())
-    return found
+    archive = ArchiveReader(Trickle(data, most), "it")
+    return {
+        tidy(entry.name): (KINDS.get(entry.kind, ""), b"".join(map(bytes, archive.pieces())) or entry.link)
+        for entry in archive
+    }
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -79,7 +82,7 @@ def test_what_gnu_tar_writes(tmp_path: Path, form: str) -> None:
 
 def test_what_we_write_is_what_tarfile_reads() -> None:
     pieces: list[bytes] = []
-    archive = TarWriter(pieces.append)
+    archive = ArchiveWriter(pieces.append)
     archive.directory("d")
     archive.file("d/f", b"x" * 1000)
     archive.close()

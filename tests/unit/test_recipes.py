@@ -215,6 +215,16 @@ def test_a_lock_is_read_as_it_was_written(tmp_path):
         lock.read(str(tmp_path / "l"))
 
 
+def test_the_lock_that_comes_with_minirun_is_one():
+    rows = lock.read(f"{debian.LOCKS}/debian-bookworm-amd64.lock")
+    assert len(rows) > 80 and {row[1] for row in rows} == {"all", "amd64"}
+    assert len({row[3] for row in rows}) == len(rows)
+    assert debian.check(rows, "bookworm", {}, locked=True).endswith("debian-bookworm-amd64.lock")
+    assert debian.check(rows[1:], "bookworm", {}, locked=False) == ""
+    with pytest.raises(MinirunError, match="is not installed"):
+        debian.check(rows[1:], "bookworm", {}, locked=True)
+
+
 def test_where_apt_has_a_suite_is_where_it_is_fetched(tmp_path, monkeypatch):
     monkeypatch.setattr(debian, "SOURCES", str(tmp_path / "sources.list"))
     (tmp_path / "sources.list").write_text(

@@ -7,15 +7,17 @@ import json
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given, strategies as st
 
 from minirun.errors import MinirunError
 from minirun.images import credentials, login, parallel, refusals
 from minirun.images.challenge import challenges, content_range, retry_after, uploaded
 from minirun.images.credentials import Credentials
-from minirun.images.dial import host_of, is_loopback, origin, proxy_for
+from minirun.images.dial import host_of, is_loopback, leads, origin, proxy_for
 from minirun.images.progress import Lines, Progress, human, progress_for
 from minirun.images.reference import DEFAULT_REGISTRY
 from minirun.images.refusals import Asked, Trouble
@@ -34,6 +36,17 @@ def test_challenges():
     assert challenges(["Basic", 'bearer REALM="x"']) == [("basic", {}), ("bearer", {"realm": "x"})]
     assert challenges([]) == []
     assert challenges(['realm="nobody"', "Basic " + "x" * 20000, "\0\1", '"', "="]) == []
+
+
+@given(st.text(), st.text(), st.binary())
+def test_whatever_a_header_says_is_no_crash(one: str, two: str, body: bytes):
+    for scheme, words in challenges([one, f'Bearer realm="{two}",{one}']):
+        assert scheme and all(word == word.lower() for word in words)
+    retry_after(one, 0), content_range(one), uploaded(one), refusals.said(body)
+    with suppress(Trouble):
+        origin(one)
+    with suppress(Trouble):
+        origin(leads("https://a.example/v2/", two))
 
 
 def test_numbers_in_headers():

@@ -26,6 +26,7 @@ SOURCES = "/etc/apt/sources.list"
 LOCKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "recipes")
 HINT = "install the package mmdebstrap (or debootstrap, which needs root)"
 ENVIRONMENT = ("http_proxy", "https_proxy", "no_proxy", "TMPDIR")
+PATIENCE = 30  # seconds for the tool to clean up
 SHOWN = 15  # lines of the tool's own words, when it fails
 
 
@@ -109,18 +110,36 @@ def call(command: list[str], date: int, scratch: str) -> None:
     """The tool, with an environment of its own; what it says is shown when it fails."""
     env = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     env |= {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": str(date)}
-    # mmdebstrap unpacks in TMPDIR: beside the result, which is as large
-    done = subprocess.run(
-        command, env={"TMPDIR": scratch, **env}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace", check=False,
-    )  # fmt: skip
-    if done.returncode:
-        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()][-SHOWN:]
+    # mmdebstrap unpacks in TMPDIR: beside the result, which is as large; an ordinary user's other ids may not go there
+    if os.geteuid() == 0:
+        env.setdefault("TMPDIR", scratch)
+    code, said = watched(command, env)
+    if code:
+        lines = [line.strip() for line in said.splitlines() if line.strip()][-SHOWN:]
         name = os.path.basename(command[0])
         raise MinirunError(
-            f"{name} failed", reason=f"exit code {done.returncode}", problems=[(name, line) for line in lines],
+            f"{name} failed", reason=f"exit code {code}", problems=[(name, line) for line in lines],
             hint="is the suite's name right, and does its mirror answer? --mirror names another",
         )  # fmt: skip
+
+
+def watched(command: list[str], env: dict[str, str]) -> tuple[int, str]:
+    """Exit code and words.  The tool takes down its mounts and files when it is asked to end, also by our end."""
+    asked = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+    with subprocess.Popen(
+        [*asked, *command], env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace",
+    ) as tool:  # fmt: skip
+        try:
+            said, _ = tool.communicate()
+        except BaseException:
+            tool.terminate()
+            try:
+                tool.communicate(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                tool.kill()
+            raise
+    return tool.returncode, said
 
 
 def here(otherwise: str) -> str:
