@@ -75,7 +75,7 @@ NETWORK = rows((
 ))  # fmt: skip
 NET = (Option(long="net", value="NETWORK", help="as --network", many=True, same="network"),)
 NETWORK_MANY = rows((
-    ("network=NETWORK", "none, host, bridge, container:ID or a network's name"),
+    ("network=NETWORK", "none, host, bridge, container:ID or a network's name; without root pasta or slirp4netns"),
     ("network-alias=NAME", "one more name on the network"),
     ("p publish=[IP:][HOST:]PORT[/PROTO]", "publish a port on the host"),
     ("expose=PORT[/PROTO]", "a port for --publish-all"),

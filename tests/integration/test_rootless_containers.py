@@ -189,7 +189,7 @@ def test_a_monitor_that_was_killed(he: Citizen, remove: bool) -> None:
 
 @pytest.mark.parametrize("seconds", [0.05, 0.15, 0.3])
 def test_everything_is_killed(he: Citizen, seconds: float) -> None:
-    """Verbs, monitors, programs, in the middle of whatever they do; prune finds what is left, and so does the fixture."""
+    """Verbs, monitors, programs, in the middle of whatever they do: prune finds what is left."""
     several = [he.begin("container", "run", "--rm", "--net", "none", "busybox", "sleep", "1000") for _ in range(5)]
     time.sleep(seconds)
     end = time.monotonic() + 10
