@@ -140,8 +140,9 @@ LONGER = {
     ),
     "doctor": Longer(
         text="Every facility is tried, not guessed from the kernel's version: namespaces are made, a process is put "
-        "into a cgroup, mounts are attached and thrown away; an overlay is mounted on the storage; a bridge, a veth pair "
-        "and a table of nftables are made in a network namespace of their own; KVM's speed is measured. Nothing stays.\n\n"
+        "into a cgroup, mounts are attached and thrown away; an overlay is mounted on the storage; a bridge, a veth "
+        "pair, a table of nftables are made in a network namespace of their own; KVM's speed is measured. Nothing of "
+        "it stays.\n\n"
         "The exit code is 1 if something is missing that no container can do without.",
         examples=("minirun doctor", "minirun doctor --json", "minirun --storage /srv/minirun doctor"),
     ),
