@@ -89,7 +89,7 @@ class Shell:
     def tidy(self) -> None:
         """Delete what a page left behind; each command line of a page should do so itself."""
         for state in self.folder.glob("state-*"):
-            for entry in state.iterdir():
+            for entry in state.glob("[!.]*"):
                 subprocess.run([MINIRUN, "--root", state, "delete", "--force", entry.name], check=False)
 
 

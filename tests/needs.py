@@ -142,6 +142,7 @@ PROBES: dict[str, Callable[[], str]] = {
     "vagrant": lambda: has("vagrant"),
     "mmdebstrap": lambda: has("mmdebstrap"),
     "debootstrap": lambda: has("debootstrap"),
+    "setpriv": lambda: has("setpriv"),
     "shellcheck": lambda: has("shellcheck"),
     "lab": can_lab,
     "guest": can_guest,

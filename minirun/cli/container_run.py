@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from minirun.cli.main import Call
+    from minirun.cli.parse import Values
     from minirun.container.flags import Look
     from minirun.container.life import Attach, Place
     from minirun.container.make import Request
@@ -36,6 +37,7 @@ def request_of(call: Call) -> Request:
         signal_number(values.text("stop_signal"))
     look = Look(env=call.env, cwd=call.cwd, read=read_text, numbers=numbers)
     found = members_of(call, look) if user_namespace() else members(values, call.words[1:], look)
+    only_unicode([*call.words, *found["asked"]["env"], *found["labels"].values(), *strings(values)])
     cidfile = values.text("cidfile")
     return Request(
         image=call.words[0], name=values.text("name"), members=found,
@@ -56,6 +58,22 @@ def members_of(call: Call, look: Look) -> dict[str, Any]:
     found = members(call.values, call.words[1:], look)
     outside.check([each["name"] for each in found["networks"]])
     return found
+
+
+def strings(values: Values) -> list[str]:
+    found: list[str] = []
+    for value in values.values():
+        found += [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    return found
+
+
+def only_unicode(words: list[str]) -> None:
+    """Said now, and not when a container has been made whose config.json cannot be written."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise usage(f"{word!r} is not UTF-8", "config.json can hold nothing else") from error
 
 
 def driver_of(call: Call) -> str:

@@ -10,8 +10,8 @@ import posix
 
 from minirun.container import users
 from minirun.container.bundle import Site, config, joins
-from minirun.container.make import complete
 from minirun.container.record import Container
+from minirun.container.together import complete
 from minirun.errors import MinirunError
 from minirun.linux.openat2 import O_PATH
 

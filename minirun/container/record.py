@@ -118,7 +118,7 @@ def stamp(nanoseconds: int) -> str:
 
 
 def seconds_of(text: str) -> float:
-    """A stamp of ours as seconds since the epoch; 0 if it is none.  (time.strptime would bring re, datetime, locale.)"""
+    """A stamp of ours as seconds since the epoch; 0 if it is none.  By hand: strptime would bring re and datetime."""
     shape = "".join("0" if letter.isdigit() else letter for letter in text[:19])
     rest = text[19:].removesuffix("Z")
     if not text.isascii() or shape != "0000-00-00T00:00:00" or (rest and not (rest[0] == "." and rest[1:].isdigit())):

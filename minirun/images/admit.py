@@ -9,7 +9,7 @@ from __future__ import annotations
 from minirun.errors import MinirunError
 from minirun.images import configuration, media
 from minirun.images.media import Descriptor, Manifest
-from minirun.images.store import is_attestation
+from minirun.images.present import is_attestation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

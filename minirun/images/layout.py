@@ -14,6 +14,7 @@ from minirun.errors import MinirunError
 from minirun.images import media
 from minirun.images.admit import INDEX_DEPTH, admit
 from minirun.images.media import Descriptor, bad
+from minirun.images.present import is_attestation
 from minirun.images.reference import parse
 
 TYPE_CHECKING = False
@@ -83,8 +84,22 @@ def fetch(images: Images, source: Spool | Directory, one: Descriptor, depth: int
         return whole
     for child in media.index_of(value, what):
         if child.mediaType in (*media.INDEXES, *media.MANIFESTS) and source.has(path_of(child)):
-            fetch(images, source, child, depth - 1, seen)
+            if is_attestation(child):
+                take_along(images, source, child)
+            else:
+                fetch(images, source, child, depth - 1, seen)
     return whole
+
+
+def take_along(images: Images, source: Spool | Directory, one: Descriptor) -> None:
+    """What says how an image was built goes with it, so that the index stays whole; nobody here reads it."""
+    what = f"the document {one.digest}"
+    source.blob(one)
+    value = media.document(images.blobs.read(one.digest), what)
+    listed = media.descriptors(value.get("layers", []), what, media.LAYERS_LIMIT)
+    for blob in (media.descriptor(value.get("config"), what), *listed):
+        if source.has(path_of(blob)):
+            source.blob(blob)
 
 
 def path_of(one: Descriptor) -> str:

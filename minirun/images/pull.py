@@ -19,9 +19,10 @@ from minirun.images.authority import Who
 from minirun.images.blobs import digest_of, make_directory
 from minirun.images.media import Descriptor
 from minirun.images.parallel import each
+from minirun.images.present import is_attestation
 from minirun.images.progress import Bar, Progress
 from minirun.images.registry import Client
-from minirun.images.store import INDEX_DEPTH, is_attestation
+from minirun.images.store import INDEX_DEPTH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

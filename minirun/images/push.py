@@ -13,11 +13,11 @@ from minirun.images import media, platform as platforms, refusals, upload
 from minirun.images.authority import Who
 from minirun.images.media import Descriptor
 from minirun.images.parallel import each
+from minirun.images.present import is_attestation
 from minirun.images.progress import Progress
 from minirun.images.reference import is_digest, parse
 from minirun.images.refusals import Asked
 from minirun.images.registry import Client
-from minirun.images.store import is_attestation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -53,37 +53,34 @@ def layer_name(diff_id: str) -> str:
 def add_layer(images: Images, archive: ArchiveWriter, layer: Descriptor, diff_id: str) -> None:
     """Its content, verified; a compressed one goes through a file without a name first, as its length must be known."""
     kind = media.COMPRESSIONS[layer.mediaType]
+    hashed = hasher(diff_id.partition(":")[0])
     fd = images.blobs.open(layer.digest)
     try:
         if kind:
-            fd = decompressed(images, fd, kind, layer, diff_id)
+            decompress(images, fd, kind, layer)
         archive.begin(layer_name(diff_id), posix.fstat(fd).st_size)
         for data in pieces(fd):
+            hashed.update(data)
             archive.write(data)
         archive.end()
     finally:
         posix.close(fd)
+    if f"{diff_id.partition(':')[0]}:{hashed.hexdigest()}" != diff_id:
+        raise MinirunError(f"cannot save the layer {layer.digest}", reason=f"its content is not {diff_id}")
 
 
-def decompressed(images: Images, fd: int, kind: str, layer: Descriptor, diff_id: str) -> int:
-    """The content in a file that nobody else can see, instead of ``fd``, which is closed."""
+def decompress(images: Images, fd: int, kind: str, layer: Descriptor) -> None:
+    """``fd`` is the content afterwards, in a file that nobody else can see."""
     make_directory(f"{images.storage}/tmp")
     to = posix.open(f"{images.storage}/tmp", posix.O_TMPFILE | posix.O_RDWR | posix.O_CLOEXEC, 0o600)
     try:
         reader = Decompressed(File(fd, layer.digest), kind, f"the layer {layer.digest}")
-        hashed = hasher(diff_id.partition(":")[0])
         while data := reader.read(CHUNK):
-            hashed.update(data)
             write_all(to, data)
-        if f"{diff_id.partition(':')[0]}:{hashed.hexdigest()}" != diff_id:
-            raise MinirunError(f"cannot save the layer {layer.digest}", reason=f"its content is not {diff_id}")
         posix.lseek(to, 0, 0)
-    except BaseException:
+        posix.dup2(to, fd, inheritable=False)
+    finally:
         posix.close(to)
-        raise
-    posix.dup2(to, fd, inheritable=False)
-    posix.close(to)
-    return fd
 
 
 def oci_archive(images: Images, wanted: Wanted, out: Callable[[bytes], object]) -> None:

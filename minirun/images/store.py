@@ -20,6 +20,7 @@ from minirun.images import media, platform as platforms
 from minirun.images.blobs import Blobs, sync_directory
 from minirun.images.locks import PATIENCE, Lock
 from minirun.images.media import Descriptor
+from minirun.images.present import gather
 from minirun.images.reference import is_digest, is_id, parse
 from minirun.record import Record
 from minirun.spec.decode import decode, encode
@@ -225,6 +226,8 @@ class Images:
         """The image for this platform behind a target."""
         wanted = platforms.parse(platform)
         manifest = self.choose(target, wanted)
+        if manifest is None and not self.complete(target):
+            raise MinirunError(f"the image {name or target.digest} is not whole any more", hint="pull or load it again")
         if manifest is None:
             raise MinirunError(
                 f"the image {name or target.digest} is not here for {wanted}",
@@ -242,20 +245,10 @@ class Images:
         return next(iter(platforms.choose(here, wanted)), None)
 
     def complete(self, target: Descriptor) -> list[Descriptor]:
-        """The images' manifests below a target that are here; each once."""
+        """The images' manifests below a target that are here with all they need; each once."""
         found: list[Descriptor] = []
-        self.gather(target, INDEX_DEPTH, set(), found)
+        gather(self, target, INDEX_DEPTH, set(), found)
         return found
-
-    def gather(self, one: Descriptor, depth: int, seen: set[str], found: list[Descriptor]) -> None:
-        if one.digest in seen or is_attestation(one) or not self.blobs.has(one.digest, one.size):
-            return
-        seen.add(one.digest)
-        if one.mediaType in media.MANIFESTS:
-            found.append(one)
-        elif one.mediaType in media.INDEXES and depth:
-            for child in media.index_of(self.document(one), one.digest):
-                self.gather(child, depth - 1, seen, found)
 
     def read_image(self, target: Descriptor, manifest: Descriptor, name: str, names: list[str]) -> Image:
         value = self.document(manifest)
@@ -287,11 +280,6 @@ class Images:
         from minirun.images.garbage import collect
 
         return collect(self, keep, partials)
-
-
-def is_attestation(one: Descriptor) -> bool:
-    """What buildkit puts beside an image to say how it was built is no image."""
-    return "vnd.docker.reference.type" in one.annotations
 
 
 def absent(word: str) -> MinirunError:

@@ -178,7 +178,10 @@ def sysctl(name: str, notes: list[str], said: str = "") -> None:
 
 def with_others(notes: list[str]) -> None:
     """Another's chain that drops what is forwarded has the last word whatever ours says (nft(8), base chains)."""
-    tables = sorted(set(connection().forbids_forwarding()))
+    try:
+        tables = sorted(set(connection().forbids_forwarding()))
+    except OSError:
+        return
     if tables:
         notes.append(
             f"another firewall drops what this host forwards (table {', '.join(tables)}): it must let us through"

@@ -61,13 +61,12 @@ class Ledger:
 
     def __init__(self, root: str) -> None:
         self.path = f"{root}/{FOLDER}"
-        for path in (root, self.path):
-            try:
-                posix.mkdir(path, 0o700 if path == self.path else 0o711)
-            except FileExistsError:
-                pass
-            except FileNotFoundError:
-                raise MinirunError("cannot keep networks", reason=f"no directory above {root}") from None
+        parts = self.path.split("/")
+        for count in range(2, len(parts) + 1):
+            make("/".join(parts[:count]), 0o1700 if count == len(parts) - 1 else 0o700)
+        found = posix.lstat(root)
+        if found.st_uid != posix.geteuid() or found.st_mode & 0o022:  # who can write there decides what we remove
+            raise MinirunError("cannot keep networks", reason=f"{root} is not ours alone", hint="another --root")
         self.fd = posix.open(f"{self.path}/{LOCK}", posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC, 0o600)
         fcntl.flock(self.fd, fcntl.LOCK_EX)
 
@@ -152,9 +151,9 @@ class Ledger:
             pass
 
 
-def make(path: str) -> None:
+def make(path: str, mode: int = 0o700) -> None:
     try:
-        posix.mkdir(path, 0o700)
+        posix.mkdir(path, mode)
     except FileExistsError:
         pass
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import MINIRUN, Bundle, run
 from tests.integration import people, shop as shop_of
+from tests.integration.boxes import boxed
 from tests.integration.mapping import rows
 from tests.integration.net_world import World, world
 from tests.integration.shop import Shop
@@ -105,3 +106,9 @@ def shop(tmp_path: Path, busybox_storage: Path) -> Iterator[Shop]:
     made = Shop(shop_of.copy(busybox_storage, tmp_path / "storage"), tmp_path / "root")
     yield made
     made.close()
+
+
+@pytest.fixture
+def box(shop: Shop) -> Shop:
+    """The same with a container "box" that has files of every kind, running."""
+    return boxed(shop)

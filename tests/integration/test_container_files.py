@@ -1,11 +1,9 @@
-"""``container diff``, ``cp``, ``commit`` and ``export``, on containers that run, that do not, and that are hostile."""
+"""``container cp``, on containers that run, that do not, and that are hostile."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
-import signal
 import subprocess
 import tarfile
 import time
@@ -14,46 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MINIRUN, run
+from tests.conftest import MINIRUN
 from tests.integration import shop as shops
+from tests.integration.boxes import names, stream
 from tests.integration.shop import IMAGE, Shop
 from tests.unit.tars import tar
 
 pytestmark = pytest.mark.needs("root", "busybox")
-SETUP = """mkdir -p /srv/d/e; echo inner > /srv/d/f; echo deep > /srv/d/e/g; chown 5:6 /srv/d/f; chmod 4751 /srv/d/f
-ln /srv/d/f /srv/d/hard; ln -s f /srv/d/soft; ln -s /etc /srv/out; ln -s ../../../../../../etc /srv/up; rm /etc/passwd
-echo new > /etc/new; exec sleep 1000"""
-
-
-@pytest.fixture
-def box(shop: Shop) -> Shop:
-    """A container "box" with a few files, running."""
-    shop.background("sh", "-c", SETUP, name="box")
-    end = time.monotonic() + 5
-    while shop("exec", "box", "test", "-e", "/etc/new").returncode and time.monotonic() < end:
-        time.sleep(0.02)
-    return shop
-
-
-def names(data: bytes) -> list[str]:
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        return sorted(archive.getnames())
-
-
-def stream(shop: Shop, *argv: str, **more: object) -> bytes:
-    done = subprocess.run(shop.command(*argv), capture_output=True, timeout=30, **more)  # type: ignore[call-overload]
-    assert done.returncode == 0, done.stderr
-    out: bytes = done.stdout
-    return out
-
-
-def test_diff_is_the_same_running_or_not(box: Shop) -> None:
-    found = box.out("diff", "box").splitlines()
-    assert [line for line in found if "/etc" in line] == ["C /etc", "A /etc/new", "D /etc/passwd"]
-    assert "A /srv/d/e/g" in found and not any("hostname" in line or line.endswith("/dev") for line in found)
-    assert json.loads(box.out("diff", "--format", "json", "box"))[0].keys() == {"Path", "Kind"}
-    box.out("stop", "-t", "0", "box")
-    assert box.out("diff", "box").splitlines() == found
 
 
 @pytest.mark.parametrize("running", [True, False])
@@ -198,74 +163,6 @@ def test_ids_in_a_user_namespace(open_shop: Shop, tmp_path: Path) -> None:
     assert shop.out("run", "--rm", "--net", "none", "mapped", "stat", "-c", "%u:%g", "/kept") == "7:8"
 
 
-def test_commit_is_the_container_as_an_image(box: Shop) -> None:
-    words = (
-        "commit",
-        "-a",
-        "Ada",
-        "-m",
-        "a comment",
-        "-c",
-        "ENV COLOUR=green",
-        "-c",
-        'CMD ["cat", "/etc/new"]',
-        "box",
-        "two:v1",
-    )
-    identity = box.out(*words)
-    assert box.out("run", "--rm", "--net", "none", "two:v1") == "new"
-    look = "ls /etc/passwd; stat -c '%u:%g %a %h' /srv/d/f; readlink /srv/out; echo $COLOUR"
-    done = box("run", "--rm", "--net", "none", "two:v1", "sh", "-c", look)
-    assert done.stdout.splitlines() == ["5:6 4751 2", "/etc", "green"] and "/etc/passwd" in done.stderr
-    found = json.loads(run(*box.base, "image", "inspect", "two:v1").stdout)[0]
-    assert (found["Id"], found["Author"]) == (identity, "Ada")
-    assert box.out("ps", "-q"), "the container was frozen, and runs on"
-    box.out(
-        "run", "--name", "third", "--net", "none", "two:v1", "sh", "-c", "rm -r /srv; mkdir /srv; echo 3 > /srv/three"
-    )
-    box.out("commit", "third", "three")
-    assert box.out("run", "--rm", "--net", "none", "three", "ls", "/srv") == "three"
-
-
-def test_commit_killed_in_the_middle_leaves_a_store_that_works(box: Shop) -> None:
-    box.out("exec", "box", "sh", "-c", "dd if=/dev/urandom of=/big bs=1M count=30 2>/dev/null")
-    for wait in (0.1, 0.3, 0.6):
-        child = subprocess.Popen(box.command("commit", "box", "half"), stdout=subprocess.DEVNULL)
-        time.sleep(wait)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-    box("unpause", "box")
-    assert box.out("commit", "box", "whole").startswith("sha256:")
-    assert box.out("run", "--rm", "--net", "none", "whole", "stat", "-c", "%s", "/big") == str(30 << 20)
-    box.out("rm", "-f", "box")
-    run(*box.base, "image", "prune", "-f")
-    assert not list((box.storage / "ingest").glob("*"))
-
-
-@pytest.mark.parametrize("running", [True, False])
-def test_export_is_the_merged_tree(running: bool, box: Shop, tmp_path: Path) -> None:
-    if not running:
-        box.out("stop", "-t", "0", "box")
-    box.out("export", "-o", str(tmp_path / "box.tar"), "box")
-    with tarfile.open(tmp_path / "box.tar") as archive:
-        members = {member.name: member for member in archive}
-        assert archive.extractfile("etc/new").read() == b"new\n"  # type: ignore[union-attr]
-    assert "etc/passwd" not in members and "bin/busybox" in members and "proc/1" not in members
-    assert (members["srv/d/f"].uid, members["srv/d/hard"].islnk() or members["srv/d/f"].islnk()) == (5, True)
-    assert names(stream(box, "export", "box")) == sorted(members)
-    assert os.listdir(tmp_path).count("box.tar.part") == 0
-    done = run(*box.base, "image", "import", tmp_path / "box.tar", "imported")
-    assert done.returncode == 0, done.stderr
-    assert box.out("run", "--rm", "--net", "none", "imported", "cat", "/etc/new") == "new"
-
-
-def test_what_was_in_memory_is_gone_with_the_end(shop: Shop) -> None:
-    shop.out("run", "--name", "e", "--ephemeral", "--net", "none", IMAGE, "sh", "-c", "echo x > /new")
-    assert shop.out("diff", "e") == ""
-    assert shop.out("commit", "e", "same").startswith("sha256:")
-    assert shop.out("run", "--rm", "--net", "none", "same", "ls", "/").split().count("new") == 0
-
-
 def test_cp_killed_leaves_no_mount_for_long(shop: Shop) -> None:
     """The one that comes next works, and takes the dead one's mount away."""
     shop.out("create", "--name", "k", "--net", "none", IMAGE, "sh", "-c", "cat /in")
@@ -281,18 +178,6 @@ def test_cp_killed_leaves_no_mount_for_long(shop: Shop) -> None:
     stream(shop, "cp", "-", "k:/", input=tar(("file", "in", b"read me\n")))
     assert not shop.mounts()
     assert shop.out("start", "-a", "k") == "read me"
-
-
-def test_nobody_reads_to_the_end(box: Shop, tmp_path: Path) -> None:
-    for words in (("export", "box"), ("cp", "box:/", "-")):
-        with subprocess.Popen(box.command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
-            assert child.stdout and child.stderr
-            child.stdout.read(10)
-            child.stdout.close()
-            assert child.stderr.read() == b"minirun: cannot write the tar: Broken pipe\n"
-        assert child.returncode == 1
-    done = box("export", "-o", "/dev/full/x", "box")
-    assert done.returncode == 1 and "cannot write /dev/full/x" in done.stderr
 
 
 def test_a_container_that_is_not_there(shop: Shop) -> None:

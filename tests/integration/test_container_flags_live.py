@@ -109,6 +109,9 @@ FAILS = [
     (["--pid", "container:nobody"], ["true"], 125, "no such container: nobody"),
     (["--sysctl", "kernel.panic=1"], ["true"], 125, "would be the host's"),
     (["--memory", "lots"], ["true"], 2, "--memory wants a size"),
+    (["--stop-signal", "NONE"], ["true"], 2, "unknown signal"),
+    (["-e", "X=\udcff"], ["true"], 2, "is not UTF-8"),
+    ([], ["echo", "\udcff"], 2, "is not UTF-8"),
     (["--gpus", "all"], ["true"], 2, "--gpus is not supported"),
 ]
 
@@ -197,6 +200,7 @@ def test_inspect_update_rename(here):
     assert here.ok("container", "inspect", "-f", ".HostConfig.RestartPolicy", "first") == (
         '{"Name":"on-failure","MaximumRetryCount":3}'
     )
+    assert here("container", "update", "first").returncode == 2
     here.ok("container", "update", "-m", "128m", "--cpus", "2", "--restart", "no", "first")
     assert here.ok("container", "inspect", "-f", ".HostConfig.Memory", "first") == str(128 << 20)
     assert here.ok("container", "inspect", "-f", ".HostConfig.CpuQuota", "first") == "200000"

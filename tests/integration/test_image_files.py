@@ -187,6 +187,25 @@ def test_an_index_is_this_machine_s_image_and_goes_on_as_a_whole(storage: Storag
     assert storage.files() == ["images.json"]
 
 
+def test_what_buildkit_says_of_an_image_goes_with_it(storage: Storage, tmp_path: Path) -> None:
+    """An index of one image and its attestation, which nobody could unpack: loaded, and saved as the same index."""
+    files: dict[str, bytes] = {}
+    made = manifest(files, layer(a="1"), config=configuration(layer(a="1"), architecture="amd64"))
+    said = manifest(files, b"{}", media="application/vnd.in-toto+json", config={})
+    entries = [
+        described(made, "manifest.v1+json", platform={"os": "linux", "architecture": "amd64"}),
+        described(said, "manifest.v1+json", platform={"os": "unknown", "architecture": "unknown"},
+                  annotations={"vnd.docker.reference.type": "attestation-manifest"}),
+    ]  # fmt: skip
+    both = json.dumps(index(*entries)).encode()
+    files["blobs/sha256/" + sha(both)[7:]] = both
+    source = layout(described(both, "index.v1+json", **named("a:1")), files=files)
+    storage.ok("image", "load", "-i", write_tar(tmp_path / "a.tar", source))
+    assert storage.names() == ["a:1"]
+    storage.ok("image", "save", "--format", "oci", "-o", tmp_path / "out", "--platform", "amd64", "a:1")
+    assert json.loads((tmp_path / "out/index.json").read_text())["manifests"][0]["digest"] == sha(both)
+
+
 def test_import(storage: Storage, tmp_path: Path) -> None:
     path = tmp_path / "fs.tar"
     path.write_bytes(layer(hello="world"))

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from minirun.images.store import Image, Images
-from tests.conftest import MINIRUN, ROOT, run
+from tests.conftest import MINIRUN, ROOT, require, run
 
 
 def build(storage: Path, *words: str | Path, code: int = 0, **more: Any) -> subprocess.CompletedProcess[str]:
@@ -243,3 +244,28 @@ def test_without_a_name_the_recipes_are_listed():
     done = run(MINIRUN, "image", "build-rootfs")
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["busybox", "debian", "host"]
     assert json.dumps(done.stderr) == '""'
+
+
+WATCHED = """
+import sys
+from minirun.images.rootfs.debian import watched
+watched(["sh", "-c", "trap 'echo cleaned > $0; exit' TERM; echo begun > $0; sleep 1000 & wait", sys.argv[1]], {})
+"""
+
+
+def test_a_tool_is_asked_to_end_when_the_build_is_killed(tmp_path):
+    """prctl(2), PR_SET_PDEATHSIG, by setpriv(1): mmdebstrap takes down its own files and mounts."""
+    require("setpriv")
+    file = tmp_path / "file"
+    file.touch()
+    with subprocess.Popen([sys.executable, "-c", WATCHED, file], cwd=ROOT) as build_process:
+        until(file, "begun\n")
+        build_process.kill()
+    until(file, "cleaned\n")
+
+
+def until(file: Path, text: str) -> None:
+    end = time.monotonic() + 10
+    while file.read_text() != text:
+        assert time.monotonic() < end, file.read_text()
+        time.sleep(0.02)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from minirun.errors import MinirunError
 from minirun.linux import link, rtnetlink
-from minirun.network import networks
+from minirun.network import bridge, networks
 from minirun.network.attach import Wanted
 from minirun.network.networks import Network
 from tests.integration.net_world import HOST, HOST6, OUTSIDE, OUTSIDE6, World, inside, world
@@ -221,3 +223,27 @@ def test_the_mtu_is_that_of_the_way_out(tmp_path: Path) -> None:
     with world(tmp_path, mtu=1420) as net:
         net.join("one")
         assert link.interface(rtnetlink.Route(net.fds["one"]), "eth0").mtu == 1420
+
+
+def test_another_firewall_that_is_in_the_way_is_named(net: World) -> None:
+    """docker's policy of FORWARD: no rule of ours can overrule it."""
+    chain = "{ type filter hook forward priority 0; policy drop; }"
+    for words in (("table", "ip", "filter"), ("chain", "ip", "filter", "FORWARD", chain)):
+        assert run("nft", "add", *words).returncode == 0
+    notes = net.join("web").notes
+    assert any("another firewall drops what this host forwards (table filter)" in note for note in notes)
+    run("nft", "delete", "table", "ip", "filter")
+
+
+def test_without_nf_tables_the_way_out_is_told(net: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel without nf_tables says so at the first question."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPROTONOSUPPORT, os.strerror(errno.EPROTONOSUPPORT))
+
+    monkeypatch.setattr(bridge, "connection", refuse)
+    with pytest.raises(MinirunError) as caught:
+        net.join("web")
+    assert str(caught.value) == "cannot bring up network bridge: make its rules: Protocol not supported"
+    assert "no nf_tables" in caught.value.hint and "--net none and host" in caught.value.hint
+    assert net.links() == set() and net.leases() == []

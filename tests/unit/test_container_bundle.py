@@ -14,8 +14,8 @@ from minirun.container import profile, users
 from minirun.container.bundle import Site, cgroup, config, environment, joins, workdir
 from minirun.container.default_filter import default
 from minirun.container.flags import Look, members
-from minirun.container.make import complete, implied
 from minirun.container.record import Container
+from minirun.container.together import complete, implied
 from minirun.errors import MinirunError
 from minirun.spec import check
 

@@ -174,6 +174,28 @@ def test_the_same_image_twice_has_one_name(images: Images) -> None:
     assert images.find("x").id == first.id and images.find("x").target != first.target
 
 
+def test_an_index_is_what_is_here_of_it(images: Images) -> None:
+    """One platform is whole, of the other a layer is missing (a pull was killed), the third is not here."""
+    parts = []
+    for architecture in ("amd64", "arm64", "s390x"):
+        image = made(images, architecture, f"part:{architecture}", platform=architecture)
+        parts.append({**image.target.to_json(), "platform": {"os": "linux", "architecture": architecture}})
+        lost = {"arm64": image.layers[0].digest, "s390x": image.target.digest}.get(architecture)
+        if lost:
+            Path(images.blobs.path(lost)).unlink()
+    index = images.blobs.put(json.dumps({"schemaVersion": 2, "manifests": parts}).encode(), media.INDEX)
+    images.tag(parse("all").name, index)
+    assert images.find("all", "amd64").config["architecture"] == "amd64"
+    assert [image.names for image in images.all() if image.target.digest == index.digest] == [[parse("all").name]]
+    for platform in ("arm64", "s390x"):
+        assert images.lookup("all", platform) is None
+        with pytest.raises(MinirunError, match="is not here for linux/"):
+            images.find("all", platform)
+    damaged: list[str] = []
+    images.all(damaged)
+    assert sorted(damaged) == [parse("part:arm64").name, parse("part:s390x").name]
+
+
 # -- garbage and locks
 
 
