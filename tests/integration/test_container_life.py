@@ -182,7 +182,7 @@ def test_all_that_is_written_arrives(shop: Shop) -> None:
 
 
 def test_many_at_once(shop: Shop) -> None:
-    """Forty here; a hundred were tried by hand (docs/performance.md)."""
+    """Forty here, because many machines have two CPUs only."""
 
     def one(number: int) -> tuple[int, str]:
         done = shop("run", "--rm", *NONE, IMAGE, "echo", str(number))
