@@ -102,6 +102,8 @@ class Finder:
             module = Module(name)
             module.__file__ = origin
             parent, _, own = name.rpartition(".")
+            if parent and parent not in modules:  # it came with a train that did not go this time
+                __import__(parent)
             module.__package__ = parent
             if origin.endswith("/__init__.py"):
                 module.__package__ = name

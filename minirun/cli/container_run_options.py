@@ -22,7 +22,7 @@ def rows(table: Iterable[tuple[str, str]], *, many: bool = False, later: bool = 
         made.append(
             Option(
                 long=long, short=short, value=value, many=many and bool(value),
-                help="refused: " + text if later else text, later=text if later else "",
+                help="as in docker" if later else text, later=text if later else "",
             )
         )  # fmt: skip
     return tuple(made)

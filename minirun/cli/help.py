@@ -51,7 +51,8 @@ def usage_of(verb: Verb) -> list[str]:
     least = len(verb.arguments) if verb.at_least is None else verb.at_least
     words = [word if index < least else f"[{word}]" for index, word in enumerate(verb.arguments)]
     if verb.rest:
-        words.append("COMMAND [ARG]..." if verb.rest == "COMMAND" else f"[{verb.rest}]...")
+        command = "[COMMAND [ARG]...]" if "IMAGE" in verb.arguments else "COMMAND [ARG]..."  # an image may bring one
+        words.append(command if verb.rest == "COMMAND" else f"[{verb.rest}]...")
     return ["[OPTION]..." if verb.options else "", *words]
 
 
@@ -63,7 +64,10 @@ def sentence(text: str) -> str:
 def visible(options: tuple[Option, ...]) -> list[Option]:
     """Each once; what is refused comes last."""
     own = [option for option in options if option is not HELP]
-    return sorted(own, key=lambda option: bool(option.later)) + [HELP]
+    taken = any(option.short == HELP.short for option in own)  # docker's -h is --hostname
+    return sorted(own, key=lambda option: bool(option.later)) + [
+        Option(long=HELP.long, help=HELP.help) if taken else HELP
+    ]
 
 
 class VerbCommand(click.Command):
@@ -133,7 +137,8 @@ def params(verb: Verb) -> list[click.Parameter]:
     if verb.rest:
         more = "more" if verb.rest in verb.arguments else verb.rest.lower()  # IMAGE [IMAGE]...
         found.append(click.Argument([more], nargs=-1, metavar=verb.rest))
-    found.append(click.Option(["--help", "-h"], is_flag=True, is_eager=True, expose_value=False, callback=show))
+    short = [] if any(option.short == HELP.short for option in verb.options) else [f"-{HELP.short}"]
+    found.append(click.Option(["--help", *short], is_flag=True, is_eager=True, expose_value=False, callback=show))
     return found
 
 

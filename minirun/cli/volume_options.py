@@ -26,7 +26,7 @@ GROUP = Group(
             options=(
                 Option(long="label", value="NAME[=VALUE]", many=True, help="a label"),
                 Option(long="driver", short="d", value="NAME", default="local", help="local: a directory"),
-                Option(long="opt", short="o", value="NAME=VALUE", help="refused: not of a directory",
+                Option(long="opt", short="o", value="NAME=VALUE", help="as in docker",
                        later="a volume is a directory; --mount type=bind or type=tmpfs takes other file systems"),
             ),
         ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -86,17 +85,16 @@ class Citizen:
     def containers(self) -> list[str]:
         return os.listdir(self.storage / "containers")
 
+    def clear(self) -> None:
+        for name in self("container", "ps", "-aq").stdout.split():
+            self("container", "rm", "-f", name)
+
     def nothing_left(self) -> None:
         assert self.containers() == [] and os.listdir(self.storage / "names") == []
         assert self.processes() == []
         for name in (".holders", ".outside"):
             assert not (self.root / name).is_dir() or os.listdir(self.root / name) == []
         assert [name for name in os.listdir(self.root) if not name.startswith(".")] == []
-
-    def tidy(self) -> None:
-        for name in self("container", "ps", "-aq").stdout.split():
-            self("container", "rm", "-f", name)
-        shutil.rmtree(self.place)
 
 
 def until(look: Callable[[], object], wanted: object) -> list[str]:

@@ -45,8 +45,7 @@ def settled(account: Account) -> Iterator[Citizen]:
 @pytest.fixture
 def he(settled: Citizen) -> Iterator[Citizen]:
     yield settled
-    for name in settled("container", "ps", "-aq").stdout.split():
-        settled("container", "rm", "-f", name)
+    settled.clear()
     settled.nothing_left()
 
 

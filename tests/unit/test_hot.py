@@ -14,10 +14,11 @@ from types import CodeType
 import pytest
 
 from native import bundle
-from tests.conftest import ROOT
+from tests.conftest import ROOT, run
 from tests.installed import Installed
 
 SOURCES = sorted((ROOT / "minirun").rglob("*.py"))
+CALL = "from minirun.cli.main import entry\nentry()\n"
 SAID = 'raise usage("the edited one")  # '
 
 
@@ -128,6 +129,20 @@ def test_the_same_with_the_bundle_and_without(installed: Installed, tmp_path: Pa
         if "json" not in argv:  # a log line has the time of day
             assert one == other, argv
     assert [code for code, _, _ in bundled][:3] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("train", bundle.TRAINS)
+def test_a_train_goes_without_those_before_it(installed: Installed, tmp_path: Path, train: str) -> None:
+    """start needs a network as run does, and comes by another train."""
+    script = tmp_path / "alone"
+    text = installed.script.read_text()
+    assert text.endswith(CALL)
+    script.write_text(
+        text.removesuffix(CALL) + f"hot.board({train!r})\n__import__({train!r})\nprint(len(hot.active))\n"
+    )
+    script.chmod(0o755)
+    done = run(script)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
 @pytest.mark.parametrize("module", ["cli/main.py", "cli/oci_spec.py", "errors.py", "runtime/features.py", "hot.py"])
