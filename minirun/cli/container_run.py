@@ -54,9 +54,10 @@ def members_of(call: Call, look: Look) -> dict[str, Any]:
 
     given = call.values.listed("network")
     named = bool(given) and not {"default", "private"} & set(given)
-    look.network = outside.usual(call.env, call.log.warn, named=named)
+    machine = call.glob.text("isolation") == "vm"
+    look.network = outside.usual(call.env, call.log.warn, named=named, machine=machine)
     found = members(call.values, call.words[1:], look)
-    outside.check([each["name"] for each in found["networks"]])
+    outside.check([each["name"] for each in found["networks"]], machine=machine)
     return found
 
 

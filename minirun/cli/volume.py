@@ -107,17 +107,20 @@ def prune(call: Call) -> int:
     kind = "volumes" if everything else "anonymous volumes"
     if not call.values.on("force") and not agreed(f"Remove all {kind} that no container has?"):
         return 1
-    volumes = Volumes(storage_of(call))
-    volumes.sweep()
-    users = volumes.users()
-    chosen = chooser(call.values.listed("filter"), lambda: users)
-    freed = 0
-    for volume in list(volumes.all()):
-        if volume.name not in users and (everything or volume.anonymous) and chosen(volume):
-            freed += volumes.size(volume.name)
-            volumes.discard(volume.name)
-            write_out(f"{volume.name}\n")
     from minirun.images.progress import human
+    from minirun.images.store import Images
+
+    freed = 0
+    with Images(storage_of(call)).exclusive():  # nobody is making a container whose volumes no record names yet
+        volumes = Volumes(storage_of(call))
+        volumes.sweep()
+        users = volumes.users()
+        chosen = chooser(call.values.listed("filter"), lambda: users)
+        for volume in list(volumes.all()):
+            if volume.name not in users and (everything or volume.anonymous) and chosen(volume):
+                freed += volumes.size(volume.name)
+                volumes.discard(volume.name)
+                write_out(f"{volume.name}\n")
 
     write_out(f"Total reclaimed space: {human(freed)}\n")
     return 0

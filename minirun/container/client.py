@@ -55,8 +55,10 @@ class Client:
         return self.queued > HIGH
 
     def stuck(self) -> bool:
-        """It takes nothing, and is nobody to wait for."""
-        return bool(self.queue) and "p" not in self.wants and time.monotonic() - self.since > PATIENCE
+        """Others wait for it, it takes nothing, and is nobody to wait for.  A log follower that sleeps is not stuck."""
+        if "p" in self.wants or not (self.full() or (self.leaving and self.queue)):
+            return False
+        return time.monotonic() - self.since > PATIENCE
 
     def close(self) -> None:
         if self.fd >= 0:

@@ -84,7 +84,12 @@ def start(shelf: Shelf, place: Place, container: Container, attach: Attach | Non
         posix.close(theirs)
     finally:
         held.close()
-    client_side.until_it_runs(ours, pid, signals, place.warn)
+    try:
+        client_side.until_it_runs(ours, pid, signals, place.warn)
+    except MinirunError:
+        if container.remove:  # a monitor that was killed did not come to it
+            remove(shelf, place, container, force=True, volumes=True)
+        raise
     if attach is None:
         posix.close(ours)
         return 0

@@ -7,6 +7,7 @@ rootfs (openat2(2), RESOLVE_IN_ROOT): what the image, or the container in an ear
 
 from __future__ import annotations
 
+import fcntl
 import posix
 
 from minirun.container import users
@@ -212,20 +213,17 @@ def fill_volumes(container: Container, site: Site, root: int) -> None:
     for entry in container.asked["mounts"]:
         if entry["kind"] != "volume" or not entry["copy"] or entry["subpath"]:
             continue
-        target = f"{site.storage}/volumes/{entry['source']}/_data"
-        if posix.listdir(target):
-            continue
         try:
             source = below(root, entry["target"].strip("/").encode())
         except OSError:  # nothing there, or no directory
             continue
-        from minirun.container.copy_up import copy_directory
-
+        into = posix.open(f"{site.storage}/volumes/{entry['source']}/_data", DIRECTORY)
         try:
-            into = posix.open(target, DIRECTORY)
-            try:
+            fcntl.flock(into, fcntl.LOCK_EX)  # another container may have it for the first time, too
+            if not posix.listdir(into):
+                from minirun.container.copy_up import copy_directory
+
                 copy_directory(source, into, shift_of(container))
-            finally:
-                posix.close(into)
         finally:
+            posix.close(into)
             posix.close(source)

@@ -159,12 +159,12 @@ def sweep(place: Place, container: Container, linger: float = 0) -> None:
     """
     if not on_bridges(container):
         return
-    import time
-
     from minirun.network import repair
 
-    time.sleep(linger)
-    repair.sweep(place.root, idle=linger * 0.9)
+    if linger:
+        repair.linger(place.root, linger)
+    else:
+        repair.sweep(place.root)
 
 
 def unmount(shelf: Shelf, place: Place, container: Container) -> None:

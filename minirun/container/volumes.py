@@ -9,9 +9,10 @@ container's record names it.  Whoever removes one renames it first, so that half
 
 from __future__ import annotations
 
+import fcntl
 import posix
 
-from minirun.container.files import replace, unusable
+from minirun.container.files import open_directory, replace, unusable
 from minirun.container.mounts import check_name
 from minirun.container.record import now
 from minirun.container.tree import remove_tree
@@ -49,8 +50,21 @@ class Volumes:
         if self.exists(volume.name):
             return self.load(volume.name)
         try:
-            for path in (self.storage, self.place, f"{self.place}/{volume.name}"):
+            for path in (self.storage, self.place):
                 make_directory(path, 0o711 if path == self.place else 0o700)
+            lock = open_directory(self.place)
+        except OSError as error:
+            raise unusable(self.place, error) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return self.load(volume.name) if self.exists(volume.name) else self.write(volume)
+        finally:
+            posix.close(lock)
+
+    def write(self, volume: Volume) -> Volume:
+        """Under the lock of the directory that holds them all."""
+        try:
+            make_directory(f"{self.place}/{volume.name}", 0o700)
             make_directory(self.directory(volume.name), 0o755)
         except OSError as error:
             raise unusable(self.place, error) from error

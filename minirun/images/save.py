@@ -98,7 +98,7 @@ def oci_archive(images: Images, wanted: Wanted, out: Callable[[bytes], object]) 
         fd = images.blobs.open(digest)
         try:
             archive.begin(f"blobs/{digest.replace(':', '/')}", posix.fstat(fd).st_size)
-            for data in pieces(fd):
+            for data in verified(fd, digest):
                 archive.write(data)
             archive.end()
         finally:
@@ -141,7 +141,7 @@ def fill(images: Images, wanted: Wanted, path: str, made: list[str]) -> None:
         if not is_there(name, images.blobs.size(digest)):
             fd = images.blobs.open(digest)
             try:
-                write_file(name, pieces(fd))
+                write_file(name, verified(fd, digest))
             finally:
                 posix.close(fd)
             made.append(name)
@@ -204,6 +204,16 @@ def layout_file() -> bytes:
 def pieces(fd: int) -> Iterator[bytes]:
     while data := posix.read(fd, CHUNK):
         yield data
+
+
+def verified(fd: int, digest: str) -> Iterator[bytes]:
+    """Of a blob; the last thing is an error if it is not what it was."""
+    hashed = hasher(digest.partition(":")[0])
+    for data in pieces(fd):
+        hashed.update(data)
+        yield data
+    if f"{digest.partition(':')[0]}:{hashed.hexdigest()}" != digest:
+        raise MinirunError(f"the blob {digest} is damaged", hint="minirun image rm, then pull or load it again")
 
 
 def write_all(fd: int, data: bytes) -> None:

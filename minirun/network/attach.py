@@ -223,8 +223,10 @@ def leave(place: Place, ledger: Ledger, container_id: str, *, sweep: bool, netwo
         ledger.left(lease.network)
         device = bridge.device_of(ledger, lease.network)
         rest = ledger.leases(lease.network)
-        if lease.ports and device is not None:
-            bridge.set_ports(device, rest)
+        if device is not None:
+            bridge.left[lease.network] = device
+            if lease.ports:
+                bridge.set_ports(device, rest)
     for lease in left:
         hosts.tell(place.storage, ledger, container_id, lease.network)
     if sweep:

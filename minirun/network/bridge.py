@@ -30,6 +30,7 @@ NO_TABLES = (
 # Closing a socket to nf_tables waits until what was deleted through any of them is gone (a grace period, 10 ms and
 # more): a process that deletes leaves it to its end.
 open_sockets: list[Tables] = []
+left: dict[str, Device] = {}  # by network: those that this process has taken a container from
 
 
 class Device(Record):
@@ -235,6 +236,18 @@ def tear_down(ledger: Ledger, network: str, device: Device | None) -> None:
                 if error.errno != ENODEV:
                     raise cannot(network, f"remove the bridge {device.device}", error) from error
     ledger.forget(network)
+
+
+def abandon(device: Device) -> None:
+    """The bridge and the rules of a network that is written down nowhere any more, unless something is plugged in."""
+    route = rtnetlink.Route()
+    index = find(route, device)
+    if index and not any(each.master == index for each in link.interfaces(route)):
+        delete_rules(device.device)
+        try:
+            link.delete(route, index)
+        except OSError:  # somebody else was quicker
+            pass
 
 
 def there(route: rtnetlink.Route, name: str) -> bool:

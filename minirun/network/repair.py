@@ -5,12 +5,13 @@ The next attach does it for everything below its root, as does ``system prune``.
 
 from __future__ import annotations
 
+import posix
 from errno import ENODEV
 
 from minirun.errors import MinirunError
 from minirun.linux import link, rtnetlink
 from minirun.network import bridge
-from minirun.network.leases import CNI, VETH, Lease, Ledger
+from minirun.network.leases import CNI, DEVICE, FOLDER, VETH, Lease, Ledger
 
 PREFIX = "mr"  # of our interfaces on the host
 
@@ -87,6 +88,18 @@ def sweep(root: str, idle: float = 0) -> list[str]:
     later."""
     with Ledger(root) as ledger:
         return sweep_locked(ledger, idle)
+
+
+def linger(root: str, seconds: float) -> None:
+    """``sweep`` after a while.  What this process has left goes even if all of ``root`` was removed meanwhile."""
+    import time
+
+    time.sleep(seconds)
+    if posix.access(f"{root}/{FOLDER}", posix.F_OK):
+        sweep(root, seconds * 0.9)
+    for device in bridge.left.values():
+        if not posix.access(f"{root}/{FOLDER}/{device.network}/{DEVICE}", posix.F_OK):
+            bridge.abandon(device)
 
 
 def sweep_locked(ledger: Ledger, idle: float = 0) -> list[str]:

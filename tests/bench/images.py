@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -132,7 +133,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this markdown file")
     words = parser.parse_args()
-    place = Path(tempfile.mkdtemp(prefix="minirun-images-"))
+    place = Path(tempfile.gettempdir()) / f"minirun-images-{os.urandom(6).hex()}"  # podman takes no _ in oci:PATH
+    place.mkdir(0o700)
     try:
         image = layout(place, words.tar)
         size = max(path.stat().st_size for path in (image / "blobs" / "sha256").iterdir())

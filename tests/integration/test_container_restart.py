@@ -176,6 +176,15 @@ def test_a_monitor_killed_at_every_step(shop: Shop) -> None:
     assert 20 < number < 999
 
 
+def test_a_monitor_killed_before_it_has_begun(shop: Shop) -> None:
+    """Nothing is written down of it yet: the client removes what --rm would have."""
+    killer = Path(__file__).with_name("killed_monitor.py")
+    flags = ["--storage", str(shop.storage), "--root", str(shop.root)]
+    done = run(sys.executable, killer, "1", *flags, "container", "run", "--rm", *NONE, IMAGE, "true")
+    assert done.returncode == 125 and "its monitor was killed" in done.stderr
+    assert not any(shop.left().values())
+
+
 def children(pid: int) -> list[int]:
     try:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

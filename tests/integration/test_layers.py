@@ -152,7 +152,7 @@ def test_killed_in_the_middle_it_begins_again(tmp_path: Path) -> None:
     image(images, tar(*[("file", f"f{number}", content) for number in range(6000)]))
     chain = images.find("localhost/t").diff_ids
     killed = 0
-    for wait in (0.02, 0.05, 0.1, 0.2):
+    for wait in (0.02, 0.06, 0.15):
         child = unpacking(tmp_path)
         end = time.monotonic() + 10
         while not list((tmp_path / "tmp").glob("layer*")) and child.poll() is None and time.monotonic() < end:

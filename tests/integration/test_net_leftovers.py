@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -175,6 +176,16 @@ def attach_and_die(net: World, step: int) -> None:
         net.join("dies", ports=["8080:80"])
     finally:
         os._exit(0)
+
+
+def test_a_root_that_is_removed_at_once_leaves_no_bridge(net: World) -> None:
+    """As a script does that cleans up right behind its container."""
+    net.join("one", ports=["80"])
+    net.leave("one", sweep=False)
+    shutil.rmtree(net.place.root)
+    repair.linger(net.place.root, 0.1)
+    assert not os.path.exists(net.place.root) and net.tables() == []
+    assert "minirun0" not in net.links()
 
 
 def test_a_bridge_of_somebody_elses_is_not_touched(net: World) -> None:
