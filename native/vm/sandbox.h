@@ -39,6 +39,8 @@ struct guest {
     struct kvm_run *run;
     uint64_t run_size;
     uint64_t stack; /* linear address behind what the processor pushes for a fault */
+    uint64_t stub;  /* that of a SYSRET; 0: never use it */
+    int level0;     /* the call that is served has left the processor at level 0 */
     struct space *space;
     /* what the last exit says: the call's number and arguments; or the fault's vector, error code and address */
     int64_t number;

@@ -30,12 +30,13 @@ VECTORS = 32
 CALLED, RESULT, AS_IT_IS = lib.GUEST_CALL, lib.GUEST_RESULT, lib.GUEST_AS_IT_IS
 REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
 XSAVE_SIZE = 4096
+STUB = 16  # where in the entry page SYSRET stands
 Saved = tuple[bytes, int, int, bytes]  # general registers, FS and GS base, XSAVE state
 
 
 def entry_page() -> bytes:
-    """``out PORT_CALL, eax``; whoever comes back here by himself does it again."""
-    return bytes((0xE7, lib.PORT_CALL, 0xEB, 0xFC))
+    """``out PORT_CALL, eax``; whoever comes back here by himself does it again.  Behind it, the way back: ``sysretq``."""
+    return bytes((0xE7, lib.PORT_CALL, 0xEB, 0xFC)).ljust(STUB, b"\xcc") + b"\x48\x0f\x07"
 
 
 def fault_page() -> bytes:
@@ -103,6 +104,7 @@ class Processor:
         self.native.space = memory.space
         self.state = layout.STATES + index * 2 * layout.PAGE  # the task state, and behind it the stack
         self.native.stack = self.state + 2 * layout.PAGE
+        self.native.stub = layout.ENTRY + STUB
         if lib.guest_map(self.native, self.vm.run_size) < 0:
             raise OSError(ffi.errno, "mmap of kvm_run", "KVM_GET_VCPU_MMAP_SIZE")
         self.regs: Any = lib.guest_regs(self.native)
