@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import subprocess
 import tarfile
 import time
@@ -188,3 +189,12 @@ def test_a_container_that_is_not_there(shop: Shop) -> None:
         done = shop(*words)
         assert done.returncode == 1 and "no such container: x" in done.stderr
     assert IMAGE and MINIRUN.exists()
+
+
+def test_a_device_is_written_to_and_not_replaced(shop: Shop, tmp_path: Path) -> None:
+    """``export -o /dev/null``: a rename would put a file in its place, for the whole machine."""
+    null = tmp_path / "null"
+    os.mknod(null, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    shop.out("create", "--name", "n", "--net", "none", IMAGE, "true")
+    shop.out("export", "-o", str(null), "n")
+    assert stat.S_ISCHR(null.stat().st_mode) and [path.name for path in tmp_path.glob("null*")] == ["null"]
