@@ -52,6 +52,12 @@ struct guest {
     uint8_t info[GUEST_SIGNALS][GUEST_INFO];
 };
 
+/* What a vCPU begins with (processor.py). */
+struct start {
+    uint64_t cr0, cr4, efer, xcr0, root, gdt, idt, state, star, lstar, fmask;
+    uint16_t gdt_limit, idt_limit, state_limit;
+};
+
 #define PORT_CALL 0x80
 #define PORT_FAULT 0x81
 
@@ -59,6 +65,7 @@ struct kvm_regs *guest_regs(struct guest *guest);
 struct kvm_sregs *guest_sregs(struct guest *guest);
 void guest_dirty(struct guest *guest);
 int guest_map(struct guest *guest, uint64_t size);
+int guest_begin(struct guest *guest, void *cpuid, const struct start *start);
 void guest_unmap(struct guest *guest);
 int guest_next(struct guest *guest, int how, int64_t result);
 void guest_is(struct guest *guest);
