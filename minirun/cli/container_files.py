@@ -156,35 +156,34 @@ def written(fd: int) -> Callable[[bytes], None]:
 
 
 class Output:
-    """Standard output, a device or a pipe as it is, or a file that is there whole or not at all."""
+    """Standard output; a file that is there whole or not at all; or what is there and no file: a pipe, /dev/null."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.making = ""
         self.fd = 1
+        self.part = f"{path}.{posix.getpid()}.new" if is_file(path) else ""
 
     def __enter__(self) -> int:
         if self.path:
-            if is_file_or_nothing(self.path):
-                self.making = f"{self.path}.part"
-            flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC
+            flags = posix.O_WRONLY | posix.O_CLOEXEC | (posix.O_CREAT | posix.O_EXCL if self.part else 0)
             try:
-                self.fd = posix.open(self.making or self.path, flags, 0o600)
+                self.fd = posix.open(self.part or self.path, flags, 0o600)
             except OSError as error:
                 raise MinirunError(f"cannot write {self.path}", reason=error.strerror or "", exit_code=1) from error
         return self.fd
 
     def __exit__(self, kind: object, *why: object) -> None:
-        if self.path:
-            posix.close(self.fd)
-        if self.making and kind is None:
-            posix.rename(self.making, self.path)
-        elif self.making:
-            posix.unlink(self.making)
+        if not self.path:
+            return
+        posix.close(self.fd)
+        if self.part and kind is None:
+            posix.rename(self.part, self.path)
+        elif self.part:
+            posix.unlink(self.part)
 
 
-def is_file_or_nothing(path: str) -> bool:
-    """To put a file in the place of /dev/null would be a bad surprise."""
+def is_file(path: str) -> bool:
+    """Is it one, or will it be?  What is something else must not be replaced by one."""
     try:
         return posix.stat(path).st_mode & 0o170000 == 0o100000
     except OSError:

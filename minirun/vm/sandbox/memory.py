@@ -45,7 +45,9 @@ class Memory:
         self.epoch = 0  # of the tables: a processor that has seen an older one may know old translations
         self.iovec = ffi.new("uint64_t[4]")
         self.iovec_at = int(ffi.cast("uintptr_t", self.iovec))
-        self.clear()
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+        call(SYS_MMAP, self.base + layout.SYSTEM, layout.SYSTEM_SIZE, READ | WRITE, flags, -1, 0)
+        self.begin()
 
     @staticmethod
     def reserve() -> int:
@@ -54,16 +56,31 @@ class Memory:
             raise OSError(-at, "cannot reserve the program's address space", "mmap")
         return at
 
-    def clear(self) -> None:
-        """Nothing is mapped but the system's part."""
-        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
-        call(SYS_MMAP, self.base, layout.SIZE, 0, flags, -1, 0)
-        call(SYS_MMAP, self.base + layout.SYSTEM, layout.SYSTEM_SIZE, READ | WRITE, flags, -1, 0)
+    def begin(self) -> None:
+        """Nothing is mapped but the system's part, and no table says where that is."""
         lib.space_begin(self.space)
         self.areas: list[list[int]] = []
         self.brk_start = self.brk_end = 0
         self.next = layout.MAPPINGS
         self.epoch += 1
+
+    def clear(self) -> bool:
+        """Take away what is mapped; False if nothing was.
+
+        Area by area: in one call for all of the reservation KVM would look at each page of each slot.
+        """
+        for start, end, _ in self.areas:
+            self.hold(start, end - start)
+        if not self.areas:
+            return False
+        self.begin()
+        return True
+
+    def hold(self, start: int, size: int) -> int:
+        """Nothing is there, for the program or the host; it stays ours."""
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+        done: int = call(SYS_MMAP, self.base + start, size, 0, flags, -1, 0)
+        return done
 
     # -- the VM's view ----------------------------------------------------------------------------------------------
 
@@ -109,8 +126,7 @@ class Memory:
         size = pages(size)
         if start % PAGE or size <= 0 or start < layout.LOWEST or start + size > layout.LIMIT:
             return -EINVAL
-        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
-        done: int = call(SYS_MMAP, self.base + start, size, 0, flags, -1, 0)
+        done = self.hold(start, size)
         if done < 0:
             return done
         self.forget(start, start + size)
@@ -165,6 +181,8 @@ class Memory:
             SYS_MREMAP, self.base + start, size, wanted, 3 if moved else 0, self.base + target if moved else 0, 0
         )
         if done < 0:
+            if not moved:
+                self.hold(target + size, wanted - size)
             return done
         if moved:
             self.unmap(start, size)
