@@ -21,7 +21,8 @@ STACK = 31 * GIB
 STACK_SIZE = 8 << 20
 SYSTEM = 31 * GIB + 256 * (1 << 20)  # beside the stack, so that one memory slot has both
 SYSTEM_SIZE = 64 << 20
-LIMIT = SYSTEM  # the program's end of the world
+GUARD = 1 << 20  # never mapped: a call of the host's that is told to write beyond the program's end stops here
+LIMIT = SYSTEM - GUARD  # the program's end of the world
 SIZE = 32 * GIB
 SLOT = 256 << 20  # physical memory is given to the VM in pieces of this size, when something in it is mapped
 

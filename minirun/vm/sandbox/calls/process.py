@@ -11,6 +11,7 @@ from _thread import start_new_thread
 
 from minirun.linux.kvm import ffi, lib
 from minirun.vm.sandbox.calls import int32, int64, served
+from minirun.vm.sandbox.descriptors import MOST
 from minirun.vm.sandbox.memory import Fault
 from minirun.vm.sandbox.numbers import NUMBER
 from minirun.vm.sandbox.thread import Elsewhere, Ended, Thread
@@ -62,11 +63,19 @@ def vfork(thread: Thread) -> int:
 def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int) -> int:
     """The parent of a vfork waits for the child's execve or end: a pipe's end closes with either."""
     process = thread.process
+    if stack >> 64 or (flags & SETTLS and tls >> 47):
+        return -EPERM
     processor = thread.processor
     processor.kept = processor.xsave()
     saved = processor.save()
     waiting = posix.pipe2(posix.O_CLOEXEC) if flags & VFORK else None
-    pid = posix.fork()
+    try:
+        with process.memory.lock:  # no other thread is in the midst of a change that the copy would have half of
+            pid = posix.fork()
+    except OSError:
+        for end in waiting or ():
+            posix.close(end)
+        raise
     if pid:
         if flags & PARENT_SETTID:
             thread.memory.write(parent_tid, pack("<i", pid))
@@ -75,6 +84,9 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
             posix.read(waiting[0], 1)
             posix.close(waiting[0])
         return pid
+    if process.vfork_end >= 0:  # whoever waits for our parent does not wait for us
+        posix.close(process.vfork_end)
+        process.vfork_end = -1
     if waiting is not None:
         posix.close(waiting[0])
         process.vfork_end = waiting[1]
@@ -88,12 +100,15 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
         thread.memory.write(child_tid, pack("<i", posix.getpid()))
     child.processor.regs.rax = 0
     child.processor.touch()
+    process.files.done()
     run(child)
     raise AssertionError("a child came back")
 
 
 def new_thread(thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int) -> int:
     process = thread.process
+    if stack >> 64 or (flags & SETTLS and tls >> 47):
+        return -EPERM
     if len(process.threads) >= MOST_THREADS or not stack:
         return -EAGAIN if stack else -EINVAL
     thread.processor.kept = thread.processor.xsave()
@@ -121,7 +136,11 @@ def new_thread(thread: Thread, flags: int, stack: int, parent_tid: int, child_ti
         ready.release()
         run(other)
 
-    start_new_thread(begin, ())
+    try:
+        start_new_thread(begin, ())
+    except RuntimeError:  # no room for one more: RLIMIT_NPROC, pids.max
+        process.gone(other)
+        return -EAGAIN
     ready.acquire()
     return told[0]
 
@@ -134,9 +153,19 @@ def run(thread: Thread) -> None:
     except Ended as ended:
         if process.gone(thread):
             posix._exit(int(str(ended)) & 0xFF)
+        if call(NUMBER["gettid"], 0, 0, 0, 0, 0, 0) == posix.getpid():
+            stay(thread)
     except BaseException as error:  # a defect of ours must not become somebody else's
         process.last_words(thread, 0, f"{error.__class__.__name__}: {error}")
         posix._exit(125)
+
+
+def stay(thread: Thread) -> None:
+    """The first thread has ended, others have not; it is our main thread, whose end would be the process's."""
+    thread.set_mask((1 << 64) - 1)
+    lib.guest_is(ffi.NULL)
+    while True:
+        call(NUMBER["pause"], 0, 0, 0, 0, 0, 0)
 
 
 @served
@@ -278,12 +307,17 @@ def prlimit64(thread: Thread, pid: int, resource: int, new: int, old: int) -> in
         if wanted[0] > wanted[1]:
             return -EINVAL
         if resource in OURS:
+            if wanted[1] > current[1] and posix.geteuid():
+                return -EPERM
             limits[int(resource)] = wanted
+            if resource == RLIMIT_NOFILE:
+                thread.process.files.most = min(wanted[0], MOST)
             return 0
-        return int(call(NUMBER["prlimit64"], 0, int(resource), memory.host(new, 16), 0, 0, 0))
+        return int(call(NUMBER["prlimit64"], 0, int(resource), thread.room(pack("<QQ", *wanted)), 0, 0, 0))
     return 0
 
 
+RLIMIT_NOFILE = 7
 OURS = (2, 3, 7, 8, 9)  # DATA, STACK, NOFILE, MEMLOCK, AS: of the host's process they would limit us, not the program
 
 
