@@ -77,8 +77,9 @@ MORE = {
         examples=("minirun network ls", "minirun network ls --filter label=app=web -q"),
     ),
     "inspect": Longer(
-        text="The members are docker's. Containers and Device are there while somebody is on the network.",
-        examples=("minirun network inspect bridge", "minirun network inspect -f .Containers backend"),
+        text="The members are docker's, but for Live: what the kernel says of the bridge, its ports and rules while "
+        "somebody is on the network, and what is wrong with them.",
+        examples=("minirun network inspect bridge", "minirun network inspect -f .Live.Problems backend"),
     ),
     "rm": Longer(text="Refused while containers run on it.", examples=("minirun network rm backend",)),
     "prune": Longer(

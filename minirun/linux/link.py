@@ -24,7 +24,6 @@ from minirun.linux.rtnetlink import (
     NLM_F_DUMP,
     NLM_F_EXCL,
     NUMBER,
-    RTM_GETADDR,
     RTM_GETLINK,
     RTM_NEWADDR,
     RTM_NEWLINK,
@@ -212,14 +211,4 @@ def routes(route: Route) -> list[Path]:
                 table=int.from_bytes(rows[RTA_TABLE], byteorder) if RTA_TABLE in rows else table,
             )
         )  # fmt: skip
-    return found
-
-
-def addresses(route: Route) -> list[tuple[int, bytes, int]]:
-    """(interface, address, bits) of all."""
-    found = []
-    for data in route.ask(RTM_GETADDR, NLM_F_DUMP, ADDRESS.pack(0, 0, 0, 0, 0)):
-        _, bits, _, _, index = ADDRESS.unpack_from(data)
-        rows = attributes(data[ADDRESS.size :])
-        found.append((index, rows.get(IFA_LOCAL) or rows.get(IFA_ADDRESS, b""), bits))
     return found

@@ -55,7 +55,9 @@ def create(storage: str, network: Network) -> Network:
     check(network)
     if path_exists(storage, network.name) or network.name == DEFAULT:
         raise wrong(network.name, "there is one of that name")
-    return save(storage, filled(storage, network), fresh=True)
+    from minirun.network.live import taken  # pyroute2: a verb that people wait for
+
+    return save(storage, filled(storage, network, taken()), fresh=True)
 
 
 def save(storage: str, network: Network, *, fresh: bool = False) -> Network:
@@ -89,9 +91,12 @@ def find(storage: str, word: str) -> Network:
     if found is not None:
         return found
     if word in (DEFAULT, "default"):
+        from minirun.linux import rtnetlink
+        from minirun.network import pool
         from minirun.network.checks import filled
 
-        return save(storage, filled(storage, Network(name=DEFAULT)))
+        host = [(each, "") for each in pool.on_host(rtnetlink.Route())]
+        return save(storage, filled(storage, Network(name=DEFAULT), host))
     near = [each for each in every(storage) if len(word) > 1 and each.id.startswith(word)]
     if len(near) == 1:
         return near[0]

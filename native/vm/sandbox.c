@@ -1,9 +1,10 @@
 /*
  * Page tables and the vCPU of a sandbox (sandbox.h).
  *
- * How a system call leaves the VM: LSTAR names a page with `out PORT_CALL, eax`, so SYSCALL ends in KVM_EXIT_IO; how it
- * comes back: we set RIP from RCX and RFLAGS from R11, as SYSRET would, and the segments of level 3.  A fault enters at
- * level 0 through the IDT, on the stack that the task state names, and ends with `out PORT_FAULT, al`; what the processor
+ * How a system call leaves the VM: LSTAR names a page with `out PORT_CALL, eax`, so SYSCALL ends in KVM_EXIT_IO.  How it
+ * comes back depends on where that has left the processor.  At level 0, as the manuals say: it goes on with the SYSRET that
+ * stands in the same page, and nothing but RAX and RIP has changed.  Still at level 3, where KVM is emulated: SYSRET
+ * would be refused there, and we set RIP from RCX and RFLAGS from R11 in its place.  A fault enters at level 0 through the IDT, on the stack that the task state names, and ends with `out PORT_FAULT, al`; what the processor
  * pushed is at the top of that stack.  Registers travel in kvm_run (KVM_CAP_SYNC_REGS): no ioctl but KVM_RUN.
  */
 #include "vm.h"
@@ -124,7 +125,7 @@ void guest_unmap(struct guest *guest)
     guest->run = NULL;
 }
 
-/* __USER_CS and __USER_DS (arch/x86/include/asm/segment.h), as SYSRET loads them. */
+/* __USER_CS and __USER_DS (arch/x86/include/asm/segment.h), as SYSRET loads them: for whoever writes all registers. */
 static void user_segments(struct kvm_sregs *sregs)
 {
     sregs->cs = (struct kvm_segment){
@@ -143,10 +144,12 @@ static int take_call(struct guest *guest)
     uint64_t arguments[6] = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9};
     memcpy(guest->arguments, arguments, sizeof arguments);
     regs->rip = regs->rcx;
-    regs->rflags =
-        (regs->r11 & USER_FLAGS) | 0x202; /* as SYSRET; a program that says `out` by itself chooses R11 */
-    user_segments(guest_sregs(guest));
-    guest_dirty(guest);
+    /* As SYSRET; a program that says `out` by itself chooses R11. */
+    regs->rflags = (regs->r11 & USER_FLAGS) | 0x202;
+    guest->level0 = guest_sregs(guest)->cs.dpl == 0;
+    if (guest->level0)
+        user_segments(guest_sregs(guest));
+    guest->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
     guest->calls++;
     return GUEST_CALL;
 }
@@ -175,18 +178,58 @@ static int take_fault(struct guest *guest)
     regs->rsp = frame[5];
     user_segments(guest_sregs(guest));
     guest_dirty(guest);
+    guest->level0 = 0;
     guest->faults++;
     return GUEST_FAULT;
+}
+
+/*
+ * Out of a system call.  Segments are costly to set, so that they are left alone unless somebody has changed something else
+ * among them (guest_dirty): the SYSRET loads them.  SYSRET takes RIP and RFLAGS from RCX and R11, where SYSCALL put them.
+ */
+static void give_result(struct guest *guest, int how, int64_t result)
+{
+    struct kvm_run *run = guest->run;
+    if (how == GUEST_RESULT) {
+        guest_regs(guest)->rax = (uint64_t)result;
+        run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+    }
+    if (!guest->level0)
+        return;
+    guest->level0 = 0;
+    if (how == GUEST_RESULT && guest->stub && !(run->kvm_dirty_regs & KVM_SYNC_X86_SREGS)) {
+        guest_regs(guest)->rip = guest->stub;
+        guest_regs(guest)->rflags = 2;
+    } else {
+        guest_dirty(guest);
+    }
+}
+
+/*
+ * Called back by a signal.  At level 0 a few instructions of ours are left, which nobody may find in a signal's frame: behind
+ * a SYSRET the program stands where it will lead to, and the others end in an exit of their own, before which we are back.
+ */
+static int called_back(struct guest *guest)
+{
+    struct kvm_regs *regs = guest_regs(guest);
+    if (guest_sregs(guest)->cs.dpl != 0)
+        return GUEST_KICKED;
+    if (regs->rip != guest->stub) {
+        guest->run->immediate_exit = 0; /* guest->pending is not forgotten */
+        return 0;
+    }
+    regs->rip = regs->rcx;
+    regs->rflags = (regs->r11 & 0x3c7fd7) | 2;
+    user_segments(guest_sregs(guest));
+    guest_dirty(guest);
+    return GUEST_KICKED;
 }
 
 /* Go on with the program until it needs us: a GUEST_ exit, or -errno of KVM_RUN. */
 int guest_next(struct guest *guest, int how, int64_t result)
 {
     struct kvm_run *run = guest->run;
-    if (how == GUEST_RESULT) {
-        guest_regs(guest)->rax = (uint64_t)result;
-        guest_dirty(guest);
-    }
+    give_result(guest, how, result);
     /* A processor refuses to be entered with an RIP that is no address. */
     if (guest_regs(guest)->rip >> 47)
         return forged(guest, 13);
@@ -195,7 +238,9 @@ int guest_next(struct guest *guest, int how, int64_t result)
             if (errno != EINTR)
                 return -errno;
             guest->kicks++;
-            return GUEST_KICKED;
+            if (called_back(guest) == GUEST_KICKED)
+                return GUEST_KICKED;
+            continue;
         }
         if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT && run->io.port == PORT_CALL)
             return take_call(guest);

@@ -67,12 +67,12 @@ def spawner(trace: bool = False) -> Callable[[Site, Spawn], Init]:
 
 def spawn(site: Site, op: Spawn, trace: bool) -> Init:
     """clone3 of ourselves."""
-    from minirun.vm import probe
-
     everything()
     try:
         kvm = Kvm()
     except OSError as error:
+        from minirun.vm import probe  # many modules, for the words of this error alone
+
         raise probe.explain(error) from error
     ours, theirs = unix.pair()
     plan = memfd.seal_bytes("minirun-plan", encode(site.ops, trace=site.trace, dumpable=site.dumpable, program=b""))

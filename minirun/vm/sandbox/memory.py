@@ -47,7 +47,9 @@ class Memory:
         self.epoch = 0  # of the tables: a processor that has seen an older one may know old translations
         self.lock = RLock()  # whoever changes what is mapped has it: several threads may want to at once
         self.limits: dict[int, tuple[int, int]] = {}  # prlimit(2): the program's own
-        self.clear()
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+        call(SYS_MMAP, self.base + layout.SYSTEM, layout.SYSTEM_SIZE, READ | WRITE, flags, -1, 0)
+        self.begin()
 
     @staticmethod
     def reserve() -> int:
@@ -56,16 +58,31 @@ class Memory:
             raise OSError(-at, "cannot reserve the program's address space", "mmap")
         return at
 
-    def clear(self) -> None:
-        """Nothing is mapped but the system's part."""
-        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
-        call(SYS_MMAP, self.base, layout.SIZE, 0, flags, -1, 0)
-        call(SYS_MMAP, self.base + layout.SYSTEM, layout.SYSTEM_SIZE, READ | WRITE, flags, -1, 0)
+    def begin(self) -> None:
+        """Nothing is mapped but the system's part, and no table says where that is."""
         lib.space_begin(self.space)
         self.areas: list[list[int]] = []
         self.brk_start = self.brk_end = 0
         self.next = layout.MAPPINGS
         self.epoch += 1
+
+    def clear(self) -> bool:
+        """Take away what is mapped; False if nothing was.
+
+        Area by area: in one call for all of the reservation KVM would look at each page of each slot.
+        """
+        for start, end, _ in self.areas:
+            self.hold(start, end - start)
+        if not self.areas:
+            return False
+        self.begin()
+        return True
+
+    def hold(self, start: int, size: int) -> int:
+        """Nothing is there, for the program or the host; it stays ours."""
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+        done: int = call(SYS_MMAP, self.base + start, size, 0, flags, -1, 0) if size > 0 else 0
+        return done
 
     # -- the VM's view ----------------------------------------------------------------------------------------------
 
@@ -133,12 +150,6 @@ class Memory:
             return done
         self.forget(start, start + size)
         return self.enter(start, size, 0)
-
-    def hold(self, start: int, size: int) -> int:
-        """Nothing is there, for the program or the host; it stays ours."""
-        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
-        done: int = call(SYS_MMAP, self.base + start, size, 0, flags, -1, 0) if size > 0 else 0
-        return done
 
     def protect(self, start: int, size: int, protection: int) -> int:
         size = pages(size)

@@ -128,8 +128,8 @@ class Process:
         """The new program in place of the old; up to the point of no return an OSError leaves the old one as it was."""
         image = load.find(self.opener, path, args)
         exe = self.where(image.program.fd).encode("utf-8", "surrogateescape") or path
-        self.memory.clear()
-        thread.processor.furnish()
+        if self.memory.clear():
+            thread.processor.furnish()
         ids = (posix.getuid(), posix.geteuid(), posix.getgid(), posix.getegid())
         try:
             entry, stack = load.load(self.memory, image, env, ids)
