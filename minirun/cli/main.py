@@ -58,7 +58,7 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
             return human(argv)
         check_global(glob)
         limit = len(verb.arguments) if verb.rest else None
-        values, found = parse(rest, (*verb.options, options.HELP), limit=limit)
+        values, found = parsed(verb, rest, limit)
         if values.on("help"):
             return human([verb.name, "--help"])
         call = Call(glob=glob, values=values, words=arguments(verb, found), env=env, cwd=cwd, log=log)
@@ -92,6 +92,17 @@ def refused(error: OSError) -> MinirunError:
     place = str(error.filename) if error.filename else ""
     hint = "minirun system prune makes room" if error.errno in (ENOSPC, EDQUOT) else ""
     return MinirunError("the host refuses", reason=": ".join(filter(None, (place, error.strerror))), hint=hint)
+
+
+def parsed(verb: options.Verb, rest: list[str], limit: int | None) -> tuple[Values, list[str]]:
+    try:
+        return parse(rest, (*verb.options, options.HELP), limit=limit)
+    except MinirunError as error:
+        if not error.hint and error.message.startswith("unknown option"):  # docker's, perhaps
+            from minirun.cli.elsewhere import also
+
+            error.hint = also(verb.name)
+        raise
 
 
 def defect(error: Exception) -> MinirunError:

@@ -120,6 +120,9 @@ def test_cp_of_devices_fifos_and_proc_does_not_hang(box: Shop, tmp_path: Path) -
     box.out("exec", "box", "sh", "-c", "mkdir /srv/odd; mkfifo /srv/odd/p; mknod /srv/odd/n c 1 3; echo x > /srv/odd/x")
     box.out("cp", "box:/srv/odd", str(tmp_path / "odd"))
     assert (tmp_path / "odd/p").is_fifo() and (tmp_path / "odd/n").is_char_device()
+    done = box("cp", "box:/srv/odd/x", str(tmp_path / "odd/n"))
+    assert done.returncode == 1 and "neither a file nor a directory" in done.stderr, "it could be /dev/null"
+    assert (tmp_path / "odd/n").is_char_device()
     box.out("cp", "box:/proc/version", str(tmp_path / "version"))
     assert (
         "No such" in box("cp", "box:/proc/self/root/etc", str(tmp_path / "no")).stderr or not (tmp_path / "no").exists()

@@ -57,13 +57,14 @@ def test_a_damaged_container_is_named_and_can_be_removed(two: Shop, name: str, d
 def test_a_member_of_another_type(two: Shop) -> None:
     file = two.directory("a") / "record.json"
     whole = json.loads(file.read_text())
-    for change in (
+    changes: list[dict[str, object]] = [
         {"layers": "x"},
         {"asked": {}},
         {"asked": {**whole["asked"], "mounts": [1]}},
         {"tty": 1},
         {"id": None},
-    ):
+    ]
+    for change in changes:
         file.write_text(json.dumps({**whole, **change}))
         refused(two, "container", "start", "a", file=file)
     del whole["name"]
