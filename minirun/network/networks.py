@@ -101,7 +101,9 @@ def find(storage: str, word: str) -> Network:
     if len(near) == 1:
         return near[0]
     reason = "the beginning of several ids" if near else "there is none of that name"
-    raise MinirunError(f"no network {word!r}", reason=reason, hint=f"minirun network create {word}")
+    raise MinirunError(
+        f"no network {word!r}", reason=reason, hint="minirun network ls lists them, minirun network create makes one"
+    )
 
 
 def named(storage: str, name: str) -> Network | None:
@@ -136,7 +138,7 @@ def remove(storage: str, root: str, word: str) -> Network:
         if users:
             raise MinirunError(
                 f"cannot remove network {network.name}", reason=f"in use by {', '.join(sorted(users))}",
-                hint="stop these containers first",
+                hint="stop these containers first, or minirun network disconnect",
             )  # fmt: skip
         unlink(f"{storage}/networks/{network.name}.json")
     return network

@@ -134,6 +134,9 @@ static void user_segments(struct kvm_sregs *sregs)
         .limit = ~0u, .selector = 0x2b, .type = 3, .present = 1, .dpl = 3, .db = 1, .s = 1, .g = 1};
 }
 
+/* CF PF AF ZF SF TF DF OF AC ID: no privilege level for ports, no nested task, no resume flag. */
+#define USER_FLAGS 0x240dd5ull
+
 static int take_call(struct guest *guest)
 {
     struct kvm_regs *regs = guest_regs(guest);
@@ -141,7 +144,8 @@ static int take_call(struct guest *guest)
     uint64_t arguments[6] = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9};
     memcpy(guest->arguments, arguments, sizeof arguments);
     regs->rip = regs->rcx;
-    regs->rflags = (regs->r11 & 0x3c7fd7) | 2; /* as SYSRET: no RF, no VM */
+    /* As SYSRET; a program that says `out` by itself chooses R11. */
+    regs->rflags = (regs->r11 & USER_FLAGS) | 0x202;
     guest->level0 = guest_sregs(guest)->cs.dpl == 0;
     if (guest->level0)
         user_segments(guest_sregs(guest));
@@ -150,16 +154,27 @@ static int take_call(struct guest *guest)
     return GUEST_CALL;
 }
 
+/* What a processor would say of itself at level 3: 13 is a general protection fault, 6 an instruction that there is not. */
+static int forged(struct guest *guest, uint64_t vector)
+{
+    guest->vector = vector;
+    guest->error = guest->address = 0;
+    guest->faults++;
+    return GUEST_FAULT;
+}
+
 /* vector, error code, then what the processor pushed: rip, cs, rflags, rsp, ss. */
 static int take_fault(struct guest *guest)
 {
     const uint64_t *frame = table(guest->space, guest->stack - 7 * 8);
     struct kvm_regs *regs = guest_regs(guest);
+    if (guest_sregs(guest)->cs.dpl) /* the program's own `out`: nothing was pushed */
+        return forged(guest, 13);
     guest->vector = frame[0];
     guest->error = frame[1];
     guest->address = guest_sregs(guest)->cr2;
     regs->rip = frame[2];
-    regs->rflags = frame[4];
+    regs->rflags = (frame[4] & USER_FLAGS) | 0x202;
     regs->rsp = frame[5];
     user_segments(guest_sregs(guest));
     guest_dirty(guest);
@@ -215,6 +230,9 @@ int guest_next(struct guest *guest, int how, int64_t result)
 {
     struct kvm_run *run = guest->run;
     give_result(guest, how, result);
+    /* A processor refuses to be entered with an RIP that is no address. */
+    if (guest_regs(guest)->rip >> 47)
+        return forged(guest, 13);
     for (;;) {
         if (ioctl(guest->fd, KVM_RUN, 0) < 0) {
             if (errno != EINTR)
@@ -224,10 +242,14 @@ int guest_next(struct guest *guest, int how, int64_t result)
                 return GUEST_KICKED;
             continue;
         }
-        if (run->exit_reason == KVM_EXIT_IO && run->io.port == PORT_CALL)
+        if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT && run->io.port == PORT_CALL)
             return take_call(guest);
-        if (run->exit_reason == KVM_EXIT_IO && run->io.port == PORT_FAULT)
+        if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT && run->io.port == PORT_FAULT)
             return take_fault(guest);
+        if (run->exit_reason == KVM_EXIT_IO) /* the program's own, to a port that is nobody's */
+            return forged(guest, 13);
+        if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR && guest_sregs(guest)->cs.dpl)
+            return forged(guest, 6);
         if (run->exit_reason != KVM_EXIT_INTR)
             return GUEST_LOST;
     }
@@ -243,6 +265,10 @@ void guest_is(struct guest *guest) { own = guest; }
 static void caught(int number, siginfo_t *info, void *context)
 {
     (void)context;
+    if (info->si_code > 0 && (number == SIGSEGV || number == SIGBUS || number == SIGILL || number == SIGFPE)) {
+        signal(number, SIG_DFL); /* a fault of ours: to go on would be to fault again */
+        return;
+    }
     if (!own || number < 1 || number > GUEST_SIGNALS)
         return;
     memcpy(own->info[number - 1], info, GUEST_INFO);

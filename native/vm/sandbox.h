@@ -73,6 +73,8 @@ int guest_action(int number, int kind, unsigned flags);
 int guest_signal(struct guest *guest, void *info);
 long sandbox_clone(uint64_t flags, int cgroup, int *pidfd);
 int64_t sandbox_filter(const void *program, unsigned count, const struct guest *guest);
+int64_t sandbox_reserve(uint64_t size);
+int64_t sandbox_copy(int out, void *own, uint64_t at, uint64_t size);
 long host_call(long number, long a, long b, long c, long d, long e, long f);
 
 /* native/init, linked into us: the in-container half of a plan, up to the place where a container executes its program */

@@ -25,14 +25,13 @@ static struct kvm_segment flat(uint16_t selector, uint8_t type)
 
 static int set_msrs(struct guest *guest, const struct start *start)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entries[3];
-    } msrs = {.head = {.nmsrs = 3},
-              .entries = {{.index = 0xC0000081, .data = start->star},    /* STAR */
-                          {.index = 0xC0000082, .data = start->lstar},   /* LSTAR */
-                          {.index = 0xC0000084, .data = start->fmask}}}; /* FMASK */
-    return ioctl(guest->fd, KVM_SET_MSRS, &msrs) == 3 ? 0 : -1;
+    _Alignas(struct kvm_msrs) char room[sizeof(struct kvm_msrs) + 3 * sizeof(struct kvm_msr_entry)] = {0};
+    struct kvm_msrs *msrs = (struct kvm_msrs *)(void *)room;
+    msrs->nmsrs = 3;
+    msrs->entries[0] = (struct kvm_msr_entry){.index = 0xC0000081, .data = start->star};
+    msrs->entries[1] = (struct kvm_msr_entry){.index = 0xC0000082, .data = start->lstar};
+    msrs->entries[2] = (struct kvm_msr_entry){.index = 0xC0000084, .data = start->fmask};
+    return ioctl(guest->fd, KVM_SET_MSRS, msrs) == 3 ? 0 : -1;
 }
 
 /* `cpuid`: struct kvm_cpuid2.  0, or -1 with errno. */

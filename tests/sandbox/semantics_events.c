@@ -34,8 +34,8 @@ static void waiting(void)
     SAY(select(ends[0] + 1, &set, NULL, NULL, &wait));
     printf("  left %d\n", wait.tv_sec == 0);
     SAY(select(-1, &set, NULL, NULL, &none));
-    FD_SET(500, &set);
-    SAY(select(501, &set, NULL, NULL, &none));
+    FD_SET(63, &set);
+    SAY(select(64, &set, NULL, NULL, &none));
     close(ends[1]);
     SAY(poll(two, 1, 0));
     printf("  %x\n", two[0].revents);
@@ -147,14 +147,23 @@ static void passing(void)
     message.msg_controllen = 0;
     SAY(recvmsg(pair[1], &message, 0));
     printf("  flags %x\n", message.msg_flags);
+}
+
+static void credentials(void)
+{
+    int pair[2];
+    char byte = 'b';
+    struct iovec part = {&byte, 1};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
     int one = 1;
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
     SAY(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &one, sizeof one));
     write(pair[0], "c", 1);
     char room[128];
     message.msg_control = room;
     message.msg_controllen = sizeof room;
     SAY(recvmsg(pair[1], &message, 0));
-    head = CMSG_FIRSTHDR(&message);
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
     if (head)
         printf("  type %d, from us %d\n", head->cmsg_type, ((struct ucred *)CMSG_DATA(head))->pid == getpid());
     struct ucred peer;
@@ -250,4 +259,4 @@ static void clocks(void)
 }
 
 const struct check OF_EVENTS[] = {
-    {"waiting", waiting}, {"epolls", epolls}, {"passing", passing}, {"loopback", loopback}, {"clocks", clocks}, {NULL, NULL}};
+    {"waiting", waiting}, {"epolls", epolls}, {"passing", passing}, {"credentials", credentials}, {"loopback", loopback}, {"clocks", clocks}, {NULL, NULL}};

@@ -37,7 +37,13 @@ static void paths(void)
     SAY(open(name, O_RDONLY));
     name[300] = 0;
     SAY(open(name, O_RDONLY));
-    int path = open("file", O_PATH);
+    SAY(rename("file", "kept"));
+}
+
+static void looking_only(void)
+{
+    chdir("/tmp/f");
+    int path = open("kept", O_PATH), fd = open("kept", O_RDWR);
     char byte;
     SAY(read(path, &byte, 1));
     SAY(write(path, "x", 1));
@@ -48,12 +54,20 @@ static void paths(void)
     SAY(fcntl(path, F_GETFL) & O_PATH ? 1 : 0);
     SAY(openat(path, "", O_RDONLY));
     int folder = open(".", O_PATH | O_DIRECTORY);
-    SAY(openat(folder, "file", O_RDONLY) >= 0);
-    SAY(openat(fd, "file", O_RDONLY));
-    SAY(openat(999, "file", O_RDONLY));
-    SAY(openat(999, "/tmp/f/file", O_RDONLY) >= 0);
+    SAY(openat(folder, "kept", O_RDONLY) >= 0);
+    SAY(openat(fd, "kept", O_RDONLY));
+    SAY(openat(999, "kept", O_RDONLY));
+    SAY(openat(999, "/tmp/f/kept", O_RDONLY) >= 0);
     SAY(fchdir(folder));
     SAY(fchdir(fd));
+}
+
+static void by_number(void)
+{
+    chdir("/tmp/f");
+    char name[100];
+    struct stat status;
+    int fd = open("kept", O_RDWR);
     char link[64] = "";
     snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
     SAY(readlink(name, link, sizeof link));
@@ -68,7 +82,13 @@ static void paths(void)
     SAY(truncate(name, 3));
     SAY(access("/proc/self/fd/999", F_OK));
     SAY(chdir("/proc/self/fd"));
+    SAY(readlink("1", link, sizeof link) > 0);
+}
+
+static void renames(void)
+{
     chdir("/tmp/f");
+    SAY(rename("kept", "file"));
     struct open_how how = {.flags = O_RDONLY, .resolve = RESOLVE_BENEATH};
     SAY(syscall(SYS_openat2, AT_FDCWD, "../f/file", &how, sizeof how));
     SAY(syscall(SYS_openat2, AT_FDCWD, "file", &how, sizeof how) >= 0);
@@ -91,7 +111,7 @@ static void paths(void)
     SAY(umask(022));
 }
 
-static void descriptors(void)
+static void duplicates(void)
 {
     SAY(close(999));
     SAY(dup(999));
@@ -107,6 +127,13 @@ static void descriptors(void)
     SAY(fcntl(40, F_DUPFD, -1));
     SAY(fcntl(40, 9999));
     SAY(fcntl(999, F_GETFL));
+    SAY(syscall(SYS_close_range, 40, 45, 0));
+    SAY(fcntl(40, F_GETFD));
+    SAY(syscall(SYS_close_range, 5, 4, 0));
+}
+
+static void descriptors(void)
+{
     int fd = open("/tmp/d", O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600), other = dup(fd);
     SAY(fcntl(fd, F_GETFD));
     SAY(fcntl(other, F_GETFD));
@@ -134,6 +161,13 @@ static void descriptors(void)
     parts[0].iov_base = (void *)1;
     SAY(writev(fd, parts, 2));
     SAY(writev(fd, parts, 0));
+    unlink("/tmp/d");
+}
+
+static void locked(void)
+{
+    char text[32];
+    int fd = open("/tmp/d", O_RDWR | O_CREAT, 0600);
     SAY(flock(fd, LOCK_EX | LOCK_NB));
     int third = open("/tmp/d", O_RDWR);
     SAY(flock(third, LOCK_EX | LOCK_NB));
@@ -156,9 +190,6 @@ static void descriptors(void)
     close(ends[0]);
     signal(SIGPIPE, SIG_IGN);
     SAY(write(ends[1], "abc", 3));
-    SAY(syscall(SYS_close_range, 40, 45, 0));
-    SAY(fcntl(40, F_GETFD));
-    SAY(syscall(SYS_close_range, 5, 4, 0));
     SAY(isatty(1));
     SAY(read(1, NULL, 0) <= 0);
     SAY(read(open("/", O_RDONLY), text, 1));
@@ -273,4 +304,5 @@ static void of_proc(void)
 }
 
 const struct check OF_FILES[] = {
-    {"paths", paths}, {"descriptors", descriptors}, {"transfers", transfers}, {"of_proc", of_proc}, {NULL, NULL}};
+    {"paths", paths}, {"looking_only", looking_only}, {"by_number", by_number}, {"renames", renames},
+    {"duplicates", duplicates}, {"descriptors", descriptors}, {"locked", locked}, {"transfers", transfers}, {"of_proc", of_proc}, {NULL, NULL}};

@@ -21,8 +21,8 @@ SLOT = 256 << 20  # physical memory is given to the VM in pieces of this size, w
 # Each piece costs a wait for all who look at the VM's slots, so the last one has all that every program has.
 SYSTEM_SIZE = 64 << 20
 SYSTEM = SIZE - SYSTEM_SIZE
-LIMIT = SYSTEM  # the program's end of the world
 GAP = 1 << 20
+LIMIT = SYSTEM - GAP  # the program's end of the world; a call of the host's that is told to write beyond it stops there
 STACK = SYSTEM - GAP
 STACK_SIZE = 8 << 20
 MAPPINGS = STACK - STACK_SIZE - GAP

@@ -12,6 +12,7 @@ from _thread import LockType, allocate_lock
 from minirun.linux.kvm import Kvm, ffi, lib
 from minirun.vm.sandbox import load
 from minirun.vm.sandbox.descriptors import Files
+from minirun.vm.sandbox.layout import THREADS
 from minirun.vm.sandbox.memory import Memory
 from minirun.vm.sandbox.numbers import NUMBER
 from minirun.vm.sandbox.processor import Processor, Saved
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from minirun.vm.sandbox.trace import Trace
 
 PROC_SUPER_MAGIC = 0x9FA0
-EACCES = 13
+EACCES, EAGAIN = 13, 11
 call = lib.host_call
 
 
@@ -44,13 +45,11 @@ class Process:
         self.exe = b""
         self.args: list[bytes] = []
         self.env: list[bytes] = []
-        self.listed: dict[
-            int, tuple[str, int]
-        ] = {}  # the host's descriptors of /proc/self/fd and the like: calls/proc.py
+        self.listed: dict[int, tuple[str, int]] = {}  # calls/proc.py: open directories that are listed there
         self.threads: list[Thread] = []
         self.idle: list[Processor] = []
-        self.statfs = ffi.new("uint64_t[15]")
-        self.statfs_at = int(ffi.cast("uintptr_t", self.statfs))
+        self.making = allocate_lock()  # for whoever makes a thread
+        self.memory.limits = self.limits
 
     def begin(self) -> Thread:
         """The VM with its first vCPU; nothing is loaded yet."""
@@ -65,6 +64,10 @@ class Process:
         for left in (*[thread.processor for thread in self.threads], *self.idle):
             left.leave()
         self.idle = []
+        self.making = allocate_lock()
+        for dying in self.files.dying:
+            posix.close(dying)
+        self.files.alone()
         processor = Processor(self.memory, self.kvm)
         processor.begin()
         processor.restore(saved)
@@ -75,21 +78,26 @@ class Process:
 
     def another(self, old: Thread) -> Thread:
         """A thread more: one more vCPU of the same VM."""
-        if self.idle:
-            processor = self.idle.pop()
-        else:
-            processor = Processor(self.memory, self.kvm, old.processor.vm, len(self.threads))
-            processor.begin()
-        thread = Thread(self, processor)
-        self.threads.append(thread)
+        self.files.shared = True
+        with self.making:
+            if len(self.threads) >= THREADS:
+                raise OSError(EAGAIN, "threads")
+            if self.idle:
+                processor = self.idle.pop()
+            else:
+                processor = Processor(self.memory, self.kvm, old.processor.vm, len(self.threads))
+                processor.begin()
+            thread = Thread(self, processor)
+            self.threads.append(thread)
         return thread
 
     def gone(self, thread: Thread) -> bool:
         """A thread has ended; was it the last?"""
-        if len(self.threads) == 1:
-            return True
-        self.threads.remove(thread)
-        self.idle.append(thread.processor)  # a vCPU lives as long as its VM: the next thread has it
+        with self.making:
+            if len(self.threads) == 1:
+                return True
+            self.threads.remove(thread)
+            self.idle.append(thread.processor)  # a vCPU lives as long as its VM: the next thread has it
         return False
 
     @staticmethod
@@ -149,8 +157,10 @@ class Process:
     # -- procfs -----------------------------------------------------------------------------------------------------
 
     def is_proc(self, fd: int) -> bool:
-        call(NUMBER["fstatfs"], fd, self.statfs_at, 0, 0, 0, 0)
-        return int(self.statfs[0]) == PROC_SUPER_MAGIC
+        """Of a thread's own room: what is asked for another thread must not answer this one."""
+        room = ffi.new("uint64_t[15]")
+        done = call(NUMBER["fstatfs"], fd, int(ffi.cast("uintptr_t", room)), 0, 0, 0, 0)
+        return done < 0 or int(room[0]) == PROC_SUPER_MAGIC
 
     def where(self, fd: int) -> str:
         """A descriptor's path, as the kernel says it."""

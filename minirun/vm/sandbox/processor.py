@@ -141,6 +141,7 @@ class Processor:
 
     def leave(self) -> None:
         """In a child after fork(2): what was the parent's is not ours to use."""
+        lib.guest_unmap(self.native)  # a mapping holds on to the parent's VM, too
         posix.close(self.fd)
         if self.index == 0:
             self.vm.close()

@@ -111,10 +111,8 @@ def walk(thread: Thread, at: int, name: bytes, flags: int, mode: int, error: int
             here = target
         if here < 0 or not met:
             return here if here < 0 else error
-        if not follow:
-            here, found = -1, here
-            return found
-        return reopen(thread, here, flags)
+        here, found = -1, here
+        return reopen(thread, found, flags) if follow else found
     finally:
         if here >= 0:
             posix.close(here)
@@ -180,8 +178,9 @@ def by_number(thread: Thread, host: int, flags: int) -> int:
 def reopen(thread: Thread, look: int, flags: int) -> int:
     """What was found, as it was asked for."""
     if flags & O_PATH and not flags & O_DIRECTORY:
-        return posix.dup(look)
+        return look
     host = by_number(thread, look, flags & ~(O_CREAT | 0o200))
+    posix.close(look)
     if host >= 0 and thread.process.is_proc(host):
         from minirun.vm.sandbox.calls import proc
 
