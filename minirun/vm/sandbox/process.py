@@ -140,7 +140,8 @@ class Process:
             if image.interpreter is not None:
                 posix.close(image.interpreter.fd)
         self.exe, self.args, self.env = exe, image.args, env
-        self.called(path)
+        name = ffi.new("char[]", path.rpartition(b"/")[2][:15])
+        call(NUMBER["prctl"], 15, int(ffi.cast("uintptr_t", name)), 0, 0, 0, 0)  # PR_SET_NAME, as execve(2) does
         self.files.execve()
         if self.vfork_end >= 0:
             posix.close(self.vfork_end)
@@ -148,11 +149,6 @@ class Process:
         self.actions.execve()
         thread.alternate, thread.clear_tid = (0, 2, 0), 0
         thread.processor.start(entry, stack)
-
-    def called(self, path: bytes) -> None:
-        """The name that ps(1) shows, and /proc/self/comm."""
-        name = ffi.new("char[16]", path.rpartition(b"/")[2][:15])
-        call(NUMBER["prctl"], 15, int(ffi.cast("uintptr_t", name)), 0, 0, 0, 0)  # PR_SET_NAME
 
     # -- procfs -----------------------------------------------------------------------------------------------------
 
