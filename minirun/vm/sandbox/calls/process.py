@@ -62,7 +62,7 @@ def vfork(thread: Thread) -> int:
 
 
 def copy(process: Process) -> int:
-    """fork(2).  What Python and glibc do beside the call is for programs with threads, and touches pages for nothing."""
+    """fork(2).  What Python and glibc do beside the call is for programs with threads, and touches pages."""
     if process.files.shared:
         return posix.fork()
     pid: int = call(NUMBER["fork"], 0, 0, 0, 0, 0, 0)
