@@ -26,7 +26,7 @@ def inspect(call: Call) -> int:
         container = shelf.find(word)
         found = document(shelf, container, life.truth(shelf, place, container))
         if call.values.on("size"):
-            from minirun.container.volumes import disk_usage
+            from minirun.images.tree import usage as disk_usage
 
             found["SizeRw"] = disk_usage(f"{shelf.directory(container.id)}/upper")
         return found
