@@ -149,17 +149,18 @@ def written(fd: int) -> Callable[[bytes], None]:
 
 
 class Output:
-    """Standard output, or a file that is there whole or not at all."""
+    """Standard output; a file that is there whole or not at all; or what is there and no file: a pipe, /dev/null."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.fd = 1
+        self.part = f"{path}.{posix.getpid()}.new" if is_file(path) else ""
 
     def __enter__(self) -> int:
         if self.path:
-            flags = posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC
+            flags = posix.O_WRONLY | posix.O_CLOEXEC | (posix.O_CREAT | posix.O_EXCL if self.part else 0)
             try:
-                self.fd = posix.open(f"{self.path}.part", flags, 0o600)
+                self.fd = posix.open(self.part or self.path, flags, 0o600)
             except OSError as error:
                 raise MinirunError(f"cannot write {self.path}", reason=error.strerror or "", exit_code=1) from error
         return self.fd
@@ -168,10 +169,18 @@ class Output:
         if not self.path:
             return
         posix.close(self.fd)
-        if kind is None:
-            posix.rename(f"{self.path}.part", self.path)
-        else:
-            posix.unlink(f"{self.path}.part")
+        if self.part and kind is None:
+            posix.rename(self.part, self.path)
+        elif self.part:
+            posix.unlink(self.part)
+
+
+def is_file(path: str) -> bool:
+    """Is it one, or will it be?  What is something else must not be replaced by one."""
+    try:
+        return posix.stat(path).st_mode & 0o170000 == 0o100000
+    except OSError:
+        return True
 
 
 def cp(call: Call) -> int:

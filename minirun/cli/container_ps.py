@@ -17,15 +17,17 @@ from minirun.spec.decode import encode
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.cli.main import Call
+    from minirun.cli.parse import Values
     from minirun.container.record import Container, Status
     from minirun.container.shelf import Shelf
 
 TITLES = ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")
+HEADINGS = {"ID": "CONTAINER ID", "RunningFor": "CREATED"}  # a template's, where they are not the member's name
 COMMAND_WIDTH = 20
 
 
 def ps(call: Call) -> int:
-    form, values = form_of(call), call.values
+    form, values = form_of(call, go=True), call.values
     shelf = shelf_of(call)
     rows = chosen(call, shelf)
     if values.on("quiet"):
@@ -35,6 +37,11 @@ def ps(call: Call) -> int:
     now = time.time()
     if form == "json":
         write_out("".join(encode(document(shelf, *row, now, values.on("size"))) + "\n" for row in rows))
+        return 0
+    if form != "table":
+        from minirun.cli.template import lines
+
+        write_out(lines(form, [short(shelf, *row, now, values, ".Size" in form) for row in rows], HEADINGS))
         return 0
     titles = [*TITLES, *(["SIZE"] if values.on("size") else [])]
     cells = [line(shelf, *row, now, values.on("no_trunc"), values.on("size")) for row in rows]
@@ -96,6 +103,16 @@ def document(shelf: Shelf, container: Container, status: Status, now: float, siz
     }  # fmt: skip
     if sized:
         found["Size"] = human(size_of(shelf, container))
+    return found
+
+
+def short(
+    shelf: Shelf, container: Container, status: Status, now: float, values: Values, sized: bool
+) -> dict[str, object]:
+    """What a template sees: cut as in the table."""
+    found = document(shelf, container, status, now, sized or values.on("size"))
+    if not values.on("no_trunc"):
+        found["ID"], found["Command"] = container.short, command_of(container, False)
     return found
 
 

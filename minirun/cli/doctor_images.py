@@ -121,7 +121,7 @@ def networks(facts: Facts) -> Iterator[Finding]:
     yield Finding(name="bridge", status=LIMITED if why else OK, found=found, hint=hint if why else "")
     why = trials.nftables(facts)
     hint = "a kernel with CONFIG_NF_TABLES, CONFIG_NFT_NAT and CONFIG_NFT_MASQ (modprobe nf_tables nft_chain_nat)"
-    found = why or "a table with a chain that translates addresses, in one transaction"
+    found = why or "a table with a rule that translates addresses, in one transaction"
     yield Finding(name="nftables", status=LIMITED if why else OK, found=found, hint=hint if why else "")
     yield forwarding()
     yield passer()

@@ -57,7 +57,7 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
             return human(argv)
         check_global(glob)
         limit = len(verb.arguments) if verb.rest else None
-        values, found = parse(rest, (*verb.options, options.HELP), limit=limit)
+        values, found = parsed(verb, rest, limit)
         if values.on("help"):
             return human([verb.name, "--help"])
         call = Call(glob=glob, values=values, words=arguments(verb, found), env=env, cwd=cwd, log=log)
@@ -76,6 +76,17 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
         if log.debugging:
             raise
         return FAILED
+
+
+def parsed(verb: options.Verb, rest: list[str], limit: int | None) -> tuple[Values, list[str]]:
+    try:
+        return parse(rest, (*verb.options, options.HELP), limit=limit)
+    except MinirunError as error:
+        if not error.hint and error.message.startswith("unknown option"):  # docker's, perhaps
+            from minirun.cli.elsewhere import also
+
+            error.hint = also(verb.name)
+        raise
 
 
 def defect(error: Exception) -> MinirunError:

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from minirun.cli.main import Call
+    from minirun.network.bridge import Device
     from minirun.network.leases import Lease
 
 SHORT = 12
-TITLES = ("NETWORK ID", "NAME", "DRIVER", "SUBNETS")
+TITLES = ("NETWORK ID", "NAME", "DRIVER", "SUBNETS", "STATE")
 KEYS = ("name", "id", "driver", "label")
 CNI = "cni"
 
@@ -86,19 +87,45 @@ def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
 
 
 def ls(call: Call) -> int:
-    form, values = form_of(call), call.values
+    form, values = form_of(call, go=True), call.values
     rows = [each for each in known(call) if fits(each, values.listed("filter"))]
     if values.on("quiet"):
         write_out("".join(f"{each.id if values.on('no_trunc') else each.id[:SHORT]}\n" for each in rows if each.id))
     elif form == "json":
         write_out("".join(encode(document(call, each)) + "\n" for each in rows))
+    elif form != "table":
+        from minirun.cli.template import lines
+
+        whole = values.on("no_trunc")
+        write_out(
+            lines(
+                form,
+                [{**document(call, each), "ID": each.id if whole else each.id[:SHORT]} for each in rows],
+                {"ID": "NETWORK ID"},
+            )
+        )
     else:
+        words = states(call, rows)
         cells = [
             (each.id if values.on("no_trunc") else each.id[:SHORT], each.name, each.driver,
-             ", ".join(filter(None, (each.subnet, each.subnet6)))) for each in rows
+             ", ".join(filter(None, (each.subnet, each.subnet6))), words.get(each.name, "")) for each in rows
         ]  # fmt: skip
         write_out(columns([TITLES, *cells]))
     return 0
+
+
+def states(call: Call, networks: Sequence[Network]) -> dict[str, str]:
+    """Of those that are up; a host where nothing is up is not looked at."""
+    up = []
+    for each in networks:
+        device, leases = now(call, each)
+        if device is not None:
+            up.append((device, leases))
+    if not up:
+        return {}
+    from minirun.network import live
+
+    return {device.network: word for (device, _), word in zip(up, live.states(up), strict=True)}
 
 
 def known(call: Call) -> list[Network]:
@@ -134,9 +161,20 @@ def fits(network: Network, filters: Sequence[str]) -> bool:
 
 def inspect(call: Call) -> int:
     def one(word: str) -> dict[str, Any]:
-        return document(call, networks.find(storage_of(call), word))
+        network = networks.find(storage_of(call), word)
+        return {**document(call, network), "Live": alive(call, network)}
 
     return show(call, [lambda word=word: one(word) for word in call.words])  # type: ignore[misc]
+
+
+def alive(call: Call, network: Network) -> dict[str, Any] | None:
+    """What the kernel says of it; nothing while nobody is on it."""
+    device, leases = now(call, network)
+    if device is None:
+        return None
+    from minirun.network import live
+
+    return live.document(device, leases)
 
 
 def document(call: Call, network: Network) -> dict[str, Any]:
@@ -150,7 +188,7 @@ def document(call: Call, network: Network) -> dict[str, Any]:
             {"Subnet": subnet, "Gateway": gateway, **({"IPRange": part} if part else {})}
             for subnet, gateway, part in subnets if subnet
         ]},
-        "Device": device, "Options": network.options, "Labels": network.labels,
+        "Device": device.device if device else "", "Options": network.options, "Labels": network.labels,
         "Containers": {
             each.container: {
                 "Name": each.name, "Interface": each.inner, "MacAddress": each.mac, "IPv4Address": each.ip,
@@ -161,17 +199,18 @@ def document(call: Call, network: Network) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def now(call: Call, network: Network) -> tuple[str, list[Lease]]:
-    """The bridge's name, and who is on it; nothing is made for the question."""
+def now(call: Call, network: Network) -> tuple[Device | None, list[Lease]]:
+    """Its bridge as it is written down, and who is on it; nothing is made for the question."""
     import posix
 
+    from minirun.network.bridge import device_of
     from minirun.network.leases import FOLDER, Ledger
 
     root = store_of(call).root
     if not posix.access(f"{root}/{FOLDER}", posix.F_OK):
-        return "", []
+        return None, []
     with Ledger(root) as ledger:
-        return str(ledger.device(network.name).get("device", "")), ledger.leases(network.name)
+        return device_of(ledger, network.name), ledger.leases(network.name)
 
 
 def rm(call: Call) -> int:
@@ -190,12 +229,12 @@ def rm(call: Call) -> int:
 def prune(call: Call) -> int:
     from minirun.cli.container_life import agreed
     from minirun.cli.places import shelf_of
-    from minirun.network.repair import repair
+    from minirun.network.repair import orphans, repair
 
     if not call.values.on("force") and not agreed("This forgets all networks that no container uses. Go on? [y/N] "):
         return 0
     root = store_of(call).root
-    for word in repair(root):
+    for word in repair(root) + orphans():
         call.log.warn(f"{word}: removed")
     used = {each["name"] for container in shelf_of(call).all() for each in container.networks}
     for network in networks.every(storage_of(call)):

@@ -63,10 +63,8 @@ def taken(storage: str) -> int:
 
 def leftovers(report: Report, root: str) -> list[str]:
     """Of networks; a host without the kernel's part has none."""
-    if not entries(f"{root}/.networks"):
-        return []
     try:
-        return repair.repair(root)
+        return (repair.repair(root) if entries(f"{root}/.networks") else []) + repair.orphans()
     except (MinirunError, OSError) as error:
         report.failed.append(as_ours("cannot repair the networks", error))
         return []

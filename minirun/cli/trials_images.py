@@ -1,14 +1,12 @@
 """What ``minirun doctor`` tries for images and networks: each in a child with namespaces of its own, gone with it.
 
-The overlay is the one that containers get (``images.snapshot``); the network's parts are made by the messages that
-make them: a bridge, a veth pair, a table with a chain for addresses.
+The overlay is the one that containers get (``images.snapshot``); the network's parts are made by what
+makes them there (``linux.link``, ``linux.nftables``): a bridge, a veth pair, a table that translates addresses.
 """
 
 from __future__ import annotations
 
 import os
-import socket
-from struct import pack
 from tempfile import TemporaryDirectory
 
 from minirun.facts import Facts
@@ -18,11 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NETLINK_NETFILTER = 12
-NFNL_MSG_BATCH_BEGIN, NFNL_MSG_BATCH_END, NFT_MSG_NEWTABLE, NFT_MSG_NEWCHAIN = 16, 17, 0xA00, 0xA03
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NESTED = 1, 4, 0x400, 0x200, 0x8000
 MS_PRIVATE = 1 << 18
-NFPROTO_INET, NFPROTO_UNSPEC, NF_INET_POST_ROUTING, PRIORITY = 1, 0, 4, 100
+PRIORITY = 100  # srcnat
 
 
 def apart(facts: Facts, flags: int, attempt: Callable[[], None]) -> str:
@@ -102,59 +97,31 @@ def links(facts: Facts) -> str:
 
 
 def make_links() -> None:
-    from minirun.linux.rtnetlink import IFLA_IFNAME, LINK, NUMBER, RTM_NEWLINK, RTM_SETLINK, Route, attribute
+    from minirun.linux import link, rtnetlink
 
-    info, kind, data, peer, master = (
-        18,
-        1,
-        2,
-        1,
-        10,
-    )  # IFLA_LINKINFO, IFLA_INFO_KIND, _DATA, VETH_INFO_PEER, IFLA_MASTER
-    route = Route()
-    nothing = LINK.pack(0, 0, 0, 0, 0)
-
-    def named(name: str) -> bytes:
-        return attribute(IFLA_IFNAME, name.encode() + b"\0")
-
-    route.ask(
-        RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, nothing + named("br") + attribute(info, attribute(kind, b"bridge"))
-    )
-    pair = attribute(kind, b"veth") + attribute(data, attribute(peer, nothing + named("b")))
-    route.ask(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, nothing + named("a") + attribute(info, pair))
-    body = LINK.pack(0, 0, route.link("a").index, 0, 0) + attribute(master, NUMBER.pack(route.link("br").index))
-    route.ask(RTM_SETLINK, 0, body)
+    route = rtnetlink.Route()
+    mac = b"\x02\x6d" + bytes(4)
+    link.add_bridge(route, "br", mac, 1500)
+    index = link.interface(route, "br").index
+    here = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    link.add_veth(route, "a", index, 1500, here, "b", mac)
+    os.close(here)
 
 
 def nftables(facts: Facts) -> str:
-    """A table with a chain that translates addresses, in one transaction."""
+    """A table with a rule that translates addresses, in one transaction."""
     return apart(facts, NEWNET, make_table)
 
 
 def make_table() -> None:
-    from minirun.linux.rtnetlink import attribute
+    from minirun.linux import nftables as nft
 
-    def message(number: int, kind: int, flags: int, family: int, body: bytes = b"", resource: int = 0) -> bytes:
-        content = pack("=BB", family, 0) + pack(">H", resource) + body
-        return pack("=IHHII", 16 + len(content), kind, NLM_F_REQUEST | flags, number, 0) + content
-
-    table = attribute(1, b"minirun\0")
-    hook = attribute(1, pack(">I", NF_INET_POST_ROUTING)) + attribute(2, pack(">i", PRIORITY))
-    chain = attribute(1, b"minirun\0") + attribute(3, b"out\0") + attribute(4 | NESTED, hook) + attribute(7, b"nat\0")
-    batch = [
-        message(0, NFNL_MSG_BATCH_BEGIN, 0, NFPROTO_UNSPEC, resource=10),
-        message(1, NFT_MSG_NEWTABLE, NLM_F_ACK | NLM_F_CREATE, NFPROTO_INET, table),
-        message(2, NFT_MSG_NEWCHAIN, NLM_F_ACK | NLM_F_CREATE, NFPROTO_INET, chain),
-        message(3, NFNL_MSG_BATCH_END, 0, NFPROTO_UNSPEC, resource=10),
-    ]
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as netlink:
-        netlink.settimeout(5)
-        netlink.send(b"".join(batch))
-        for _ in range(2):
-            answer = netlink.recv(8192)
-            number = -int.from_bytes(answer[16:20], "little", signed=True)
-            if number:
-                raise OSError(number, os.strerror(number))
+    batch = nft.Batch()
+    batch.table("minirun")
+    batch.chain("minirun", "out", "nat", nft.POSTROUTING, PRIORITY)
+    batch.rule("minirun", "out", nft.masquerade())
+    with nft.Tables() as tables:
+        tables.commit(batch)
 
 
 def mapped(place: str) -> str:

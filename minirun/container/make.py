@@ -104,7 +104,14 @@ def provide(images: Images, request: Request) -> None:
     with progress_for(quiet=request.quiet, verb="pulled") as progress:
         if request.pull == "missing":
             progress.say(f"{wanted.familiar} is not here: pulling it")
-        pull(images, wanted, platform=request.platform, progress=progress)
+        try:
+            pull(images, wanted, platform=request.platform, progress=progress)
+        except MinirunError as error:
+            if wanted.familiar_where in ("busybox", "debian"):
+                error.hint = (
+                    f"minirun image build-rootfs {wanted.familiar_where} makes one on this machine; {error.hint}"
+                )
+            raise
 
 
 def fits(image: Image, request: Request) -> None:

@@ -21,7 +21,7 @@ from minirun.container.client import Client
 from minirun.container.ends import after_start, make_ends, passes, to_null
 from minirun.container.holders import hold, leave
 from minirun.container.hub import Ends, Hub, resize
-from minirun.container.parts import Parts, detach, listen, out_of_memory, say
+from minirun.container.parts import Parts, detach, hear, listen, out_of_memory, say
 from minirun.container.record import CREATED, EXITED, RESTARTING, RUNNING, Status, now
 from minirun.container.truth import boot_id
 from minirun.errors import FAILED, MinirunError
@@ -110,6 +110,7 @@ class Monitor:
 
     def begin(self) -> None:
         """From nothing to a program that runs; the lock is ours."""
+        hear()  # whoever interrupts us finds all of this to be undone
         if self.score:
             from minirun.container.settle import score
 

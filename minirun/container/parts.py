@@ -44,12 +44,16 @@ def say(channel: int, error: BaseException) -> None:
 def detach(parts: Parts) -> None:
     """A session of its own; nothing of the parent's stays open."""
     posix.setsid()
-    pthread_sigmask(SIG_SETMASK, ())  # the client's, who collects signals to pass them on
     signal(SIGCHLD, SIG_DFL)  # or there would be nobody to wait for
     posix.chdir("/")
     if not passes(parts.container):
         to_null()
     close_others(sorted({0, 1, 2, parts.channel, parts.held.fd, *bundle()}))
+
+
+def hear() -> None:
+    """Signals come through from here on: the mask was the client's, who collects them to pass them on."""
+    pthread_sigmask(SIG_SETMASK, ())
 
 
 def listen(directory: int) -> int:

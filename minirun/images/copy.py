@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     Ids = list[tuple[int, int, int]]
 
+FILE = 0o100000
 MOST_LINKS = 40  # as the kernel
 INSIDE = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
 
@@ -194,6 +195,8 @@ def destination(target: Side, to: bytes, source: Spot, name: bytes, path: bytes)
             return openat2(spot.at, spot.name, OPEN_DIRECTORY, STRICT), inside
         if spot.status is not None and source.is_directory:
             raise refuse("it is not a directory")
+        if spot.status is not None and not target.resolve and spot.status.st_mode & KIND not in (FILE, LINK):
+            raise refuse("it is neither a file nor a directory, and would be one then")  # /dev/null, say
         if to.endswith((b"/", b"/.")) and (spot.status is not None or not source.is_directory):
             raise refuse("there is no such directory")
         return openat2(spot.at, b".", posix.O_RDONLY | posix.O_DIRECTORY, STRICT), spot.name

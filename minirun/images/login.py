@@ -94,6 +94,8 @@ def without(document: dict[str, Any], registry: str) -> dict[str, Any]:
 def write(path: str, document: dict[str, Any]) -> None:
     """Whole or not at all; through a link, if it is one."""
     path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise MinirunError("cannot write credentials", reason=f"{path} is no file")
     new = f"{path}.{os.urandom(6).hex()}"
     try:
         os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)

@@ -8,7 +8,8 @@ map, act.  ``nft --debug=netlink list ruleset`` shows the same words.  Numbers i
 from __future__ import annotations
 
 import posix
-from _socket import AF_NETLINK, SOCK_CLOEXEC, SOCK_RAW, socket
+from _socket import AF_NETLINK, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_RAW, socket
+from errno import ENOENT
 from sys import byteorder
 
 from minirun.linux.rtnetlink import (
@@ -231,7 +232,7 @@ class Tables:
         last = bytearray(batch.parts[-1])
         HEADER.pack_into(last, 0, *with_ack(HEADER.unpack_from(last)))
         batch.parts[-1] = bytes(last)
-        self.socket.send(batch.bytes())
+        self.send(batch.bytes())
         for kind, sequence, body in self.answers():
             if kind == NLMSG_ERROR:
                 number = -int.from_bytes(body[:4], byteorder, signed=True)
@@ -242,7 +243,7 @@ class Tables:
 
     def dump(self, kind: int) -> list[tuple[int, dict[int, bytes]]]:
         """(family, attributes) of every table or chain."""
-        self.socket.send(message(SUBSYSTEM << 8 | kind, NLM_F_DUMP, 0, 0, b"", 1))
+        self.send(message(SUBSYSTEM << 8 | kind, NLM_F_DUMP, 0, 0, b"", 1))
         found = []
         for answer, _, body in self.answers():
             if answer == NLMSG_DONE:
@@ -253,9 +254,16 @@ class Tables:
             found.append((body[0], attributes(body[4:])))
         return found
 
-    def tables(self) -> list[str]:
-        """Names of those in the family inet."""
-        return [rows[1].rstrip(b"\0").decode() for kind, rows in self.dump(GETTABLE) if kind == INET]
+    def has(self, table: str) -> bool:
+        """Is there a table of that name in the family inet?"""
+        self.send(message(SUBSYSTEM << 8 | GETTABLE, NLM_F_ACK, INET, 0, text(1, table), 1))
+        for kind, _, body in self.answers():
+            if kind == NLMSG_ERROR:
+                number = -int.from_bytes(body[:4], byteorder, signed=True)
+                if number and number != ENOENT:
+                    raise OSError(number, posix.strerror(number), "nf_tables")
+                return not number
+        return False  # not reached: the kernel acknowledges
 
     def forbids_forwarding(self) -> list[str]:
         """Tables of others whose chain at the hook forward drops what no rule of theirs lets through."""
@@ -265,6 +273,15 @@ class Tables:
             if hook and int.from_bytes(hook.get(1, b""), "big") == FORWARD and rows.get(5) == bytes(4):
                 found.append(rows[1].rstrip(b"\0").decode())
         return found
+
+    def send(self, request: bytes) -> None:
+        """A transaction that failed has an answer for each message that was wrong: who raised has left the rest."""
+        while True:
+            try:
+                self.socket.recv(LARGEST, MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+        self.socket.send(request)
 
     def answers(self) -> Iterator[tuple[int, int, bytes]]:
         while True:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 NAME = "minirun"
+OURS = "02:6d:"  # how the hardware addresses of our bridges begin
 NO_TABLES = (
     "this kernel has no nf_tables (CONFIG_NF_TABLES_INET, NFT_NAT, NFT_MASQ, NFT_FIB_INET): --net none and host work"
 )
@@ -77,6 +78,8 @@ def bring_up(storage: str, ledger: Ledger, network: Network, notes: list[str]) -
     if known is not None:
         index = find(route, known)
         if index and known.ready:
+            mend(ledger, known)
+            route.up(index)
             return known, index
         tear_down(ledger, network.name, known)
     for _ in range(pool.TRIES):
@@ -102,7 +105,7 @@ def attempt(storage: str, ledger: Ledger, network: Network, route: rtnetlink.Rou
     network = without_collision(storage, network, route)
     taken = {each.name for each in found}
     name = network.device or next(word for number in range(1 << 16) if (word := f"{NAME}{number}") not in taken)
-    mac = b"\x02\x6d" + posix.urandom(4)
+    mac = bytes.fromhex(OURS.replace(":", "")) + posix.urandom(4)
     device = Device(
         network=network.name, device=name, mac=mac.hex(":"), subnet=network.subnet, gateway=network.gateway,
         subnet6=network.subnet6, gateway6=network.gateway6, internal=network.internal,
@@ -117,6 +120,7 @@ def attempt(storage: str, ledger: Ledger, network: Network, route: rtnetlink.Rou
             return None
         raise cannot(network.name, f"make the bridge {name}", error) from error
     index = link.interface(route, name).index
+    link.name_it(route, index, f"{NAME} {network.name} {ledger.path.rpartition('/')[0]}")  # whose: orphans.py
     if not device.subnet6:
         link.quieten(route, index)
     for each, gateway in ((device.subnet, device.gateway), (device.subnet6, device.gateway6)):
@@ -139,15 +143,14 @@ def without_collision(storage: str, network: Network, route: rtnetlink.Route) ->
     """A subnet that was our own choice gives way to whatever the host has got since."""
     chosen = [each for each in map(subnet, (network.subnet, network.subnet6)) if each]
     if network.automatic and pool.collides(chosen, route):
-        network = pool.choose(storage, network, route)
+        network = pool.choose(storage, network, pool.on_host(route))
         save(storage, network)
     return network
 
 
 def settle(device: Device, route: rtnetlink.Route, index: int, notes: list[str]) -> None:
     """Rules first: no packet passes without them."""
-    ruled = Ruled(device=device.device, subnets=device.subnets(), internal=device.internal)
-    commit(device.network, batch_for(ruled))
+    commit(device.network, rules_of(device))
     if device.internal:
         return
     sysctl(f"net/ipv4/conf/{device.device}/route_localnet", notes)
@@ -157,6 +160,22 @@ def settle(device: Device, route: rtnetlink.Route, index: int, notes: list[str])
             "net/ipv6/conf/all/forwarding", notes, "this host forwards IPv6 now (net.ipv6.conf.all.forwarding was 0)"
         )
     with_others(notes)
+
+
+def mend(ledger: Ledger, device: Device) -> bool:
+    """Rules that somebody has flushed (``nft flush ruleset``, another firewall's reload) are made again."""
+    try:
+        if connection().has(device.device):
+            return False
+    except OSError as error:
+        raise cannot(device.network, "look for its rules", error) from error
+    commit(device.network, rules_of(device))
+    set_ports(device, ledger.leases(device.network))
+    return True
+
+
+def rules_of(device: Device) -> Batch:
+    return batch_for(Ruled(device=device.device, subnets=device.subnets(), internal=device.internal))
 
 
 def sysctl(name: str, notes: list[str], said: str = "") -> None:
@@ -191,6 +210,8 @@ def with_others(notes: list[str]) -> None:
 
 def set_ports(device: Device, leases: list[Lease]) -> None:
     """The published ports of everybody on the network, in one transaction."""
+    if device.internal:
+        return
     redirects = []
     for lease in leases:
         for row in lease.ports:
@@ -204,7 +225,14 @@ def set_ports(device: Device, leases: list[Lease]) -> None:
                             port=row["port"],
                         )
                     )  # fmt: skip
-    commit(device.network, ports_for(device.device, redirects))
+    batch = ports_for(device.device, redirects)
+    try:
+        connection().commit(batch)
+    except OSError as error:
+        if error.errno != ENOENT:
+            raise cannot(device.network, "publish its ports", error) from error
+        commit(device.network, rules_of(device))  # somebody has flushed them
+        commit(device.network, batch)
 
 
 def commit(network: str, batch: Batch) -> None:

@@ -9,6 +9,10 @@ from minirun.network import pool
 from minirun.network.address import Subnet, ip_text, parse_ip, subnet
 from minirun.network.networks import RESERVED, Network, changed, every, valid_name, wrong
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 SMALLEST_MTU, SMALLEST_MTU6, LARGEST_MTU = 68, 1280, 65535
 
 
@@ -49,16 +53,17 @@ def parts(network: Network, text: str, gateway: str, size: int) -> None:
             raise wrong(network.name, f"the gateway {gateway} is no address of {found}")
 
 
-def filled(storage: str, network: Network) -> Network:
-    """With id, time, subnets and gateways.  A subnet that was asked for must collide with nothing."""
+def filled(storage: str, network: Network, taken: Sequence[tuple[Subnet, str]]) -> Network:
+    """With id, time, subnets and gateways.  A subnet that was asked for must collide with nothing; ``taken``: what this
+    host has, and in words as what."""
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     network = changed(network, id=posix.urandom(32).hex(), created=created, automatic=not network.subnet)
     if network.subnet:
-        network = with_gateway(network, free(storage, network, network.subnet))
+        network = with_gateway(network, free(storage, network, network.subnet, taken))
     else:
-        network = pool.choose(storage, network)
+        network = pool.choose(storage, network, [each for each, _ in taken])
     if network.subnet6:
-        network = with_gateway(network, free(storage, network, network.subnet6))
+        network = with_gateway(network, free(storage, network, network.subnet6, taken))
     return network
 
 
@@ -68,16 +73,14 @@ def with_gateway(network: Network, found: Subnet) -> Network:
     return changed(network, subnet6=str(found), gateway6=network.gateway6 or ip_text(found.nth(1)))
 
 
-def free(storage: str, network: Network, text: str) -> Subnet:
+def free(storage: str, network: Network, text: str, taken: Sequence[tuple[Subnet, str]]) -> Subnet:
     found = subnet(text)
     assert found is not None  # checked
     for other in every(storage):
         for each in filter(None, map(subnet, (other.subnet, other.subnet6))):
             if each.overlaps(found) and other.name != network.name:
                 raise wrong(network.name, f"{text} overlaps with network {other.name} ({each})")
-    from minirun.linux import rtnetlink
-
-    for each in pool.on_host(rtnetlink.Route()):
+    for each, why in taken:
         if each.overlaps(found):
-            raise wrong(network.name, f"{text} overlaps with {each}, which this host has a route to")
+            raise wrong(network.name, f"{text} overlaps with {each}, {why}")
     return found

@@ -55,7 +55,9 @@ def create(storage: str, network: Network) -> Network:
     check(network)
     if path_exists(storage, network.name) or network.name == DEFAULT:
         raise wrong(network.name, "there is one of that name")
-    return save(storage, filled(storage, network), fresh=True)
+    from minirun.network.live import taken  # pyroute2: a verb that people wait for
+
+    return save(storage, filled(storage, network, taken()), fresh=True)
 
 
 def save(storage: str, network: Network, *, fresh: bool = False) -> Network:
@@ -89,14 +91,19 @@ def find(storage: str, word: str) -> Network:
     if found is not None:
         return found
     if word in (DEFAULT, "default"):
+        from minirun.linux import rtnetlink
+        from minirun.network import pool
         from minirun.network.checks import filled
 
-        return save(storage, filled(storage, Network(name=DEFAULT)))
+        host = [(each, "") for each in pool.on_host(rtnetlink.Route())]
+        return save(storage, filled(storage, Network(name=DEFAULT), host))
     near = [each for each in every(storage) if len(word) > 1 and each.id.startswith(word)]
     if len(near) == 1:
         return near[0]
     reason = "the beginning of several ids" if near else "there is none of that name"
-    raise MinirunError(f"no network {word!r}", reason=reason, hint=f"minirun network create {word}")
+    raise MinirunError(
+        f"no network {word!r}", reason=reason, hint="minirun network ls lists them, minirun network create makes one"
+    )
 
 
 def named(storage: str, name: str) -> Network | None:
@@ -131,7 +138,7 @@ def remove(storage: str, root: str, word: str) -> Network:
         if users:
             raise MinirunError(
                 f"cannot remove network {network.name}", reason=f"in use by {', '.join(sorted(users))}",
-                hint="stop these containers first",
+                hint="stop these containers first, or minirun network disconnect",
             )  # fmt: skip
         unlink(f"{storage}/networks/{network.name}.json")
     return network

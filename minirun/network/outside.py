@@ -58,13 +58,17 @@ def has_bridges() -> bool:
     return (found.st_dev, found.st_ino) == (ours.st_dev, ours.st_ino)
 
 
-def usual(env: Mapping[str, str], warn: Callable[[str], None], *, named: bool) -> str:
+def usual(env: Mapping[str, str], warn: Callable[[str], None], *, named: bool, machine: bool = False) -> str:
     """The network of a container in a user namespace that names none: bridge, one of CARRIERS, or none and a warning.
 
-    ``named``: it names one, so there is nothing to warn of.
+    ``named``: it names one, so there is nothing to warn of.  ``machine``: a micro-VM has a tap on a bridge or nothing.
     """
     if has_bridges():
         return "bridge"
+    if machine:
+        if not named:
+            warn("the machine has no network: its tap on a bridge needs the host's root")
+        return "none"
     kind = next((kind for kind in CARRIERS if program(kind, env)), "")
     if kind and posix.access(TUN, posix.R_OK | posix.W_OK):
         return kind
@@ -74,9 +78,11 @@ def usual(env: Mapping[str, str], warn: Callable[[str], None], *, named: bool) -
     return "none"
 
 
-def check(names: Sequence[str]) -> None:
+def check(names: Sequence[str], *, machine: bool = False) -> None:
     """Can these be had, together, by us?  Raises MinirunError."""
     mine = [name for name in names if name in CARRIERS]
+    if mine and machine:
+        raise MinirunError(f"cannot attach a machine to the network {mine[0]}", reason="it has no network namespace")
     if not names or (not mine and has_bridges()):
         return
     if not mine:

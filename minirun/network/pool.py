@@ -6,13 +6,14 @@ import posix
 from _socket import AF_INET
 
 from minirun.errors import MinirunError
-from minirun.linux import link, rtnetlink
+from minirun.linux import link
 from minirun.network.address import Subnet, ip_text, of, subnet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from minirun.linux import rtnetlink
     from minirun.network.networks import Network
 
 TRIES = 32
@@ -43,11 +44,11 @@ def collides(chosen: Sequence[Subnet], route: rtnetlink.Route, below: int = 0) -
     return any(each.overlaps(other) for other in on_host(route, below) for each in chosen)
 
 
-def choose(storage: str, network: Network, route: rtnetlink.Route | None = None) -> Network:
-    """The network with subnets and gateways, where it has none of its own, that are free."""
+def choose(storage: str, network: Network, host: Sequence[Subnet]) -> Network:
+    """The network with subnet and gateway, where it has none of its own, that are free; ``host``: what it has."""
     from minirun.network.networks import changed, every
 
-    taken = on_host(route or rtnetlink.Route())
+    taken = list(host)
     for other in every(storage):
         if other.name != network.name:
             taken += [each for each in map(subnet, (other.subnet, other.subnet6)) if each]

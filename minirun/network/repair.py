@@ -9,6 +9,7 @@ import posix
 from errno import ENODEV
 
 from minirun.errors import MinirunError
+from minirun.facts import user_namespace
 from minirun.linux import link, rtnetlink
 from minirun.network import bridge
 from minirun.network.leases import CNI, DEVICE, FOLDER, VETH, Lease, Ledger
@@ -20,6 +21,15 @@ def repair(root: str) -> list[str]:
     """What was removed, in words; bridges that nobody uses, too."""
     with Ledger(root) as ledger:
         return repair_locked(ledger, everything=True) + sweep_locked(ledger)
+
+
+def orphans() -> list[str]:
+    """Whatever is left of roots that are gone; of the host's root only, and that is slow: for the prune verbs."""
+    if user_namespace() or posix.geteuid():
+        return []
+    from minirun.network.orphans import remove
+
+    return remove()
 
 
 def repair_locked(ledger: Ledger, *, everything: bool = False) -> list[str]:
@@ -44,7 +54,7 @@ def repair_locked(ledger: Ledger, *, everything: bool = False) -> list[str]:
         device = bridge.device_of(ledger, network)
         if device is None:
             continue
-        if any(lease.ports for lease in dead) and alive:
+        if any(lease.ports for lease in dead):  # even if nobody is left: the next one may get the same address
             bridge.set_ports(device, alive)
         known = {lease.link for lease in alive}
         for each in found:

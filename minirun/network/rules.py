@@ -29,6 +29,8 @@ MAPS = (
     ("at4", nft.IPV4, nft.ADDRESS, True), ("any4", nft.IPV4, nft.ADDRESS, False),
     ("at6", nft.IPV6, nft.ADDRESS6, True), ("any6", nft.IPV6, nft.ADDRESS6, False),
 )  # fmt: skip
+CHAINS = ("early", "forward", "into")  # of every network; and of those with a way out:
+NAT_CHAINS = ("prerouting", "output", "postrouting")
 PROTOCOLS = {"tcp": nft.TCP, "udp": nft.UDP}
 
 
@@ -48,6 +50,10 @@ class Ruled(Record):
     device: str
     subnets: Sequence[Subnet]
     internal: bool
+
+
+def chains(internal: bool) -> tuple[str, ...]:
+    return CHAINS if internal else CHAINS + NAT_CHAINS
 
 
 def batch_for(ruled: Ruled) -> nft.Batch:

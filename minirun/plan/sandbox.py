@@ -12,7 +12,7 @@ What cannot be kept is refused by name.
 
 from __future__ import annotations
 
-from minirun.plan import container, exec as container_exec
+from minirun.plan import container
 from minirun.plan.ops import INIT, Op
 
 TYPE_CHECKING = False
@@ -35,6 +35,8 @@ def plan(asked: Asked) -> Plan:
 
 
 def plan_exec(asked: ExecAsked) -> Plan:
+    from minirun.plan import exec as container_exec
+
     return sandboxed(container_exec.plan(asked))
 
 

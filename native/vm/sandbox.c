@@ -1,9 +1,10 @@
 /*
  * Page tables and the vCPU of a sandbox (sandbox.h).
  *
- * How a system call leaves the VM: LSTAR names a page with `out PORT_CALL, eax`, so SYSCALL ends in KVM_EXIT_IO; how it
- * comes back: we set RIP from RCX and RFLAGS from R11, as SYSRET would, and the segments of level 3.  A fault enters at
- * level 0 through the IDT, on the stack that the task state names, and ends with `out PORT_FAULT, al`; what the processor
+ * How a system call leaves the VM: LSTAR names a page with `out PORT_CALL, eax`, so SYSCALL ends in KVM_EXIT_IO.  How it
+ * comes back depends on where that has left the processor.  At level 0, as the manuals say: it goes on with the SYSRET that
+ * stands in the same page, and nothing but RAX and RIP has changed.  Still at level 3, where KVM is emulated: SYSRET
+ * would be refused there, and we set RIP from RCX and RFLAGS from R11 in its place.  A fault enters at level 0 through the IDT, on the stack that the task state names, and ends with `out PORT_FAULT, al`; what the processor
  * pushed is at the top of that stack.  Registers travel in kvm_run (KVM_CAP_SYNC_REGS): no ioctl but KVM_RUN.
  */
 #include "vm.h"
@@ -124,7 +125,7 @@ void guest_unmap(struct guest *guest)
     guest->run = NULL;
 }
 
-/* __USER_CS and __USER_DS (arch/x86/include/asm/segment.h), as SYSRET loads them. */
+/* __USER_CS and __USER_DS (arch/x86/include/asm/segment.h), as SYSRET loads them: for whoever writes all registers. */
 static void user_segments(struct kvm_sregs *sregs)
 {
     sregs->cs = (struct kvm_segment){
@@ -133,6 +134,9 @@ static void user_segments(struct kvm_sregs *sregs)
         .limit = ~0u, .selector = 0x2b, .type = 3, .present = 1, .dpl = 3, .db = 1, .s = 1, .g = 1};
 }
 
+/* CF PF AF ZF SF TF DF OF AC ID: no privilege level for ports, no nested task, no resume flag. */
+#define USER_FLAGS 0x240dd5ull
+
 static int take_call(struct guest *guest)
 {
     struct kvm_regs *regs = guest_regs(guest);
@@ -140,11 +144,23 @@ static int take_call(struct guest *guest)
     uint64_t arguments[6] = {regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9};
     memcpy(guest->arguments, arguments, sizeof arguments);
     regs->rip = regs->rcx;
-    regs->rflags = (regs->r11 & 0x3c7fd7) | 2; /* as SYSRET: no RF, no VM */
-    user_segments(guest_sregs(guest));
-    guest_dirty(guest);
+    /* As SYSRET; a program that says `out` by itself chooses R11. */
+    regs->rflags = (regs->r11 & USER_FLAGS) | 0x202;
+    guest->level0 = guest_sregs(guest)->cs.dpl == 0;
+    if (guest->level0)
+        user_segments(guest_sregs(guest));
+    guest->run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
     guest->calls++;
     return GUEST_CALL;
+}
+
+/* What a processor would say of itself at level 3: 13 is a general protection fault, 6 an instruction that there is not. */
+static int forged(struct guest *guest, uint64_t vector)
+{
+    guest->vector = vector;
+    guest->error = guest->address = 0;
+    guest->faults++;
+    return GUEST_FAULT;
 }
 
 /* vector, error code, then what the processor pushed: rip, cs, rflags, rsp, ss. */
@@ -152,37 +168,88 @@ static int take_fault(struct guest *guest)
 {
     const uint64_t *frame = table(guest->space, guest->stack - 7 * 8);
     struct kvm_regs *regs = guest_regs(guest);
+    if (guest_sregs(guest)->cs.dpl) /* the program's own `out`: nothing was pushed */
+        return forged(guest, 13);
     guest->vector = frame[0];
     guest->error = frame[1];
     guest->address = guest_sregs(guest)->cr2;
     regs->rip = frame[2];
-    regs->rflags = frame[4];
+    regs->rflags = (frame[4] & USER_FLAGS) | 0x202;
     regs->rsp = frame[5];
     user_segments(guest_sregs(guest));
     guest_dirty(guest);
+    guest->level0 = 0;
     guest->faults++;
     return GUEST_FAULT;
+}
+
+/*
+ * Out of a system call.  Segments are costly to set, so that they are left alone unless somebody has changed something else
+ * among them (guest_dirty): the SYSRET loads them.  SYSRET takes RIP and RFLAGS from RCX and R11, where SYSCALL put them.
+ */
+static void give_result(struct guest *guest, int how, int64_t result)
+{
+    struct kvm_run *run = guest->run;
+    if (how == GUEST_RESULT) {
+        guest_regs(guest)->rax = (uint64_t)result;
+        run->kvm_dirty_regs |= KVM_SYNC_X86_REGS;
+    }
+    if (!guest->level0)
+        return;
+    guest->level0 = 0;
+    if (how == GUEST_RESULT && guest->stub && !(run->kvm_dirty_regs & KVM_SYNC_X86_SREGS)) {
+        guest_regs(guest)->rip = guest->stub;
+        guest_regs(guest)->rflags = 2;
+    } else {
+        guest_dirty(guest);
+    }
+}
+
+/*
+ * Called back by a signal.  At level 0 a few instructions of ours are left, which nobody may find in a signal's frame: behind
+ * a SYSRET the program stands where it will lead to, and the others end in an exit of their own, before which we are back.
+ */
+static int called_back(struct guest *guest)
+{
+    struct kvm_regs *regs = guest_regs(guest);
+    if (guest_sregs(guest)->cs.dpl != 0)
+        return GUEST_KICKED;
+    if (regs->rip != guest->stub) {
+        guest->run->immediate_exit = 0; /* guest->pending is not forgotten */
+        return 0;
+    }
+    regs->rip = regs->rcx;
+    regs->rflags = (regs->r11 & 0x3c7fd7) | 2;
+    user_segments(guest_sregs(guest));
+    guest_dirty(guest);
+    return GUEST_KICKED;
 }
 
 /* Go on with the program until it needs us: a GUEST_ exit, or -errno of KVM_RUN. */
 int guest_next(struct guest *guest, int how, int64_t result)
 {
     struct kvm_run *run = guest->run;
-    if (how == GUEST_RESULT) {
-        guest_regs(guest)->rax = (uint64_t)result;
-        guest_dirty(guest);
-    }
+    give_result(guest, how, result);
+    /* A processor refuses to be entered with an RIP that is no address. */
+    if (guest_regs(guest)->rip >> 47)
+        return forged(guest, 13);
     for (;;) {
         if (ioctl(guest->fd, KVM_RUN, 0) < 0) {
             if (errno != EINTR)
                 return -errno;
             guest->kicks++;
-            return GUEST_KICKED;
+            if (called_back(guest) == GUEST_KICKED)
+                return GUEST_KICKED;
+            continue;
         }
-        if (run->exit_reason == KVM_EXIT_IO && run->io.port == PORT_CALL)
+        if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT && run->io.port == PORT_CALL)
             return take_call(guest);
-        if (run->exit_reason == KVM_EXIT_IO && run->io.port == PORT_FAULT)
+        if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT && run->io.port == PORT_FAULT)
             return take_fault(guest);
+        if (run->exit_reason == KVM_EXIT_IO) /* the program's own, to a port that is nobody's */
+            return forged(guest, 13);
+        if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR && guest_sregs(guest)->cs.dpl)
+            return forged(guest, 6);
         if (run->exit_reason != KVM_EXIT_INTR)
             return GUEST_LOST;
     }
@@ -198,6 +265,10 @@ void guest_is(struct guest *guest) { own = guest; }
 static void caught(int number, siginfo_t *info, void *context)
 {
     (void)context;
+    if (info->si_code > 0 && (number == SIGSEGV || number == SIGBUS || number == SIGILL || number == SIGFPE)) {
+        signal(number, SIG_DFL); /* a fault of ours: to go on would be to fault again */
+        return;
+    }
     if (!own || number < 1 || number > GUEST_SIGNALS)
         return;
     memcpy(own->info[number - 1], info, GUEST_INFO);

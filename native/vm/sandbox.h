@@ -39,6 +39,8 @@ struct guest {
     struct kvm_run *run;
     uint64_t run_size;
     uint64_t stack; /* linear address behind what the processor pushes for a fault */
+    uint64_t stub;  /* that of a SYSRET; 0: never use it */
+    int level0;     /* the call that is served has left the processor at level 0 */
     struct space *space;
     /* what the last exit says: the call's number and arguments; or the fault's vector, error code and address */
     int64_t number;
@@ -50,6 +52,12 @@ struct guest {
     uint8_t info[GUEST_SIGNALS][GUEST_INFO];
 };
 
+/* What a vCPU begins with (processor.py). */
+struct start {
+    uint64_t cr0, cr4, efer, xcr0, root, gdt, idt, state, star, lstar, fmask;
+    uint16_t gdt_limit, idt_limit, state_limit;
+};
+
 #define PORT_CALL 0x80
 #define PORT_FAULT 0x81
 
@@ -57,6 +65,7 @@ struct kvm_regs *guest_regs(struct guest *guest);
 struct kvm_sregs *guest_sregs(struct guest *guest);
 void guest_dirty(struct guest *guest);
 int guest_map(struct guest *guest, uint64_t size);
+int guest_begin(struct guest *guest, void *cpuid, const struct start *start);
 void guest_unmap(struct guest *guest);
 int guest_next(struct guest *guest, int how, int64_t result);
 void guest_is(struct guest *guest);
@@ -64,6 +73,8 @@ int guest_action(int number, int kind, unsigned flags);
 int guest_signal(struct guest *guest, void *info);
 long sandbox_clone(uint64_t flags, int cgroup, int *pidfd);
 int64_t sandbox_filter(const void *program, unsigned count, const struct guest *guest);
+int64_t sandbox_reserve(uint64_t size);
+int64_t sandbox_copy(int out, void *own, uint64_t at, uint64_t size);
 long host_call(long number, long a, long b, long c, long d, long e, long f);
 
 /* native/init, linked into us: the in-container half of a plan, up to the place where a container executes its program */

@@ -125,6 +125,20 @@ def test_the_compiled_modules_belong_to_linux() -> None:
         assert {place(path) for path in modules() if extension in imports(path)} == {owner}
 
 
+def test_pyroute2_is_for_verbs_that_people_wait_for() -> None:
+    """Its import is fifty attaches long (HACKING.md, 8): two modules have it, and no container's start has them."""
+    users = {place(path) for path in modules() if any(name.split(".")[0] == "pyroute2" for name in imports(path))}
+    assert users == {"network/live.py", "network/orphans.py"}
+    callers = {"minirun.network.live": {"cli/network.py", "network/networks.py"}}
+    callers["minirun.network.orphans"] = {"network/repair.py"}
+    for name, allowed in callers.items():
+        found = {path for path in modules() if any(each.startswith(name) for each in imports(path))}
+        assert {place(path) for path in found} == allowed
+        for path in found:  # inside a function, never at its top
+            tops = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+            assert not [node for node in tops if name.rpartition(".")[2] in ast.unparse(node)]
+
+
 def test_nothing_pure_looks_at_the_machine() -> None:
     for path in modules():
         if room_of(path) in PURE or place(path) in PURE_FILES:

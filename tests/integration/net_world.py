@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from minirun.linux import link, rtnetlink
+from minirun.linux import link, nftables, rtnetlink
 from minirun.network import bridge, netns, repair
 from minirun.network.address import parse_ip
 from minirun.network.attach import Attached, Place, Wanted, attach, detach
@@ -144,7 +144,8 @@ class World:
         return {each.name for each in link.interfaces(rtnetlink.Route())} - {"lo", "uplink"} - KERNELS_OWN
 
     def tables(self) -> list[str]:
-        return bridge.connection().tables()
+        seen = bridge.connection().dump(nftables.GETTABLE)
+        return [rows[1].rstrip(b"\0").decode() for kind, rows in seen if kind == nftables.INET]
 
     def leases(self) -> list[str]:
         with Ledger(self.place.root) as ledger:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import tarfile
 import time
@@ -137,5 +138,9 @@ def test_nobody_reads_to_the_end(box: Shop, tmp_path: Path) -> None:
             child.stdout.close()
             assert child.stderr.read() == b"minirun: cannot write the tar: Broken pipe\n"
         assert child.returncode == 1
+    null = tmp_path / "null"  # /dev/null's like: a file must not take its place
+    os.mknod(null, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    box.out("export", "-o", str(null), "box")
+    assert stat.S_ISCHR(null.stat().st_mode) and not (tmp_path / "null.part").exists()
     done = box("export", "-o", "/dev/full/x", "box")
     assert done.returncode == 1 and "cannot write /dev/full/x" in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import subprocess
 import tarfile
 import time
@@ -119,6 +120,9 @@ def test_cp_of_devices_fifos_and_proc_does_not_hang(box: Shop, tmp_path: Path) -
     box.out("exec", "box", "sh", "-c", "mkdir /srv/odd; mkfifo /srv/odd/p; mknod /srv/odd/n c 1 3; echo x > /srv/odd/x")
     box.out("cp", "box:/srv/odd", str(tmp_path / "odd"))
     assert (tmp_path / "odd/p").is_fifo() and (tmp_path / "odd/n").is_char_device()
+    done = box("cp", "box:/srv/odd/x", str(tmp_path / "odd/n"))
+    assert done.returncode == 1 and "neither a file nor a directory" in done.stderr, "it could be /dev/null"
+    assert (tmp_path / "odd/n").is_char_device()
     box.out("cp", "box:/proc/version", str(tmp_path / "version"))
     assert (
         "No such" in box("cp", "box:/proc/self/root/etc", str(tmp_path / "no")).stderr or not (tmp_path / "no").exists()
@@ -197,3 +201,12 @@ def test_a_container_that_is_not_there(shop: Shop) -> None:
         done = shop(*words)
         assert done.returncode == 1 and "no such container: x" in done.stderr
     assert IMAGE and MINIRUN.exists()
+
+
+def test_a_device_is_written_to_and_not_replaced(shop: Shop, tmp_path: Path) -> None:
+    """``export -o /dev/null``: a rename would put a file in its place, for the whole machine."""
+    null = tmp_path / "null"
+    os.mknod(null, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    shop.out("create", "--name", "n", "--net", "none", IMAGE, "true")
+    shop.out("export", "-o", str(null), "n")
+    assert stat.S_ISCHR(null.stat().st_mode) and [path.name for path in tmp_path.glob("null*")] == ["null"]

@@ -278,3 +278,10 @@ def until(file: Path, text: str) -> None:
     while file.read_text() != text:
         assert time.monotonic() < end, file.read_text()
         time.sleep(0.02)
+
+
+@pytest.mark.needs("root")
+def test_who_cannot_pull_busybox_is_told_of_the_recipe(tmp_path):
+    words = ["--storage", tmp_path / "s", "--root", tmp_path / "r", "container", "run", "--rm", "busybox", "true"]
+    done = run("unshare", "-n", MINIRUN, *words)
+    assert done.returncode == 125 and "hint     minirun image build-rootfs busybox makes one" in done.stderr

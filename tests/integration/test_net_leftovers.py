@@ -233,3 +233,13 @@ def test_relayed_connections_end_as_they_should(net: World) -> None:
     net.leave("web")
     net.join("web", ports=["8080:80"])
     assert threading.active_count() <= before
+
+
+def test_the_next_at_the_same_address_has_not_the_ports_of_the_killed(net: World) -> None:
+    crash(net)
+    end = time.monotonic() + 3
+    while net.links() != {"minirun0"} and time.monotonic() < end:
+        time.sleep(0.02)
+    assert net.join("next").interfaces[0].ip == "10.90.0.2/24"
+    net.serve("next", 80)
+    assert not net.reaches("outside", HOST, 8080) and not net.reaches("host", HOST, 8080)

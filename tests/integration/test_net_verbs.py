@@ -113,6 +113,10 @@ def test_a_network_of_ones_own(town: Town) -> None:
     (shown,) = json.loads(town.network("inspect", "back"))
     (member,) = shown["Containers"].values()
     assert member["Name"] == "db" and member["IPv4Address"] == "10.5.0.9/24" and member["IPv6Address"].startswith("fd")
+    live = shown["Live"]
+    assert live["Problems"] == [] and live["Ports"][0]["Container"] == "db" and live["Ports"][0]["RxPackets"] > 0
+    assert live["Bridge"]["State"] == "up" and live["Bridge"]["Addresses"][0] == "10.5.0.1/24"
+    assert "up, 1 container" in town.network("ls")
     assert shown["Id"] == made and shown["Device"] and shown["Labels"] == {"app": "web"}
     assert town.network("ls", "-q", "--filter", "label=app=web") == made[:12]
     assert "1400" in town.out("exec", "db", "cat", "/sys/class/net/eth0/mtu")
@@ -128,7 +132,12 @@ def test_connect_and_disconnect(town: Town) -> None:
     town.network("connect", "--alias", "www", "lan", "web")
     assert town.asks("www", 80, "--net", "lan") == "hello from web"
     assert "it is on it" in town.refused("connect", "lan", "web")
+    networks = "{{range $name, $net := .NetworkSettings.Networks}}{{$name}} {{end}}"
+    assert town.out("inspect", "-f", networks, "web") == "bridge lan"
+    same = "{{eq .NetworkSettings.IPAddress .NetworkSettings.Networks.bridge.IPAddress}}"
+    assert town.out("inspect", "-f", same, "web") == "true"
     town.network("disconnect", "bridge", "web")
+    assert town.out("inspect", "-f", networks, "web") == "lan"
     assert town.asks("web", 80) == "" and town.asks("web", 80, "--net", "lan") == "hello from web"
     town.out("restart", "-t", "0", "web")
     assert town.asks("www", 80, "--net", "lan") == "hello from web"
@@ -138,7 +147,7 @@ def test_connect_and_disconnect(town: Town) -> None:
     ("words", "said"),
     [
         (("--subnet", "10.5.0.0/33", "x"), "is no subnet"),
-        (("--subnet", "192.0.2.0/25", "x"), "overlaps with 192.0.2.0/24, which this host has a route to"),
+        (("--subnet", "192.0.2.0/25", "x"), "overlaps with 192.0.2.0/24, an address of uplink"),
         (("--gateway", "10.5.0.1", "x"), "a gateway without its subnet"),
         (("--subnet", "10.5.0.0/24", "--gateway", "10.6.0.1", "x"), "is no address of 10.5.0.0/24"),
         (("--subnet", "10.5.0.0/24", "--ip-range", "10.6.0.0/25", "x"), "is no part of the subnet"),

@@ -204,6 +204,8 @@ def test_a_cgroup_that_was_given(he: Citizen, given: Path) -> None:
 
 def test_what_cannot_be(he: Citizen) -> None:
     """Refused by name, with what to do; nothing is left of it."""
+    done = he("--isolation", "vm", "container", "run", "--rm", "--net", "pasta", "busybox", "true")
+    assert done.returncode == 125 and "cannot attach a machine to the network pasta" in done.stderr, done.stderr
     for words, said, hint in (
         (("--net", "bridge"), "cannot attach to the network bridge", "--net pasta"),
         (("--net", "none", "--userns", "keep-id"), "a user namespace of its own", "root inside is you"),

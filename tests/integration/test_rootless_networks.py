@@ -141,6 +141,21 @@ def test_a_monitor_that_was_killed(he: Citizen, kind: str) -> None:
 
 
 @pytest.mark.needs("pasta")
+def test_a_carrier_whose_container_nobody_knows(he: Citizen) -> None:
+    """Its directory was taken away by hand: prune ends what carried its packets."""
+    he.container("run", "-d", "--name", "gone", "--net", "pasta", "busybox", "sleep", "1000")
+    container_id = he.inspect("gone")["Id"]
+    for line in [line for line in he.find_processes() if "pasta" not in line]:
+        os.kill(int(line.split()[0]), signal.SIGKILL)
+    shutil.rmtree(he.storage / "containers" / container_id)
+    shutil.rmtree(he.root / container_id)
+    assert len(carriers(he)) == 1
+    done = he("system", "prune", "-f")
+    assert done.returncode == 0 and f"network of {container_id[:12]}: its container is gone" in done.stdout, done
+    assert until(lambda: carriers(he), []) == []
+
+
+@pytest.mark.needs("pasta")
 def test_ten_at_once(he: Citizen) -> None:
     words = ("container", "run", "--rm", "--net", "pasta", "busybox", "sh", "-c")
     several = [he.begin(*words, f"ip -o -4 addr show eth0 | wc -l; exit {number}") for number in range(10)]

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 from pathlib import Path
 
@@ -64,6 +65,14 @@ def test_signals_are_passed_on(minirun: Runtime, bundle: Bundle) -> None:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     assert "does not exist" in minirun("state", minirun.used[-1]).stderr
+
+
+def test_a_pid_file_that_is_a_device_stays_one(minirun: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+    null = tmp_path / "null"
+    os.mknod(null, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    done = minirun("run", "--pid-file", null, "-b", bundle.args("/bin/true").write(), minirun.name())
+    assert done.returncode == 0, done.stderr
+    assert stat.S_ISCHR(null.stat().st_mode)
 
 
 def test_pid_file(minirun: Runtime, bundle: Bundle) -> None:

@@ -25,7 +25,6 @@ from minirun.vm.sandbox.calls import everything, files
 from minirun.vm.sandbox.calls.process import run
 from minirun.vm.sandbox.descriptors import Files
 from minirun.vm.sandbox.process import Process
-from minirun.vm.sandbox.trace import Trace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,12 +66,14 @@ def spawner(trace: bool = False) -> Callable[[Site, Spawn], Init]:
 
 def spawn(site: Site, op: Spawn, trace: bool) -> Init:
     """clone3 of ourselves."""
-    from minirun.vm import probe
-
     everything()
+    if trace:
+        from minirun.vm.sandbox import trace as _trace  # noqa: F401 (there is nothing to import later)
     try:
         kvm = Kvm()
     except OSError as error:
+        from minirun.vm import probe  # many modules, for the words of this error alone
+
         raise probe.explain(error) from error
     ours, theirs = unix.pair()
     plan = memfd.seal_bytes("minirun-plan", encode(site.ops, trace=site.trace, dumpable=site.dumpable, program=b""))
@@ -154,7 +155,11 @@ def become(parts: Parts) -> int:
     if code:
         return code
     table = {number: number for number in range(3 + parts.preserve)}
-    process = Process(parts.kvm, parts.proc, Files(table), Trace(parts.trace) if parts.trace >= 0 else None)
+    process = Process(parts.kvm, parts.proc, Files(table))
+    if parts.trace >= 0:
+        from minirun.vm.sandbox.trace import Trace
+
+        process.trace = Trace(parts.trace)
     process.limits, process.filter = parts.limits, parts.filter
     env = [word.encode("utf-8", "surrogateescape") for word in parts.program.env]
     home = lib.init_home()

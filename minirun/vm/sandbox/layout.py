@@ -16,14 +16,17 @@ PAGE = 4096
 GIB = 1 << 30
 LOWEST = 0x10000
 PIE = 4 * GIB
-MAPPINGS = 28 * GIB
-STACK = 31 * GIB
-STACK_SIZE = 8 << 20
-SYSTEM = 31 * GIB + 256 * (1 << 20)  # beside the stack, so that one memory slot has both
-SYSTEM_SIZE = 64 << 20
-LIMIT = SYSTEM  # the program's end of the world
 SIZE = 32 * GIB
 SLOT = 256 << 20  # physical memory is given to the VM in pieces of this size, when something in it is mapped
+# Each piece costs a wait for all who look at the VM's slots, so the last one has all that every program has.
+SYSTEM_SIZE = 64 << 20
+SYSTEM = SIZE - SYSTEM_SIZE
+GAP = 1 << 20
+LIMIT = SYSTEM - GAP  # the program's end of the world; a call of the host's that is told to write beyond it stops there
+STACK = SYSTEM - GAP
+STACK_SIZE = 8 << 20
+MAPPINGS = STACK - STACK_SIZE - GAP
+SHIFT = 128 << 20  # most that a start's random places differ by
 
 # In the system's part, page by page.
 GDT, IDT, ENTRY, FAULTS = (SYSTEM + number * PAGE for number in range(4))

@@ -130,7 +130,7 @@ def check(done: int) -> None:
 def load(memory: Memory, image: Image, env: list[bytes], ids: tuple[int, int, int, int]) -> tuple[int, int]:
     """(entry, stack pointer).  ``memory`` is clear, the system's pages are there."""
     random = posix.urandom(32)
-    shift = int.from_bytes(random[16:18], "little") << 12  # layout.py has room for 256 MiB of it
+    shift = int.from_bytes(random[16:20], "little") % layout.SHIFT & -PAGE
     program, loader = image.program, image.interpreter
     bias = layout.PIE + shift if program.kind == DYNAMIC else 0
     headers, end = place(memory, program, bias)

@@ -6,6 +6,8 @@ kernel refuses what the program may not touch, with EFAULT, when an address of t
 
 from __future__ import annotations
 
+from _thread import RLock
+
 from minirun.linux.kvm import ffi, lib
 from minirun.vm.sandbox import layout
 from minirun.vm.sandbox.layout import PAGE
@@ -20,7 +22,7 @@ READ, WRITE, EXEC = 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 1, 2, 0x10, 0x20, 0x4000
 EFAULT, ENOMEM, EINVAL = 14, 12, 22
 SYS_MMAP, SYS_MPROTECT, SYS_MUNMAP, SYS_MREMAP = 9, 10, 11, 25
-PROCESS_VM_READV, PROCESS_VM_WRITEV = 310, 311
+RLIMIT_DATA, RLIMIT_AS, FOREVER = 2, 9, (1 << 64) - 1
 call = lib.host_call
 
 
@@ -43,27 +45,44 @@ class Memory:
         self.vm: Vm | None = None
         self.slots: set[int] = set()
         self.epoch = 0  # of the tables: a processor that has seen an older one may know old translations
-        self.iovec = ffi.new("uint64_t[4]")
-        self.iovec_at = int(ffi.cast("uintptr_t", self.iovec))
-        self.clear()
+        self.lock = RLock()  # whoever changes what is mapped has it: several threads may want to at once
+        self.limits: dict[int, tuple[int, int]] = {}  # prlimit(2): the program's own
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+        call(SYS_MMAP, self.base + layout.SYSTEM, layout.SYSTEM_SIZE, READ | WRITE, flags, -1, 0)
+        self.begin()
 
     @staticmethod
     def reserve() -> int:
-        at: int = call(SYS_MMAP, 0, layout.SIZE, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+        at: int = lib.sandbox_reserve(layout.SIZE)
         if at < 0:
             raise OSError(-at, "cannot reserve the program's address space", "mmap")
         return at
 
-    def clear(self) -> None:
-        """Nothing is mapped but the system's part."""
-        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
-        call(SYS_MMAP, self.base, layout.SIZE, 0, flags, -1, 0)
-        call(SYS_MMAP, self.base + layout.SYSTEM, layout.SYSTEM_SIZE, READ | WRITE, flags, -1, 0)
+    def begin(self) -> None:
+        """Nothing is mapped but the system's part, and no table says where that is."""
         lib.space_begin(self.space)
         self.areas: list[list[int]] = []
         self.brk_start = self.brk_end = 0
         self.next = layout.MAPPINGS
         self.epoch += 1
+
+    def clear(self) -> bool:
+        """Take away what is mapped; False if nothing was.
+
+        Area by area: in one call for all of the reservation KVM would look at each page of each slot.
+        """
+        for start, end, _ in self.areas:
+            self.hold(start, end - start)
+        if not self.areas:
+            return False
+        self.begin()
+        return True
+
+    def hold(self, start: int, size: int) -> int:
+        """Nothing is there, for the program or the host; it stays ours."""
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
+        done: int = call(SYS_MMAP, self.base + start, size, 0, flags, -1, 0) if size > 0 else 0
+        return done
 
     # -- the VM's view ----------------------------------------------------------------------------------------------
 
@@ -91,6 +110,8 @@ class Memory:
         if start < layout.LOWEST or size <= 0 or start + size > layout.LIMIT:
             return -ENOMEM
         host = protection | (READ if protection & EXEC else 0)
+        if self.limits and self.beyond(start, size, protection, flags):
+            return -ENOMEM
         done: int = call(SYS_MMAP, self.base + start, size, host & 3, flags | MAP_FIXED | MAP_NORESERVE, fd, offset)
         if done < 0:
             return done
@@ -99,6 +120,21 @@ class Memory:
         self.areas.sort()
         self.give(start, size)
         return self.enter(start, size, protection)
+
+    def beyond(self, start: int, size: int, protection: int, flags: int) -> bool:
+        """Would this be more than RLIMIT_AS or RLIMIT_DATA have room for?"""
+        end = start + size
+        wanted = {RLIMIT_AS: size, RLIMIT_DATA: size if protection & WRITE and flags & MAP_PRIVATE else 0}
+        for resource, more in wanted.items():
+            most = self.limits.get(resource, (FOREVER, FOREVER))[0]
+            if more == 0 or most == FOREVER:
+                continue
+            for area in self.areas:
+                if resource == RLIMIT_AS or area[2] & WRITE:
+                    more += area[1] - area[0] - max(0, min(end, area[1]) - max(start, area[0]))
+            if more > most:
+                return True
+        return False
 
     def enter(self, start: int, size: int, protection: int) -> int:
         self.epoch += 1
@@ -109,8 +145,7 @@ class Memory:
         size = pages(size)
         if start % PAGE or size <= 0 or start < layout.LOWEST or start + size > layout.LIMIT:
             return -EINVAL
-        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
-        done: int = call(SYS_MMAP, self.base + start, size, 0, flags, -1, 0)
+        done = self.hold(start, size)
         if done < 0:
             return done
         self.forget(start, start + size)
@@ -157,14 +192,17 @@ class Memory:
     def move(self, start: int, size: int, wanted: int, target: int, protection: int) -> int:
         """mremap(2): the pages at ``start`` are at ``target`` afterwards, and there are ``wanted`` bytes of them."""
         moved = target != start
-        if moved and (self.unmap(target, wanted) < 0 or (target < start + size and start < target + wanted)):
+        if moved and ((target < start + size and start < target + wanted) or self.unmap(target, wanted) < 0):
             return -EINVAL
-        if not moved:
-            self.clear_host(target + size, wanted - size)
+        if self.limits and wanted > size and self.beyond(start, wanted - size, protection, MAP_PRIVATE):
+            return -ENOMEM
+        if not moved and wanted > size:  # the reservation goes, for mremap(2) to grow into
+            call(SYS_MUNMAP, self.base + start + size, wanted - size, 0, 0, 0, 0)
         done: int = call(
             SYS_MREMAP, self.base + start, size, wanted, 3 if moved else 0, self.base + target if moved else 0, 0
         )
         if done < 0:
+            self.hold(target if moved else start + size, wanted if moved else wanted - size)
             return done
         if moved:
             self.unmap(start, size)
@@ -173,11 +211,6 @@ class Memory:
         self.areas.sort()
         self.give(target, wanted)
         return self.enter(target, wanted, protection) or target
-
-    def clear_host(self, start: int, size: int) -> None:
-        """The reservation goes, for mremap(2) to grow into; we have one thread, or all others stand still."""
-        if size > 0:
-            call(SYS_MUNMAP, self.base + start, size, 0, 0, 0, 0)
 
     def covered(self, start: int, end: int) -> bool:
         for area in self.areas:
@@ -211,27 +244,16 @@ class Memory:
         """A copy, by process_vm_readv(2): what is not mapped is an error, not a signal.  Raises Fault."""
         if size == 0:
             return b""
+        at = self.host(address, size)
         room = ffi.new("char[]", size)
-        if self.transfer(PROCESS_VM_READV, room, address, size) != size:
+        if lib.sandbox_copy(0, room, at, size) != size:
             raise Fault(address)
         return bytes(ffi.buffer(room, size))
 
     def write(self, address: int, data: bytes) -> None:
-        if data and self.transfer(PROCESS_VM_WRITEV, ffi.from_buffer(data), address, len(data)) != len(data):
+        size = len(data)
+        if size and lib.sandbox_copy(1, ffi.from_buffer(data), self.host(address, size), size) != size:
             raise Fault(address)
-
-    def transfer(self, number: int, ours: Any, address: int, size: int) -> int:
-        self.iovec[0], self.iovec[1] = int(ffi.cast("uintptr_t", ours)), size
-        self.iovec[2], self.iovec[3] = self.host(address, size), size
-        at = self.iovec_at
-        done: int = call(number, self.pid(), at, 1, at + 16, 1, 0)
-        return done
-
-    @staticmethod
-    def pid() -> int:
-        from posix import getpid
-
-        return getpid()
 
     def string(self, address: int, most: int = 4096) -> bytes:
         """A C string.  Raises Fault; ENAMETOOLONG is the caller's to see by the length."""

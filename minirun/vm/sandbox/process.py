@@ -12,6 +12,7 @@ from _thread import LockType, allocate_lock
 from minirun.linux.kvm import Kvm, ffi, lib
 from minirun.vm.sandbox import load
 from minirun.vm.sandbox.descriptors import Files
+from minirun.vm.sandbox.layout import THREADS
 from minirun.vm.sandbox.memory import Memory
 from minirun.vm.sandbox.numbers import NUMBER
 from minirun.vm.sandbox.processor import Processor, Saved
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from minirun.vm.sandbox.trace import Trace
 
 PROC_SUPER_MAGIC = 0x9FA0
-EACCES = 13
+EACCES, EAGAIN = 13, 11
 call = lib.host_call
 
 
@@ -45,8 +46,8 @@ class Process:
         self.args: list[bytes] = []
         self.threads: list[Thread] = []
         self.idle: list[Processor] = []
-        self.statfs = ffi.new("uint64_t[15]")
-        self.statfs_at = int(ffi.cast("uintptr_t", self.statfs))
+        self.making = allocate_lock()  # for whoever makes a thread
+        self.memory.limits = self.limits
 
     def begin(self) -> Thread:
         """The VM with its first vCPU; nothing is loaded yet."""
@@ -61,6 +62,10 @@ class Process:
         for left in (*[thread.processor for thread in self.threads], *self.idle):
             left.leave()
         self.idle = []
+        self.making = allocate_lock()
+        for dying in self.files.dying:
+            posix.close(dying)
+        self.files.alone()
         processor = Processor(self.memory, self.kvm)
         processor.begin()
         processor.restore(saved)
@@ -71,21 +76,26 @@ class Process:
 
     def another(self, old: Thread) -> Thread:
         """A thread more: one more vCPU of the same VM."""
-        if self.idle:
-            processor = self.idle.pop()
-        else:
-            processor = Processor(self.memory, self.kvm, old.processor.vm, len(self.threads))
-            processor.begin()
-        thread = Thread(self, processor)
-        self.threads.append(thread)
+        self.files.shared = True
+        with self.making:
+            if len(self.threads) >= THREADS:
+                raise OSError(EAGAIN, "threads")
+            if self.idle:
+                processor = self.idle.pop()
+            else:
+                processor = Processor(self.memory, self.kvm, old.processor.vm, len(self.threads))
+                processor.begin()
+            thread = Thread(self, processor)
+            self.threads.append(thread)
         return thread
 
     def gone(self, thread: Thread) -> bool:
         """A thread has ended; was it the last?"""
-        if len(self.threads) == 1:
-            return True
-        self.threads.remove(thread)
-        self.idle.append(thread.processor)  # a vCPU lives as long as its VM: the next thread has it
+        with self.making:
+            if len(self.threads) == 1:
+                return True
+            self.threads.remove(thread)
+            self.idle.append(thread.processor)  # a vCPU lives as long as its VM: the next thread has it
         return False
 
     @staticmethod
@@ -118,8 +128,8 @@ class Process:
         """The new program in place of the old; up to the point of no return an OSError leaves the old one as it was."""
         image = load.find(self.opener, path, args)
         exe = self.where(image.program.fd).encode("utf-8", "surrogateescape") or path
-        self.memory.clear()
-        thread.processor.furnish()
+        if self.memory.clear():
+            thread.processor.furnish()
         ids = (posix.getuid(), posix.geteuid(), posix.getgid(), posix.getegid())
         try:
             entry, stack = load.load(self.memory, image, env, ids)
@@ -139,8 +149,10 @@ class Process:
     # -- procfs -----------------------------------------------------------------------------------------------------
 
     def is_proc(self, fd: int) -> bool:
-        call(NUMBER["fstatfs"], fd, self.statfs_at, 0, 0, 0, 0)
-        return int(self.statfs[0]) == PROC_SUPER_MAGIC
+        """Of a thread's own room: what is asked for another thread must not answer this one."""
+        room = ffi.new("uint64_t[15]")
+        done = call(NUMBER["fstatfs"], fd, int(ffi.cast("uintptr_t", room)), 0, 0, 0, 0)
+        return done < 0 or int(room[0]) == PROC_SUPER_MAGIC
 
     def where(self, fd: int) -> str:
         """A descriptor's path, as the kernel says it."""
@@ -173,7 +185,7 @@ class Process:
             return posix.getcwdb()
         if words[-2:-1] == ["fd"] and words[-1].isdigit() and int(words[1]) == posix.getpid():
             host = self.files.table.get(int(words[-1]))
-            return self.where(host).encode() if host is not None else b""
+            return self.where(host).encode("utf-8", "surrogateescape") if host is not None else b""
         return b"" if name in ("exe", "root", "fd", "map_files", "ns") else None
 
     def last_words(self, thread: Thread, number: int, text: str = "") -> None:

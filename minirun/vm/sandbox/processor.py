@@ -15,14 +15,14 @@ from minirun.vm.sandbox import layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, ClassVar
 
     from minirun.vm.sandbox.memory import Memory
 
 CR0 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 31  # PE MP ET NE WP PG
 CR4 = 1 << 5 | 1 << 9 | 1 << 10 | 1 << 18  # PAE OSFXSR OSXMMEXCPT OSXSAVE
 EFER = 1 << 0 | 1 << 8 | 1 << 10 | 1 << 11  # SCE LME LMA NXE
-STAR, LSTAR, FMASK = 0xC0000081, 0xC0000082, 0xC0000084
+FMASK = 0x257FD5  # of RFLAGS, as Linux has it
 XCR0 = 7  # x87, SSE, AVX
 WITH_ERROR = {8, 10, 11, 12, 13, 14, 17, 21, 29, 30}
 FOR_PROGRAMS = (3, 4)  # int3, into: the gates that level 3 may call by itself
@@ -30,12 +30,13 @@ VECTORS = 32
 CALLED, RESULT, AS_IT_IS = lib.GUEST_CALL, lib.GUEST_RESULT, lib.GUEST_AS_IT_IS
 REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
 XSAVE_SIZE = 4096
+STUB = 16  # where in the entry page SYSRET stands
 Saved = tuple[bytes, int, int, bytes]  # general registers, FS and GS base, XSAVE state
 
 
 def entry_page() -> bytes:
-    """``out PORT_CALL, eax``; whoever comes back here by himself does it again."""
-    return bytes((0xE7, lib.PORT_CALL, 0xEB, 0xFC))
+    """``out PORT_CALL, eax``; whoever comes back here by himself does it again.  Then the way back: ``sysretq``."""
+    return bytes((0xE7, lib.PORT_CALL, 0xEB, 0xFC)).ljust(STUB, b"\xcc") + b"\x48\x0f\x07"
 
 
 def fault_page() -> bytes:
@@ -92,6 +93,8 @@ def set_xsave(fd: int, data: bytes) -> None:
 class Processor:
     """A VM with one vCPU around ``memory``."""
 
+    cpuid: ClassVar[list[Any]] = []  # struct kvm_cpuid2, kept over fork(2)
+
     def __init__(self, memory: Memory, kvm: Kvm, vm: Vm | None = None, index: int = 0) -> None:
         self.memory = memory
         self.kvm = kvm
@@ -103,6 +106,7 @@ class Processor:
         self.native.space = memory.space
         self.state = layout.STATES + index * 2 * layout.PAGE  # the task state, and behind it the stack
         self.native.stack = self.state + 2 * layout.PAGE
+        self.native.stub = layout.ENTRY + STUB
         if lib.guest_map(self.native, self.vm.run_size) < 0:
             raise OSError(ffi.errno, "mmap of kvm_run", "KVM_GET_VCPU_MMAP_SIZE")
         self.regs: Any = lib.guest_regs(self.native)
@@ -137,48 +141,31 @@ class Processor:
 
     def leave(self) -> None:
         """In a child after fork(2): what was the parent's is not ours to use."""
+        lib.guest_unmap(self.native)  # a mapping holds on to the parent's VM, too
         posix.close(self.fd)
         if self.index == 0:
             self.vm.close()
 
     def begin(self) -> None:
         """The state of level 3, everything zero."""
-        cpuid = self.supported()
-        ioctl(self.fd, "KVM_SET_CPUID2", cpuid)
-        sregs = ffi.new("struct kvm_sregs *")
-        ioctl(self.fd, "KVM_GET_SREGS", sregs)
-        sregs.cr0, sregs.cr4, sregs.efer, sregs.cr3 = CR0, CR4, EFER, layout.TABLES
-        flat = {"limit": 0xFFFFFFFF, "type": 3, "present": 1, "dpl": 3, "s": 1, "db": 1, "g": 1}
-        for name, segment in {
-            "cs": {**flat, "selector": layout.USER_CS, "type": 11, "db": 0, "l": 1},
-            "ss": {**flat, "selector": layout.USER_DS}, "ds": flat, "es": flat, "fs": flat, "gs": flat,
-            "tr": {"base": self.state, "limit": 104 + 18 - 1, "selector": layout.TASK, "type": 11, "present": 1},
-        }.items():  # fmt: skip
-            for member, value in segment.items():
-                setattr(getattr(sregs, name), member, value)
-        sregs.gdt.base, sregs.gdt.limit = layout.GDT, 79
-        sregs.idt.base, sregs.idt.limit = layout.IDT, VECTORS * 16 - 1
-        ioctl(self.fd, "KVM_SET_SREGS", sregs)
-        self.sregs[0] = sregs[0]
-        xcrs = ffi.new("struct kvm_xcrs *")
-        xcrs.nr_xcrs, xcrs.xcrs[0].xcr, xcrs.xcrs[0].value = 1, 0, XCR0
-        ioctl(self.fd, "KVM_SET_XCRS", xcrs)
+        start = ffi.new("struct start *", {
+            "cr0": CR0, "cr4": CR4, "efer": EFER, "xcr0": XCR0, "root": layout.TABLES, "gdt": layout.GDT,
+            "gdt_limit": 79, "idt": layout.IDT, "idt_limit": VECTORS * 16 - 1, "state": self.state,
+            "state_limit": 104 + 18 - 1, "star": 0x23 << 48 | layout.KERNEL_CS << 32, "lstar": layout.ENTRY,
+            "fmask": FMASK,
+        })  # fmt: skip
+        if lib.guest_begin(self.native, self.supported(), start) < 0:
+            raise OSError(ffi.errno, posix.strerror(ffi.errno), "a processor in user mode")
         self.fresh = xsave(self.fd)
-        self.set_msrs({STAR: 0x23 << 48 | layout.KERNEL_CS << 32, LSTAR: layout.ENTRY, FMASK: 0x257FD5})
 
     def supported(self) -> Any:
-        """What KVM can show a guest, as it is."""
-        table = ffi.new("struct kvm_cpuid2 *", {"entries": 256})
-        table.nent = 256
-        ioctl(self.kvm.fd, "KVM_GET_SUPPORTED_CPUID", table)
-        return table
-
-    def set_msrs(self, values: dict[int, int]) -> None:
-        room = ffi.new("struct kvm_msrs *", {"entries": len(values)})
-        room.nmsrs = len(values)
-        for entry, (number, value) in zip(room.entries, values.items(), strict=False):
-            entry.index, entry.data = number, value
-        ioctl(self.fd, "KVM_SET_MSRS", room)
+        """What KVM can show a guest, as it is: asked once for all processes that come from this one."""
+        if not Processor.cpuid:
+            table = ffi.new("struct kvm_cpuid2 *", {"entries": 256})
+            table.nent = 256
+            ioctl(self.kvm.fd, "KVM_GET_SUPPORTED_CPUID", table)
+            Processor.cpuid.append(table)
+        return Processor.cpuid[0]
 
     def start(self, entry: int, stack: int) -> None:
         """The registers of a program that begins."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from _struct import pack, unpack
 
 from minirun.linux.kvm import ffi, lib
+from minirun.vm.sandbox.layout import LIMIT
 from minirun.vm.sandbox.memory import Fault
 from minirun.vm.sandbox.numbers import NUMBER
 from minirun.vm.sandbox.processor import XSAVE_SIZE
@@ -90,7 +91,8 @@ def die(thread: Thread, number: int) -> None:
     """As the signal's default has it, on the host: our end is the program's."""
     thread.process.last_words(thread, number)
     lib.guest_action(number, SIG_DFL, 0)
-    lib.host_call(NUMBER["rt_sigprocmask"], 2, int(ffi.cast("uintptr_t", ffi.new("uint64_t *", 0))), 0, 8, 0, 0)
+    nothing = ffi.new("uint64_t *", 0)
+    lib.host_call(NUMBER["rt_sigprocmask"], 2, int(ffi.cast("uintptr_t", nothing)), 0, 8, 0, 0)
     lib.host_call(NUMBER["kill"], NUMBER_OF_US(), number, 0, 0, 0, 0)
     lib.host_call(NUMBER["exit_group"], 128 + number, 0, 0, 0, 0, 0)
 
@@ -115,6 +117,8 @@ def deliver(thread: Thread, number: int, info: bytes) -> None:
     fp = at
     at = (at - INFO - UCONTEXT - 8) & -16
     at -= 8
+    if not 0 < at <= fp < LIMIT:
+        die(thread, SIGSEGV)
     context = pack("<QQQiiQ", 6, 0, stack, stack_flags, 0, stack_size)
     context += pack("<18Q", *[getattr(regs, name) for name in ORDER])
     context += pack("<HHHHQQQQQ", layout_cs(), 0, 0, layout_ss(), 0, 0, thread.mask, 0, fp) + bytes(64)
@@ -145,16 +149,20 @@ def layout_ss() -> int:
 
 def come_back(thread: Thread) -> None:
     """rt_sigreturn(2): RSP stands behind the return address, at the ucontext."""
+    """What the program has put there is the program's: where it is not what a processor takes, it is a fault."""
     regs = thread.processor.regs
-    data = thread.memory.read(regs.rsp, UCONTEXT)
+    try:
+        data = thread.memory.read(regs.rsp, UCONTEXT)
+        (fp,) = unpack("<Q", data[40 + 184 : 40 + 192])
+        if fp:
+            thread.processor.set_xsave(thread.memory.read(fp, XSAVE_SIZE))
+    except (Fault, OSError):
+        die(thread, SIGSEGV)
     values = unpack("<18Q", data[40 : 40 + 144])
     for name, value in zip(ORDER, values, strict=True):
         setattr(regs, name, value)
     regs.rflags = regs.rflags & 0x40DD5 | 0x202
-    (fp,) = unpack("<Q", data[40 + 184 : 40 + 192])
     (mask,) = unpack("<Q", data[UCONTEXT - 8 : UCONTEXT])
-    if fp:
-        thread.processor.set_xsave(thread.memory.read(fp, XSAVE_SIZE))
     thread.set_mask(mask)
     thread.processor.touch()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _struct
 from _struct import pack
 
 from minirun.linux.kvm import ffi, lib
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 CALL, FAULT, KICKED, LOST = lib.GUEST_CALL, lib.GUEST_FAULT, lib.GUEST_KICKED, lib.GUEST_LOST
 RESULT, AS_IT_IS = lib.GUEST_RESULT, lib.GUEST_AS_IT_IS
-EFAULT, ENOSYS, EINTR = 14, 38, 4
+EFAULT, ENOSYS, EINTR, EINVAL, ENOMEM = 14, 38, 4, 22, 12
+MOST_LACKING = 512  # names and numbers that are counted
+StructError: type[Exception] = vars(_struct)["error"]
 SYSCALL_SIZE = 2  # bytes of the instruction
 
 
@@ -72,7 +75,8 @@ class Thread:
             if refused is not None:
                 return RESULT, refused
         if function is None:
-            process.lacking[name or str(number)] = process.lacking.get(name or str(number), 0) + 1
+            if name or len(process.lacking) < MOST_LACKING:
+                process.lacking[name or str(number)] = process.lacking.get(name or str(number), 0) + 1
             if process.trace is not None:
                 process.trace.line(self, name or f"syscall_{number}", ffi.unpack(guest.arguments, 6), -ENOSYS)
             return RESULT, -ENOSYS
@@ -84,6 +88,10 @@ class Thread:
             result = -EFAULT
         except OSError as error:
             result = -(error.errno or EFAULT)
+        except (OverflowError, StructError):  # a number that the host's call has no room for
+            result = -EINVAL
+        except MemoryError:
+            result = -ENOMEM
         except Elsewhere:
             if process.trace is not None:
                 process.trace.line(self, name, arguments, None)
@@ -91,6 +99,8 @@ class Thread:
         finally:
             if self.kept:
                 self.kept.clear()
+            if process.files.shared:
+                process.files.done()
         if process.trace is not None:
             process.trace.line(self, name, arguments, result)
         return RESULT, result

@@ -34,7 +34,7 @@ def polled(thread: Thread, at: int, count: int, timeout: int, mask: int) -> int:
         if fd >= 0 and host < 0:
             missing.append(index)
         pack_into("<ihh", view, 8 * index, host, events, 0)
-    wait = int(ffi.cast("uintptr_t", ffi.new("int64_t[2]"))) if missing else timeout
+    wait = thread.room(bytes(16)) if missing else timeout
     done = int(call(NUMBER["ppoll"], int(ffi.cast("uintptr_t", room)), count, wait, mask, 8 if mask else 0, 0))
     if done < 0:
         return done

@@ -30,7 +30,7 @@ def looked_up(thread: Thread, at: int, name: int, *, follow: bool) -> int:
 @served
 def newfstatat(thread: Thread, dirfd: int, pathname: int, buffer: int, flags: int) -> int:
     name, at, room = path(thread, pathname), directory(thread, dirfd), thread.memory.host(buffer, 144)
-    if flags & AT_EMPTY_PATH and ffi.cast("char *", name)[0] == b"\0":
+    if name and flags & AT_EMPTY_PATH and ffi.cast("char *", name)[0] == b"\0":
         return int(call(NUMBER["newfstatat"], at, name, room, AT_EMPTY_PATH, 0, 0))
     host = looked_up(thread, at, name, follow=not flags & AT_SYMLINK_NOFOLLOW)
     if host < 0:
@@ -53,7 +53,7 @@ def lstat(thread: Thread, pathname: int, buffer: int) -> int:
 @served
 def statx(thread: Thread, dirfd: int, pathname: int, flags: int, mask: int, buffer: int) -> int:
     name, at, room = path(thread, pathname), directory(thread, dirfd), thread.memory.host(buffer, 256)
-    if flags & AT_EMPTY_PATH and ffi.cast("char *", name)[0] == b"\0":
+    if name and flags & AT_EMPTY_PATH and ffi.cast("char *", name)[0] == b"\0":
         return int(call(NUMBER["statx"], at, name, flags, mask, room, 0))
     host = looked_up(thread, at, name, follow=not flags & AT_SYMLINK_NOFOLLOW)
     if host < 0:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from minirun.linux.kvm import lib
 from minirun.vm.sandbox import layout
-from minirun.vm.sandbox.calls import int32, int64, served
+from minirun.vm.sandbox.calls import ARGUMENTS, TABLE, int32, int64, served
 from minirun.vm.sandbox.layout import PAGE
 from minirun.vm.sandbox.memory import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, READ, WRITE, pages
 from minirun.vm.sandbox.numbers import NUMBER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from minirun.vm.sandbox.thread import Thread
 
 ENOMEM, EINVAL, EEXIST = 12, 22, 17
@@ -19,7 +21,20 @@ MREMAP_MAYMOVE, MREMAP_FIXED = 1, 2
 call = lib.host_call
 
 
-@served
+def alone(function: Any) -> Any:
+    """One thread at a time: between what is looked for and what is done nobody else may map something."""
+
+    def one(thread: Thread, *arguments: int) -> int:
+        with thread.memory.lock:
+            return int(function(thread, *arguments))
+
+    one.__name__ = function.__name__
+    ARGUMENTS[function.__name__] = function.__code__.co_argcount - 1
+    TABLE[function.__name__] = one
+    return one
+
+
+@alone
 def brk(thread: Thread, end: int) -> int:
     memory = thread.memory
     if not memory.brk_start <= end < layout.LIMIT:
@@ -33,7 +48,7 @@ def brk(thread: Thread, end: int) -> int:
     return end
 
 
-@served
+@alone
 def mmap(thread: Thread, address: int, size: int, protection: int, flags: int, fd: int, offset: int) -> int:
     memory = thread.memory
     if not 0 < size < layout.SIZE:
@@ -56,17 +71,17 @@ def mmap(thread: Thread, address: int, size: int, protection: int, flags: int, f
     return done or where
 
 
-@served
+@alone
 def munmap(thread: Thread, address: int, size: int) -> int:
     return thread.memory.unmap(address, size)
 
 
-@served
+@alone
 def mprotect(thread: Thread, address: int, size: int, protection: int) -> int:
     return thread.memory.protect(address, size, protection)
 
 
-@served
+@alone
 def mremap(thread: Thread, address: int, size: int, wanted: int, flags: int, target: int) -> int:
     memory = thread.memory
     size, wanted = pages(size), pages(wanted)

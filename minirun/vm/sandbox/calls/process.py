@@ -62,11 +62,19 @@ def vfork(thread: Thread) -> int:
 def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int) -> int:
     """The parent of a vfork waits for the child's execve or end: a pipe's end closes with either."""
     process = thread.process
+    if stack >> 64 or (flags & SETTLS and tls >> 47):
+        return -EPERM
     processor = thread.processor
     processor.kept = processor.xsave()
     saved = processor.save()
     waiting = posix.pipe2(posix.O_CLOEXEC) if flags & VFORK else None
-    pid = posix.fork()
+    try:
+        with process.memory.lock:  # no other thread is in the midst of a change that the copy would have half of
+            pid = posix.fork()
+    except OSError:
+        for end in waiting or ():
+            posix.close(end)
+        raise
     if pid:
         if flags & PARENT_SETTID:
             thread.memory.write(parent_tid, pack("<i", pid))
@@ -75,6 +83,9 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
             posix.read(waiting[0], 1)
             posix.close(waiting[0])
         return pid
+    if process.vfork_end >= 0:  # whoever waits for our parent does not wait for us
+        posix.close(process.vfork_end)
+        process.vfork_end = -1
     if waiting is not None:
         posix.close(waiting[0])
         process.vfork_end = waiting[1]
@@ -88,12 +99,15 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
         thread.memory.write(child_tid, pack("<i", posix.getpid()))
     child.processor.regs.rax = 0
     child.processor.touch()
+    process.files.done()
     run(child)
     raise AssertionError("a child came back")
 
 
 def new_thread(thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int) -> int:
     process = thread.process
+    if stack >> 64 or (flags & SETTLS and tls >> 47):
+        return -EPERM
     if len(process.threads) >= MOST_THREADS or not stack:
         return -EAGAIN if stack else -EINVAL
     thread.processor.kept = thread.processor.xsave()
@@ -121,7 +135,11 @@ def new_thread(thread: Thread, flags: int, stack: int, parent_tid: int, child_ti
         ready.release()
         run(other)
 
-    start_new_thread(begin, ())
+    try:
+        start_new_thread(begin, ())
+    except RuntimeError:  # no room for one more: RLIMIT_NPROC, pids.max
+        process.gone(other)
+        return -EAGAIN
     ready.acquire()
     return told[0]
 
@@ -134,9 +152,19 @@ def run(thread: Thread) -> None:
     except Ended as ended:
         if process.gone(thread):
             posix._exit(int(str(ended)) & 0xFF)
+        if call(NUMBER["gettid"], 0, 0, 0, 0, 0, 0) == posix.getpid():
+            stay(thread)
     except BaseException as error:  # a defect of ours must not become somebody else's
         process.last_words(thread, 0, f"{error.__class__.__name__}: {error}")
         posix._exit(125)
+
+
+def stay(thread: Thread) -> None:
+    """The first thread has ended, others have not; it is our main thread, whose end would be the process's."""
+    thread.set_mask((1 << 64) - 1)
+    lib.guest_is(ffi.NULL)
+    while True:
+        call(NUMBER["pause"], 0, 0, 0, 0, 0, 0)
 
 
 @served
@@ -256,42 +284,3 @@ def prctl(thread: Thread, option: int, a: int, b: int, c: int, d: int) -> int:
     if option in PLAIN_PRCTL:
         return int(call(NUMBER["prctl"], option, int64(a), int64(b), int64(c), int64(d), 0))
     return -EINVAL
-
-
-@served
-def prlimit64(thread: Thread, pid: int, resource: int, new: int, old: int) -> int:
-    if int32(pid) not in (0, posix.getpid()):
-        return -EPERM
-    memory = thread.memory
-    limits = thread.process.limits
-    current = limits.get(int(resource))
-    if current is None:
-        room = ffi.new("uint64_t[2]")
-        done = call(NUMBER["prlimit64"], 0, int(resource), 0, int(ffi.cast("uintptr_t", room)), 0, 0)
-        if done < 0:
-            return int(done)
-        current = (int(room[0]), int(room[1]))
-    if old:
-        memory.write(old, pack("<QQ", *current))
-    if new:
-        wanted = unpack("<QQ", memory.read(new, 16))
-        if wanted[0] > wanted[1]:
-            return -EINVAL
-        if resource in OURS:
-            limits[int(resource)] = wanted
-            return 0
-        return int(call(NUMBER["prlimit64"], 0, int(resource), memory.host(new, 16), 0, 0, 0))
-    return 0
-
-
-OURS = (2, 3, 7, 8, 9)  # DATA, STACK, NOFILE, MEMLOCK, AS: of the host's process they would limit us, not the program
-
-
-@served
-def getrlimit(thread: Thread, resource: int, limit: int) -> int:
-    return prlimit64(thread, 0, resource, 0, limit)  # type: ignore[no-any-return]
-
-
-@served
-def setrlimit(thread: Thread, resource: int, limit: int) -> int:
-    return prlimit64(thread, 0, resource, limit, 0)  # type: ignore[no-any-return]

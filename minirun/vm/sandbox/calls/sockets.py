@@ -61,7 +61,7 @@ def message(thread: Thread, at: int) -> tuple[int, bytes]:
     memory = thread.memory
     room = pack(
         "<QIxxxxQQQQIxxxx", memory.host(name, name_size) if name else 0, name_size, vectors(thread, iov, int32(count)),
-        count, 0, 0, flags,
+        int32(count), 0, 0, flags,
     )  # fmt: skip
     return thread.room(room), given
 
