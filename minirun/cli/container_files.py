@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+from stat import S_ISREG
 
 from minirun.cli.parse import usage
 from minirun.cli.places import place_of, shelf_of
@@ -79,25 +80,18 @@ def quietly(
     shelf: Shelf, place: Place, container: Container, call: Call, act: Callable[[], tuple[Any, str]]
 ) -> tuple[Any, str]:
     """With the container frozen, if it runs and nobody froze it before."""
-    from minirun.container import life
-    from minirun.container.record import RUNNING
+    from minirun.container.freezer import Frozen
+    from minirun.container.record import PAUSED, RUNNING
     from minirun.container.truth import truth
 
     wanted = call.values.text("pause")
     if wanted not in ("", "true", "false"):
         raise usage(f"--pause {wanted!r}", "true or false")
-    running = truth(shelf, place, container).status == RUNNING
+    running = truth(shelf, place, container).status in (RUNNING, PAUSED)  # by another commit, perhaps
     if wanted == "false" or not running:
         return act()
-    try:
-        life.pause(place, container, True)
-    except MinirunError as error:
-        call.log.warn(f"the container runs on while it is read: {error}")
+    with Frozen(shelf, place, container):
         return act()
-    try:
-        return act()
-    finally:
-        life.pause(place, container, False)
 
 
 def configuration(shelf: Shelf, container: Container) -> dict[str, Any]:
@@ -156,18 +150,21 @@ def written(fd: int) -> Callable[[bytes], None]:
 
 
 class Output:
-    """Standard output; a file that is there whole or not at all; or what is there and no file: a pipe, /dev/null."""
+    """Standard output, or a file that is there whole or not at all; a device or a pipe is written to as it is."""
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.making = ""
         self.fd = 1
-        self.part = f"{path}.{posix.getpid()}.new" if is_file(path) else ""
 
     def __enter__(self) -> int:
         if self.path:
-            flags = posix.O_WRONLY | posix.O_CLOEXEC | (posix.O_CREAT | posix.O_EXCL if self.part else 0)
+            flags = posix.O_WRONLY | posix.O_CLOEXEC
             try:
-                self.fd = posix.open(self.part or self.path, flags, 0o600)
+                if not special(self.path):
+                    self.making = f"{self.path}.{posix.getpid()}.new"
+                    flags |= posix.O_CREAT | posix.O_EXCL
+                self.fd = posix.open(self.making or self.path, flags, 0o600)
             except OSError as error:
                 raise MinirunError(f"cannot write {self.path}", reason=error.strerror or "", exit_code=1) from error
         return self.fd
@@ -176,18 +173,25 @@ class Output:
         if not self.path:
             return
         posix.close(self.fd)
-        if self.part and kind is None:
-            posix.rename(self.part, self.path)
-        elif self.part:
-            posix.unlink(self.part)
+        if not self.making:
+            return
+        try:
+            if kind is None:
+                posix.rename(self.making, self.path)
+                self.making = ""
+        except OSError as error:
+            raise MinirunError(f"cannot write {self.path}", reason=error.strerror or "", exit_code=1) from error
+        finally:
+            if self.making:
+                posix.unlink(self.making)
 
 
-def is_file(path: str) -> bool:
-    """Is it one, or will it be?  What is something else must not be replaced by one."""
+def special(path: str) -> bool:
+    """Is there something that is no file, so that nothing may take its place: /dev/null, a pipe?"""
     try:
-        return posix.stat(path).st_mode & 0o170000 == 0o100000
-    except OSError:
-        return True
+        return not S_ISREG(posix.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def cp(call: Call) -> int:
@@ -196,7 +200,7 @@ def cp(call: Call) -> int:
         raise usage("one of the two must be CONTAINER:PATH", "minirun container cp --help says more")
     shelf, place = shelf_of(call), place_of(call)
     container = shelf.find(source[0] or target[0])
-    with Tree(shelf, place, container) as tree:
+    with Tree(shelf, place, container, write=bool(target[0])) as tree:
         skipped = between(call, tree, source, target)
     for name in skipped:
         call.log.warn(f"{name}: a device, which may not be made here")

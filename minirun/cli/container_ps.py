@@ -13,6 +13,7 @@ from minirun.container.record import PAUSED, RESTARTING, RUNNING, seconds_of
 from minirun.container.truth import sweep_all
 from minirun.errors import MinirunError, printable
 from minirun.spec.decode import encode
+from minirun.spec.members import DAMAGED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,19 +58,24 @@ def chosen(call: Call, shelf: Shelf) -> list[tuple[Container, Status]]:
     fits = listing.filtered(filters, shelf.find)
     everything = values.on("all") or last or any(word.startswith(("status=", "exited=")) for word in filters)
     rows = []
-    for container in shelf.all():
+    damaged: list[MinirunError] = []
+    for container in shelf.all(damaged):
         try:
             status = life.truth(shelf, place, container)
         except MinirunError as error:
-            if error.errno_name == "ENOENT":  # it went away meanwhile
-                continue
-            raise
+            if error.errno_name == DAMAGED:
+                damaged.append(error)
+            elif error.errno_name != "ENOENT":  # it went away meanwhile
+                raise
+            continue
         if not shelf.exists(container.id):  # --rm, and only now is it known that it has ended
             continue
         if not everything and status.status not in (RUNNING, PAUSED, RESTARTING):
             continue
         if fits(container, status):
             rows.append((container, status))
+    for problem in damaged:
+        call.log.error(problem)
     return rows[:last] if last else rows
 
 
@@ -119,7 +125,7 @@ def short(
 def size_of(shelf: Shelf, container: Container) -> int:
     """Bytes that its writable layer takes on disk."""
     from minirun.container.place import snapshot
-    from minirun.container.tree import usage as bytes_below
+    from minirun.images.tree import usage as bytes_below
 
     return bytes_below(snapshot(shelf, container).upper)
 

@@ -21,7 +21,7 @@ from minirun.container.client import Client
 from minirun.container.ends import after_start, make_ends, passes, to_null
 from minirun.container.holders import hold, leave
 from minirun.container.hub import Ends, Hub, resize
-from minirun.container.parts import Parts, detach, hear, listen, out_of_memory, say
+from minirun.container.parts import Parts, detach, hear, listen, out_of_memory, say, words
 from minirun.container.record import CREATED, EXITED, RESTARTING, RUNNING, Status, now
 from minirun.container.truth import boot_id
 from minirun.errors import FAILED, MinirunError
@@ -128,6 +128,7 @@ class Monitor:
         created.site.undo.clear()
         if self.signals < 0:
             self.signals = signalfd(SIGNALS)
+        stage.connect(self.place, self.container, self.stage, created)
         start.start_here(created)
         interrupt.nothing_to_undo()
         release(created)
@@ -193,14 +194,21 @@ class Monitor:
 
     def stopping(self) -> None:
         self.status.stopped = True
-        self.shelf.save_status(self.container.id, self.status)
+        self.write_down()
+
+    def write_down(self) -> None:
+        """Where that is still possible: the disk may be full, or somebody took the directory away."""
+        try:
+            self.shelf.save_status(self.container.id, self.status)
+        except MinirunError:
+            return
 
     # the end
 
     def failed(self, error: BaseException) -> int:
         """The start came to nothing: as if it had not been attempted, but for the word why."""
         told = error if isinstance(error, MinirunError) else MinirunError(
-            f"cannot start container {self.container.name}", reason=f"{error.__class__.__name__}: {error}"
+            f"cannot start container {self.container.name}", reason=words(error)
         )  # fmt: skip
         self.ends.close()
         if not passes(self.container):
@@ -244,10 +252,7 @@ class Monitor:
         status.status, status.exitCode, status.finishedAt = word, code, now()
         status.pid = status.startTime = 0
         status.attached = {}
-        try:
-            self.shelf.save_status(self.container.id, status)
-        except OSError:  # the disk is full, or somebody took the directory away
-            return
+        self.write_down()
 
     def close_init(self) -> None:
         assert self.created is not None

@@ -33,12 +33,19 @@ class Parts(Record):
 
 def say(channel: int, error: BaseException) -> None:
     told = error if isinstance(error, MinirunError) else MinirunError(
-        "the monitor met a case it does not know", reason=f"{error.__class__.__name__}: {error}"
+        "the monitor met a case it does not know", reason=words(error)
     )  # fmt: skip
     try:
         unix.send(channel, protocol.pack(told))
     except (OSError, ValueError):
         return
+
+
+def words(error: BaseException) -> str:
+    """What the host refuses is no defect of ours."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{error.__class__.__name__}: {error}"
 
 
 def detach(parts: Parts) -> None:

@@ -6,10 +6,11 @@ import posix
 
 from minirun.container.record import EXITED, PAUSED, RESTARTING, RUNNING
 from minirun.container.shelf import Shelf
-from minirun.container.volumes import Volumes, disk_usage
+from minirun.container.volumes import Volumes
 from minirun.errors import MinirunError
 from minirun.images.reference import familiar
 from minirun.images.store import Images
+from minirun.images.tree import usage as disk_usage
 from minirun.record import Record
 
 TYPE_CHECKING = False
@@ -102,7 +103,7 @@ def states(storage: str) -> dict[str, int]:
     """How many containers are in which state."""
     found: dict[str, int] = {RUNNING: 0, PAUSED: 0, EXITED: 0}
     shelf = Shelf(storage)
-    for container in shelf.all():
+    for container in shelf.all([]):
         state = status_of(shelf, container)
         found[state] = found.get(state, 0) + 1
     return found

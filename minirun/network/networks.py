@@ -7,7 +7,8 @@ import posix
 from minirun.errors import USAGE, MinirunError
 from minirun.network.leases import Ledger, names_in, read, remove as unlink, replace
 from minirun.record import Record
-from minirun.spec.decode import decode, encode
+from minirun.spec.decode import encode
+from minirun.spec.members import members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,10 +114,7 @@ def named(storage: str, name: str) -> Network | None:
     data = read(path)
     if not data:
         return None
-    found = decode(data, path)
-    if not isinstance(found, dict):
-        raise MinirunError(f"cannot read network {name}", reason=f"{path}: not an object")
-    return Network(**{key: value for key, value in found.items() if key in Network.FIELDS})
+    return Network(**members(data, path, Network, "remove it, and create the network again"))
 
 
 def every(storage: str) -> list[Network]:
@@ -142,6 +140,18 @@ def remove(storage: str, root: str, word: str) -> Network:
             )  # fmt: skip
         unlink(f"{storage}/networks/{network.name}.json")
     return network
+
+
+def sweep(storage: str) -> None:
+    """What a create that was killed has left; its number in front is its maker's."""
+    try:
+        names = posix.listdir(f"{storage}/networks")
+    except FileNotFoundError:
+        return
+    for name in names:
+        maker = name.lstrip(".").partition(".")[0]
+        if name.startswith(".") and not (maker.isdigit() and posix.access(f"/proc/{maker}", posix.F_OK)):
+            unlink(f"{storage}/networks/{name}")
 
 
 def is_foreign(storage: str, name: str) -> bool:
