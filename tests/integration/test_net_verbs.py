@@ -132,7 +132,10 @@ def test_connect_and_disconnect(town: Town) -> None:
     town.network("connect", "--alias", "www", "lan", "web")
     assert town.asks("www", 80, "--net", "lan") == "hello from web"
     assert "it is on it" in town.refused("connect", "lan", "web")
+    assert "no network 'nowhere'" in town.refused("connect", "nowhere", "web")
     town.network("disconnect", "bridge", "web")
+    route = town.out("exec", "web", "ip", "route", "show", "default")
+    assert route.startswith("default via") and "eth1" in route, "the other network is the way out now"
     assert town.asks("web", 80) == "" and town.asks("web", 80, "--net", "lan") == "hello from web"
     town.out("restart", "-t", "0", "web")
     assert town.asks("www", 80, "--net", "lan") == "hello from web"
