@@ -125,7 +125,7 @@ def short(
 def size_of(shelf: Shelf, container: Container) -> int:
     """Bytes that its writable layer takes on disk."""
     from minirun.container.place import snapshot
-    from minirun.container.tree import usage as bytes_below
+    from minirun.images.tree import usage as bytes_below
 
     return bytes_below(snapshot(shelf, container).upper)
 

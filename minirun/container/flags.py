@@ -268,6 +268,13 @@ def conflicts(values: Values, made: dict[str, Any]) -> None:
         raise wrong("--hostname", made["hostname"], "a UTS namespace of the container's own")
     if made["asked"]["pid"][0] != "private" and made["asked"]["init"]:
         raise wrong("--init", "", "a PID namespace of the container's own: process 1 is not there")
+    relabelled = [entry["target"] for entry in made["asked"]["mounts"] if entry["relabel"]]
+    if relabelled and made["asked"]["label"] not in ("", "disable"):
+        raise MinirunError(
+            f"cannot relabel what is mounted on {relabelled[0]}", exit_code=2,
+            reason="minirun changes no file's SELinux label, and --security-opt label= needs one that fits",
+            hint="chcon -R -t container_file_t SOURCE, and leave z and Z out",
+        )  # fmt: skip
     if made["asked"]["userns"] and made["asked"]["pid"][0] == "container":
         raise wrong("--pid", values.text("pid"), "no --userns beside it: the other's /proc could not be mounted")
     if made["asked"]["userns"] and made["asked"]["privileged"]:

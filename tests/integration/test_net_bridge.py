@@ -122,7 +122,7 @@ def test_a_taken_port_is_refused_by_name_and_nothing_stays(net: World) -> None:
     with pytest.raises(MinirunError) as caught:
         net.join("other", ports=["8080:80"])
     assert str(caught.value) == "cannot publish port 8080/tcp: Address already in use"
-    assert "container ls" in caught.value.hint
+    assert "container ps" in caught.value.hint
     assert net.leases() == ["bridge 10.90.0.2"]
     busy = net.plug("host", socket.AF_INET, socket.SOCK_STREAM)
     busy.bind(("127.0.0.1", 7000))

@@ -227,3 +227,15 @@ def test_any_words_are_a_value_or_a_usage_error(text):
             assert error.exit_code in (USAGE, 125), (option, text)
         except KeyError:  # --security-opt seccomp=FILE: there is no such file here
             assert option == "--security-opt"
+
+
+def test_relabelling_is_nothing_to_do_or_refused():
+    """Without a label the container is in the caller's domain, and opens what he can open."""
+    assert [
+        one["relabel"]
+        for one in flags("-v", "/a:/a:Z", "--mount", "type=bind,src=/b,dst=/b,relabel=shared")["asked"]["mounts"]
+    ] == [True, True]
+    assert "cannot relabel what is mounted on /a" in refused(
+        "-v", "/a:/a:z", "--security-opt", "label=type:container_t"
+    )
+    flags("-v", "/a:/a:z", "--security-opt", "label=disable")
