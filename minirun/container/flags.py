@@ -273,15 +273,7 @@ def conflicts(values: Values, made: dict[str, Any]) -> None:
             f"--uts {':'.join(made['asked']['uts'])}".rstrip(":"),
         )
     if made["asked"]["pid"][0] != "private" and made["asked"]["init"]:
-<<<<<<< HEAD
-        raise clash(
-            "--init",
-            "",
-            f"--pid {':'.join(made['asked']['pid'])}".rstrip(":"),
-            "process 1 is not the container's own then",
-        )
-=======
-        raise wrong("--init", "", "a PID namespace of the container's own: process 1 is not there")
+        raise clash("--init", "", f"--pid {':'.join(made['asked']['pid'])}".rstrip(":"), "another is process 1 there")
     relabelled = [entry["target"] for entry in made["asked"]["mounts"] if entry["relabel"]]
     if relabelled and made["asked"]["label"] not in ("", "disable"):
         raise MinirunError(
@@ -289,13 +281,12 @@ def conflicts(values: Values, made: dict[str, Any]) -> None:
             reason="minirun changes no file's SELinux label, and --security-opt label= needs one that fits",
             hint="chcon -R -t container_file_t SOURCE, and leave z and Z out",
         )  # fmt: skip
->>>>>>> 8895b9d50dc5a0b19d23a69217c67bad79646ded
     if made["asked"]["userns"] and made["asked"]["pid"][0] == "container":
-        raise wrong("--pid", values.text("pid"), "no --userns beside it: the other's /proc could not be mounted")
+        raise clash("--pid", values.text("pid"), "--userns", "the other's /proc could not be mounted")
     if made["asked"]["userns"] and made["asked"]["privileged"]:
-        raise MinirunError("--privileged and --userns exclude each other", exit_code=2)
+        raise clash("--privileged", "", "--userns")
     if values.on("detach") and values.listed("attach"):
-        raise MinirunError("--detach and --attach exclude each other", exit_code=2)
+        raise clash("--detach", "", "--attach")
     for text in values.listed("attach"):
         choice("--attach", text.lower(), "stdin", "stdout", "stderr")
     if values.text("pull"):
