@@ -11,6 +11,7 @@ import posix
 from errno import ENODATA, ENOTSUP, EPERM
 
 from minirun.errors import MinirunError
+from minirun.images.attributes import copy_content
 
 DIRECTORY = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW
 KIND, IS_DIRECTORY, IS_REGULAR, IS_LINK = 0o170000, 0o040000, 0o100000, 0o120000
@@ -72,8 +73,7 @@ def regular(source: int, target: int, name: str, shift: int) -> None:
     try:
         into = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags, 0o600, dir_fd=target)
         try:
-            while os.sendfile(into, inside, None, 1 << 24):
-                pass
+            copy_content(inside, into)
             attributes(inside, into, shift)
         finally:
             os.close(into)
