@@ -17,6 +17,8 @@ FOR_THE_PROGRAM = (
     " mincore mprotect mremap msync munmap openat2 pause pipe2 ppoll prctl preadv preadv2 prlimit64 pwritev"
     " pwritev2 readlinkat readv recvmsg rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend"
     " rt_sigtimedwait sendmsg socketpair statx tgkill timerfd_create tkill vfork writev newfstatat"
+    " chroot fchmodat fchownat fstatfs ftruncate getdents getdents64 getxattr lgetxattr linkat listxattr llistxattr"
+    " lremovexattr lseek lsetxattr mkdirat mknodat removexattr renameat2 setxattr symlinkat unlinkat utimensat"
 )
 # And what Python needs to serve them.
 FOR_PYTHON = (

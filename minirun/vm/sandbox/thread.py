@@ -44,10 +44,13 @@ class Thread:
         self.alternate = (0, 2, 0)  # sigaltstack(2): address, SS_DISABLE, size
         self.clear_tid = 0
         self.number = 0  # the call that is served
+        self.tid = 0
+        self.link = b""  # what a link of procfs's leads to that we have not: calls/paths.py
 
     def serve(self) -> None:
         """Until ``Ended``, or the process's end."""
         lib.guest_is(self.processor.native)
+        self.tid = lib.host_call(NUMBER["gettid"], 0, 0, 0, 0, 0, 0)
         how, result = AS_IT_IS, 0
         while True:
             reason = self.processor.next(how, result)

@@ -6,7 +6,6 @@ from _struct import pack, pack_into, unpack, unpack_from
 
 from minirun.linux.kvm import ffi, lib
 from minirun.vm.sandbox.calls import int32, int64, served
-from minirun.vm.sandbox.calls.plain import path
 from minirun.vm.sandbox.numbers import NUMBER
 
 TYPE_CHECKING = False
@@ -175,12 +174,6 @@ def inotify_init1(thread: Thread, flags: int) -> int:
 @served
 def inotify_init(thread: Thread) -> int:
     return inotify_init1(thread, 0)  # type: ignore[no-any-return]
-
-
-@served
-def inotify_add_watch(thread: Thread, fd: int, name: int, mask: int) -> int:
-    host = thread.process.files.host(int32(fd))
-    return int(call(NUMBER["inotify_add_watch"], host, path(thread, name), mask & 0xFFFFFFFF, 0, 0, 0))
 
 
 @served

@@ -1,10 +1,8 @@
 """Calls that are the host's own, but for pointers, paths and descriptors: a row of kinds each.
 
     n  a number          p  a pointer of the program's, which may be null      f  a descriptor
-    d  a directory's descriptor, or AT_FDCWD                                   s  a path, copied before it is used
 
-A path is copied because another thread may change it while we look; the host resolves it in the container's root, which
-is ours too.  What a path may not lead to is for ``files`` to say, where something is opened.
+A path is copied because another thread may change it while we look.  Where it leads is for ``paths`` to say.
 """
 
 from __future__ import annotations
@@ -25,19 +23,12 @@ PATH_MAX = 4096
 
 ROWS = {
     # files
-    "read": "fpn", "write": "fpn", "pread64": "fpnn", "pwrite64": "fpnn", "lseek": "fnn", "fstat": "fp",
-    "getdents64": "fpn", "getdents": "fpn", "fsync": "f", "fdatasync": "f", "ftruncate": "fn", "fadvise64": "fnnn",
+    "read": "fpn", "write": "fpn", "pread64": "fpnn", "pwrite64": "fpnn", "fstat": "fp",
+    "fsync": "f", "fdatasync": "f", "ftruncate": "fn", "fadvise64": "fnnn",
     "fallocate": "fnnn", "flock": "fn", "fchmod": "fn", "fchown": "fnn", "fstatfs": "fp", "syncfs": "f", "sync": "",
     "readahead": "fnn", "fsetxattr": "fppnn", "fgetxattr": "fppn", "flistxattr": "fpn", "fremovexattr": "fp",
     "sendfile": "ffpn", "copy_file_range": "fpfpnn", "splice": "fpfpnn", "tee": "ffnn", "sync_file_range": "fnnn",
-    # paths
-    "truncate": "sn", "statfs": "sp", "chdir": "s", "fchdir": "f", "getcwd": "pn", "rename": "ss", "mkdir": "sn",
-    "rmdir": "s", "link": "ss", "unlink": "s", "symlink": "ss", "chmod": "sn", "chown": "snn", "lchown": "snn",
-    "mkdirat": "dsn", "mknodat": "dsnn", "mknod": "snn", "fchownat": "dsnnn", "unlinkat": "dsn", "renameat": "dsds",
-    "renameat2": "dsdsn", "linkat": "dsdsn", "symlinkat": "sds", "fchmodat": "dsn", "utimensat": "dspn",
-    "utimes": "sp", "utime": "sp", "futimesat": "dsp", "umask": "n", "chroot": "s",
-    "setxattr": "sspnn", "lsetxattr": "sspnn", "getxattr": "sspn", "lgetxattr": "sspn", "listxattr": "spn",
-    "llistxattr": "spn", "removexattr": "ss", "lremovexattr": "ss",
+    "fchdir": "f", "getcwd": "pn", "umask": "n",
     # identity
     "getuid": "", "geteuid": "", "getgid": "", "getegid": "", "setuid": "n", "setgid": "n", "setreuid": "nn",
     "setregid": "nn", "setresuid": "nnn", "setresgid": "nnn", "getresuid": "ppp", "getresgid": "ppp",
@@ -63,8 +54,14 @@ def descriptor(thread: Thread, value: int) -> int:
 
 
 def directory(thread: Thread, value: int) -> int:
+    """One that is not there matters only to a path that begins there: the host says it."""
     number = int32(value)
-    return number if number == AT_FDCWD else thread.process.files.host(number)
+    if number == AT_FDCWD:
+        return number
+    try:
+        return thread.process.files.host(number)
+    except OSError:
+        return -1
 
 
 def pointer(thread: Thread, value: int) -> int:
@@ -85,7 +82,7 @@ def path(thread: Thread, value: int) -> int:
 
 
 KINDS: dict[str, Callable[[Thread, int], int]] = {
-    "n": lambda thread, value: int64(value), "p": pointer, "f": descriptor, "d": directory, "s": path,
+    "n": lambda thread, value: int64(value), "p": pointer, "f": descriptor,
 }  # fmt: skip
 
 
