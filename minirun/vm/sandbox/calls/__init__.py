@@ -38,4 +38,16 @@ def int64(value: int) -> int:
 
 def everything() -> None:
     """Import every theme: from the container there is nothing to import."""
-    from minirun.vm.sandbox.calls import events, files, limits, looks, memory, plain, process, signals, sockets  # noqa: F401
+    from minirun.vm.sandbox.calls import (  # noqa: F401
+        attributes,
+        events,
+        files,
+        limits,
+        looks,
+        memory,
+        paths,
+        plain,
+        process,
+        signals,
+        sockets,
+    )

@@ -1,10 +1,9 @@
 """Calls that are the host's own, but for pointers, paths and descriptors: a row of kinds each.
 
     n  a number          p  a pointer of the program's, which may be null      f  a descriptor
-    d  a directory's descriptor, or AT_FDCWD                                   s  a path, copied before it is used
+    s  a name, copied before it is used: another thread may change it while we look
 
-A path is copied because another thread may change it while we look; the host resolves it in the container's root, which
-is ours too.  What a path may not lead to is for ``files`` to say, where something is opened.
+No path is among them: where one may not lead is for ``files`` to say, and ``paths`` and ``attributes`` go by it.
 """
 
 from __future__ import annotations
@@ -28,16 +27,10 @@ ROWS = {
     "read": "fpn", "write": "fpn", "pread64": "fpnn", "pwrite64": "fpnn", "lseek": "fnn", "fstat": "fp",
     "getdents64": "fpn", "getdents": "fpn", "fsync": "f", "fdatasync": "f", "ftruncate": "fn", "fadvise64": "fnnn",
     "fallocate": "fnnn", "flock": "fn", "fchmod": "fn", "fchown": "fnn", "fstatfs": "fp", "syncfs": "f", "sync": "",
-    "readahead": "fnn", "fsetxattr": "fppnn", "fgetxattr": "fppn", "flistxattr": "fpn", "fremovexattr": "fp",
+    "readahead": "fnn", "fsetxattr": "fspnn", "fgetxattr": "fspn", "flistxattr": "fpn", "fremovexattr": "fs",
     "sendfile": "ffpn", "copy_file_range": "fpfpnn", "splice": "fpfpnn", "tee": "ffnn", "sync_file_range": "fnnn",
-    # paths
-    "truncate": "sn", "statfs": "sp", "chdir": "s", "fchdir": "f", "getcwd": "pn", "rename": "ss", "mkdir": "sn",
-    "rmdir": "s", "link": "ss", "unlink": "s", "symlink": "ss", "chmod": "sn", "chown": "snn", "lchown": "snn",
-    "mkdirat": "dsn", "mknodat": "dsnn", "mknod": "snn", "fchownat": "dsnnn", "unlinkat": "dsn", "renameat": "dsds",
-    "renameat2": "dsdsn", "linkat": "dsdsn", "symlinkat": "sds", "fchmodat": "dsn", "utimensat": "dspn",
-    "utimes": "sp", "utime": "sp", "futimesat": "dsp", "umask": "n", "chroot": "s",
-    "setxattr": "sspnn", "lsetxattr": "sspnn", "getxattr": "sspn", "lgetxattr": "sspn", "listxattr": "spn",
-    "llistxattr": "spn", "removexattr": "ss", "lremovexattr": "ss",
+    # paths: those that name something are in paths and attributes
+    "fchdir": "f", "getcwd": "pn", "umask": "n",
     # identity
     "getuid": "", "geteuid": "", "getgid": "", "getegid": "", "setuid": "n", "setgid": "n", "setreuid": "nn",
     "setregid": "nn", "setresuid": "nnn", "setresgid": "nnn", "getresuid": "ppp", "getresgid": "ppp",
@@ -54,7 +47,7 @@ ROWS = {
     "timerfd_settime": "fnpp", "timerfd_gettime": "fp",
     # sockets
     "bind": "fpn", "connect": "fpn", "listen": "fn", "getsockname": "fpp", "getpeername": "fpp", "sendto": "fpnnpn",
-    "recvfrom": "fpnnpp", "setsockopt": "fnnpn", "getsockopt": "fnnpp", "shutdown": "fn",
+    "recvfrom": "fpnnpp", "shutdown": "fn",
 }  # fmt: skip
 
 
@@ -85,7 +78,7 @@ def path(thread: Thread, value: int) -> int:
 
 
 KINDS: dict[str, Callable[[Thread, int], int]] = {
-    "n": lambda thread, value: int64(value), "p": pointer, "f": descriptor, "d": directory, "s": path,
+    "n": lambda thread, value: int64(value), "p": pointer, "f": descriptor, "s": path,
 }  # fmt: skip
 
 
