@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FORMATS = ("table", "json")
+KINDS = ("container", "sandbox", "vm")
 SIGNALS = ("TERM", "KILL", "HUP", "INT", "QUIT", "USR1", "USR2", "STOP", "CONT", "WINCH")
 # What may follow an option or stand for an argument; everything else is not completed.
 WORDS = {
     "FORMAT": FORMATS, "?FORMAT": FORMATS, "true|false|auto": ("true", "false", "auto"), "SHELL": SHELLS,
     "SIGNAL": SIGNALS, "VERB": tuple(ALL), "LEVEL": ("debug", "warning", "error"),
-    "DRIVER": ("cgroupfs", "systemd", "disabled"), "KIND": ("container", "vm"), "NAMES": ("container", "vm"),
+    "DRIVER": ("cgroupfs", "systemd", "disabled"), "KIND": KINDS, "NAMES": KINDS,
     "WHAT": ("run", "ls", "console", "stop", "ladder"),
     "RUNG": ("hlt", "out", "protected", "paging", "long", "user", "interrupts", "doorbell", "smp"),
 }  # fmt: skip

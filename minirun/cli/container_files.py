@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+from stat import S_ISREG
 
 from minirun.cli.parse import usage
 from minirun.cli.places import place_of, shelf_of
@@ -156,18 +157,21 @@ def written(fd: int) -> Callable[[bytes], None]:
 
 
 class Output:
-    """Standard output; a file that is there whole or not at all; or what is there and no file: a pipe, /dev/null."""
+    """Standard output, or a file that is there whole or not at all; a device or a pipe is written to as it is."""
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.making = ""
         self.fd = 1
-        self.part = f"{path}.{posix.getpid()}.new" if is_file(path) else ""
 
     def __enter__(self) -> int:
         if self.path:
-            flags = posix.O_WRONLY | posix.O_CLOEXEC | (posix.O_CREAT | posix.O_EXCL if self.part else 0)
+            flags = posix.O_WRONLY | posix.O_CLOEXEC
             try:
-                self.fd = posix.open(self.part or self.path, flags, 0o600)
+                if not special(self.path):
+                    self.making = f"{self.path}.{posix.getpid()}.new"
+                    flags |= posix.O_CREAT | posix.O_EXCL
+                self.fd = posix.open(self.making or self.path, flags, 0o600)
             except OSError as error:
                 raise MinirunError(f"cannot write {self.path}", reason=error.strerror or "", exit_code=1) from error
         return self.fd
@@ -176,18 +180,25 @@ class Output:
         if not self.path:
             return
         posix.close(self.fd)
-        if self.part and kind is None:
-            posix.rename(self.part, self.path)
-        elif self.part:
-            posix.unlink(self.part)
+        if not self.making:
+            return
+        try:
+            if kind is None:
+                posix.rename(self.making, self.path)
+                self.making = ""
+        except OSError as error:
+            raise MinirunError(f"cannot write {self.path}", reason=error.strerror or "", exit_code=1) from error
+        finally:
+            if self.making:
+                posix.unlink(self.making)
 
 
-def is_file(path: str) -> bool:
-    """Is it one, or will it be?  What is something else must not be replaced by one."""
+def special(path: str) -> bool:
+    """Is there something that is no file, so that nothing may take its place: /dev/null, a pipe?"""
     try:
-        return posix.stat(path).st_mode & 0o170000 == 0o100000
-    except OSError:
-        return True
+        return not S_ISREG(posix.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def cp(call: Call) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from minirun.cli.parse import usage
 from minirun.cli.stores import write_out
-from minirun.errors import MinirunError, printable
+from minirun.errors import MinirunError
 from minirun.spec.decode import encode
 
 TYPE_CHECKING = False
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from minirun.cli.main import Call
+    from minirun.container.life import Place
+    from minirun.container.record import Container, Status
 
 
 def inspect(call: Call) -> int:
@@ -24,7 +26,9 @@ def inspect(call: Call) -> int:
 
     def one(word: str) -> dict[str, Any]:
         container = shelf.find(word)
-        found = document(shelf, container, life.truth(shelf, place, container))
+        status = life.truth(shelf, place, container)
+        connected(status, container, place)
+        found = document(shelf, container, status)
         if call.values.on("size"):
             from minirun.container.volumes import disk_usage
 
@@ -34,11 +38,25 @@ def inspect(call: Call) -> int:
     return show(call, [lambda word=word: one(word) for word in call.words])  # type: ignore[misc]
 
 
+def connected(status: Status, container: Container, place: Place) -> None:
+    """What `network connect` and `disconnect` have changed since it was started."""
+    known = status.attached.get("interfaces") or []
+    named = {one["name"] for one in container.networks}
+    if not status.monitor or named == {one["network"] for one in known}:
+        return
+    from minirun.network import connect, wanted
+
+    there = connect.interfaces(wanted.Place(storage=place.storage, root=place.root), container.id)
+    kept = [one for one in known if one["network"] in named]
+    new = [one for one in there if all(one.network != each["network"] for each in kept)]
+    status.attached["interfaces"] = kept + [dict(zip(one.FIELDS, one.astuple(), strict=True)) for one in new]
+
+
 def show(call: Call, looks: Sequence[Callable[[], dict[str, Any]]]) -> int:
     """All that there are, as docker prints them; the exit code says whether all were."""
     form = call.values.text("format")
-    if form != "json" and not form.strip("{} ").startswith("."):
-        raise usage(f"--format must be json or a path as .Name, not {form!r}")
+    if form != "json" and not form.startswith(".") and "{{" not in form:
+        raise usage(f"--format must be json or a template, not {form!r}", "as '{{.Id}}', or .Id for short")
     found, code = [], 0
     for look in looks:
         try:
@@ -49,21 +67,10 @@ def show(call: Call, looks: Sequence[Callable[[], dict[str, Any]]]) -> int:
     if form == "json":
         write_out(encode(found, "  ") + "\n")
     else:
-        write_out("".join(f"{member(one, form.strip('{} '))}\n" for one in found))
+        from minirun.cli.template import lines
+
+        write_out(lines(form if "{{" in form else f"{{{{{form}}}}}", found, {}))
     return code
-
-
-def member(value: Any, path: str) -> str:
-    """.State.Status of the document; Go's {{ }} around it may stay.  What is no word is JSON."""
-    for name in filter(None, path.split(".")):
-        if isinstance(value, list) and name.isdigit() and int(name) < len(value):
-            value = value[int(name)]
-        elif isinstance(value, dict) and name in value:
-            value = value[name]
-        else:
-            near = ", ".join(value) if isinstance(value, dict) else "nothing"
-            raise usage(f"there is no {path}", f"at {name!r} there is {near}")
-    return printable(value) if isinstance(value, str) else encode(value)
 
 
 def port(call: Call) -> int:

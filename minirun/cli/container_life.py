@@ -7,8 +7,10 @@ from minirun.cli.places import each, place_of, shelf_of
 from minirun.cli.stores import write_out
 from minirun.container import life
 from minirun.container.record import CREATED, EXITED
+from minirun.container.truth import remove_damaged
 from minirun.errors import MinirunError
 from minirun.runtime.signals import signal_number
+from minirun.spec.members import DAMAGED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,20 +49,22 @@ def start_one(shelf: Shelf, place: Place, container: Container) -> None:
 
 def start_all(call: Call) -> int:
     """For a service at boot."""
-    shelf, place, failed = shelf_of(call), place_of(call), 0
-    for container in shelf.all():
+    shelf, place = shelf_of(call), place_of(call)
+    damaged: list[MinirunError] = []
+    for container in shelf.all(damaged):
         if container.restart not in ("always", "unless-stopped"):
             continue
-        status = life.truth(shelf, place, container)
-        if status.status != EXITED or (container.restart == "unless-stopped" and status.stopped):
-            continue
         try:
+            status = life.truth(shelf, place, container)
+            if status.status != EXITED or (container.restart == "unless-stopped" and status.stopped):
+                continue
             life.start(shelf, place, container)
             write_out(f"{container.name}\n")
         except MinirunError as error:
-            call.log.error(error)
-            failed = 1
-    return failed
+            damaged.append(error)
+    for problem in damaged:
+        call.log.error(problem)
+    return 1 if damaged else 0
 
 
 def patience(call: Call) -> int | None:
@@ -125,6 +129,10 @@ def rm(call: Call) -> int:
     shelf = shelf_of(call)
     if force:
         call.words = [word for word in call.words if known(shelf, word)]
+        whole = [word for word in call.words if not took_away(shelf, place_of(call), word)]
+        if not whole and call.words:
+            return 0
+        call.words = whole
     return each(call, lambda shelf, place, found: life.remove(shelf, place, found, force=force, volumes=volumes))
 
 
@@ -134,6 +142,21 @@ def known(shelf: Shelf, word: str) -> bool:
     except MinirunError as error:
         return error.errno_name != "ENOENT"
     return True
+
+
+def took_away(shelf: Shelf, place: Place, word: str) -> bool:
+    """A container that cannot be read can still be removed."""
+    container_id = shelf.id_of(word)
+    try:
+        shelf.load(container_id)
+        shelf.status(container_id)
+    except MinirunError as error:
+        if error.errno_name != DAMAGED:
+            return False
+        remove_damaged(shelf, place, container_id)
+        write_out(f"{word}\n")
+        return True
+    return False
 
 
 def pause(call: Call) -> int:
@@ -153,21 +176,23 @@ def prune(call: Call) -> int:
 
     if not call.values.on("force") and not agreed("This removes all containers that do not run. Go on? [y/N] "):
         return 0
-    shelf, place, failed = shelf_of(call), place_of(call), 0
+    shelf, place = shelf_of(call), place_of(call)
     for word in life.repair(shelf, place):
         call.log.warn(word)
     wanted = listing.pruned(call.values.listed("filter"))
-    for container in list(shelf.all()):
-        status = shelf.status(container.id)
-        if status.status not in (CREATED, EXITED) or not wanted(container, status):
-            continue
+    damaged: list[MinirunError] = []
+    for container in list(shelf.all(damaged)):
         try:
+            status = shelf.status(container.id)
+            if status.status not in (CREATED, EXITED) or not wanted(container, status):
+                continue
             life.remove(shelf, place, container)
             write_out(f"{container.id}\n")
         except MinirunError as error:
-            call.log.error(error)
-            failed = 1
-    return failed
+            damaged.append(error)
+    for problem in damaged:
+        call.log.error(problem)
+    return 1 if damaged else 0
 
 
 def agreed(question: str) -> bool:

@@ -80,7 +80,9 @@ VERBS = (
             Option(long="quiet", short="q", help="ids only"),
             Option(long="last", short="n", value="N", help="the N created last, whatever they do"),
             Option(long="latest", short="l", help="the one created last"), FILTER,
-            Option(long="format", value="FORMAT", default="table", help="table or json"), NO_TRUNC,
+            Option(long="format", value="FORMAT", default="table",
+                   help="table, json, or as '{{.ID}}' or 'table {{.Names}}\\t{{.Status}}'"),
+            NO_TRUNC,
             Option(long="size", short="s", help="how much each has written"),
         ),
     ),
@@ -132,8 +134,10 @@ MORE = {
         examples=("minirun container logs -f --tail 20 web",),
     ),
     "ps": Longer(
-        text="A container whose monitor was killed is put right before it is shown.",
-        examples=("minirun container ps -a --filter status=exited",),
+        text="A container whose monitor was killed is put right before it is shown. --format takes what `container "
+        "inspect --format` does; the names are those of --format json.",
+        examples=("minirun container ps -a --filter status=exited",
+                  "minirun container ps --format 'table {{.Names}}\\t{{.Ports}}'"),
     ),
     "kill": Longer(
         text="KILL and TERM count as a stop: no restart policy brings the container back.",

@@ -13,19 +13,22 @@ from minirun.container.record import PAUSED, RESTARTING, RUNNING, seconds_of
 from minirun.container.truth import sweep_all
 from minirun.errors import MinirunError, printable
 from minirun.spec.decode import encode
+from minirun.spec.members import DAMAGED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.cli.main import Call
+    from minirun.cli.parse import Values
     from minirun.container.record import Container, Status
     from minirun.container.shelf import Shelf
 
 TITLES = ("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES")
+HEADINGS = {"ID": "CONTAINER ID", "RunningFor": "CREATED"}  # a template's, where they are not the member's name
 COMMAND_WIDTH = 20
 
 
 def ps(call: Call) -> int:
-    form, values = form_of(call), call.values
+    form, values = form_of(call, go=True), call.values
     shelf = shelf_of(call)
     rows = chosen(call, shelf)
     if values.on("quiet"):
@@ -35,6 +38,11 @@ def ps(call: Call) -> int:
     now = time.time()
     if form == "json":
         write_out("".join(encode(document(shelf, *row, now, values.on("size"))) + "\n" for row in rows))
+        return 0
+    if form != "table":
+        from minirun.cli.template import lines
+
+        write_out(lines(form, [short(shelf, *row, now, values, ".Size" in form) for row in rows], HEADINGS))
         return 0
     titles = [*TITLES, *(["SIZE"] if values.on("size") else [])]
     cells = [line(shelf, *row, now, values.on("no_trunc"), values.on("size")) for row in rows]
@@ -50,19 +58,24 @@ def chosen(call: Call, shelf: Shelf) -> list[tuple[Container, Status]]:
     fits = listing.filtered(filters, shelf.find)
     everything = values.on("all") or last or any(word.startswith(("status=", "exited=")) for word in filters)
     rows = []
-    for container in shelf.all():
+    damaged: list[MinirunError] = []
+    for container in shelf.all(damaged):
         try:
             status = life.truth(shelf, place, container)
         except MinirunError as error:
-            if error.errno_name == "ENOENT":  # it went away meanwhile
-                continue
-            raise
+            if error.errno_name == DAMAGED:
+                damaged.append(error)
+            elif error.errno_name != "ENOENT":  # it went away meanwhile
+                raise
+            continue
         if not shelf.exists(container.id):  # --rm, and only now is it known that it has ended
             continue
         if not everything and status.status not in (RUNNING, PAUSED, RESTARTING):
             continue
         if fits(container, status):
             rows.append((container, status))
+    for problem in damaged:
+        call.log.error(problem)
     return rows[:last] if last else rows
 
 
@@ -96,6 +109,16 @@ def document(shelf: Shelf, container: Container, status: Status, now: float, siz
     }  # fmt: skip
     if sized:
         found["Size"] = human(size_of(shelf, container))
+    return found
+
+
+def short(
+    shelf: Shelf, container: Container, status: Status, now: float, values: Values, sized: bool
+) -> dict[str, object]:
+    """What a template sees: cut as in the table."""
+    found = document(shelf, container, status, now, sized or values.on("size"))
+    if not values.on("no_trunc"):
+        found["ID"], found["Command"] = container.short, command_of(container, False)
     return found
 
 

@@ -115,7 +115,9 @@ def create(call: Call) -> int:
     if call.values.text("explain"):
         return explain(call, request)
     from minirun.container.make import create as make
+    from minirun.runtime import interrupt
 
+    interrupt.raise_on_signals()
     container = made(make, shelf_of(call), place_of(call), request)
     write_out(f"{container.id}\n")
     return 0
@@ -128,10 +130,17 @@ def run(call: Call) -> int:
     attach = attach_of(call)
     from minirun.container import life
     from minirun.container.make import create as make
+    from minirun.runtime import interrupt
 
     shelf, place = shelf_of(call), place_of(call)
+    interrupt.raise_on_signals()
     container = made(make, shelf, place, request)
-    code = life.start(shelf, place, container, attach)
+    try:
+        code = life.start(shelf, place, container, attach)
+    except MinirunError:
+        if container.remove and shelf.exists(container.id):  # we were interrupted before there was a monitor to do it
+            life.remove(shelf, place, container, force=True, volumes=True)
+        raise
     if attach is None:
         write_out(f"{container.id}\n")
     return code

@@ -167,7 +167,7 @@ CHANGED = rows((
     *[(f"{'c ' if o.short == 'c' else 'm ' if o.short == 'm' else ''}{o.long}={o.value}", o.help) for o in LIMITS[:11]],
     ("restart=POLICY", "no, on-failure[:N], always or unless-stopped"),
 ))  # fmt: skip
-JSON = Option(long="format", short="f", value="FORMAT", default="json", help="json, or a path as .State.Status")
+JSON = Option(long="format", short="f", value="TEMPLATE", default="json", help="json, or as '{{.State.Status}}'")
 
 VERBS = (
     Verb(name="run", help="make a container of an image and run it", arguments=("IMAGE",), rest="COMMAND", options=RUN),
@@ -209,8 +209,15 @@ MORE = {
         examples=("minirun container create --name web web",),
     ),
     "inspect": Longer(
-        text="docker's members, with the record that minirun keeps.",
-        examples=("minirun container inspect web", "minirun container inspect -f .State.Status web"),
+        text="docker's members, with the record that minirun keeps.\n\n"
+        "--format is a template as docker's: fields, range, if, with, variables, pipes, and the functions json, index, "
+        "len, join, split, slice, upper, lower, title, truncate, print, println, printf, eq, ne, lt, le, gt, ge, and, "
+        "or, not. Lists and objects are printed as JSON. A path alone, as .State.Status, needs no braces.",
+        examples=(
+            "minirun container inspect web",
+            "minirun container inspect -f '{{.State.Status}}' web",
+            "minirun container inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' web",
+        ),
     ),
     "update": Longer(
         text="Limits of a running container change at once; those of a stopped one when it starts.",

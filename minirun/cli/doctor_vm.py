@@ -1,4 +1,4 @@
-"""The doctor's part about micro-VMs: KVM is there, allowed, and of hardware or emulated, which is tried by counting."""
+"""The doctor's part about VMs: KVM is there, allowed, and of hardware or emulated, which is tried by counting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 EMULATED = (
     "a machine whose processor shows vmx or svm (in a virtual one: nested virtualization), or the lab (make demo-lab): "
-    "Linux needs it; small guests do not (minirun vm ladder)"
+    "Linux needs it (--isolation vm); small guests and --isolation sandbox do not"
 )
 
 
@@ -24,7 +24,9 @@ def machines() -> Iterator[Finding]:
     if found.error is not None:
         error = probe.explain(found.error)
         why = "not there" if found.error.errno == probe.ENOENT else error.headline()
-        yield Finding(name="/dev/kvm", status=LIMITED, found=why, hint=f"only micro-VMs need it: {error.hint}")
+        yield Finding(
+            name="/dev/kvm", status=LIMITED, found=why, hint=f"only micro-VMs and sandboxes need it: {error.hint}"
+        )
         return
     yield Finding(name="/dev/kvm", status=OK, found="there and allowed, with every capability that minirun needs")
     rate = f"a guest's kernel mode runs {found.rate:,.1f} million instructions a second"

@@ -44,6 +44,10 @@ MODULES = {name: f"minirun.cli.{name}_options" for name in NAMES}
 KEYWORDS = ("import",)  # a verb that Python would not have as a function's name gets a _
 
 
+# What docker and podman call these, too: understood, not listed.
+OTHERS = {"ls": "ps", "list": "ls", "remove": "rm"}
+
+
 def group_of(name: str) -> Group:
     __import__(MODULES[name])
     found: Group = sys.modules[MODULES[name]].GROUP
@@ -53,11 +57,13 @@ def group_of(name: str) -> Group:
 def run(name: str, rest: list[str], glob: Values, env: dict[str, str], cwd: str, log: Log) -> int:
     """The exit code of ``minirun NAME REST...``."""
     group = group_of(name)
-    word = next((word for word in rest if not word.startswith("-")), "")
+    typed = word = next((word for word in rest if not word.startswith("-")), "")
     if not word or rest[0] in ("-h", "--help", "help"):
         return show(name, word if rest[:1] != ["help"] else (rest[1:] or [""])[0])
+    while group.verb(word) is None and word in OTHERS:  # list is ls, and ls of containers is ps
+        word = OTHERS[word]
     verb = group.verb(word)
-    if verb is None or rest[0] != word:
+    if verb is None or rest[0] != typed:
         raise unknown(group, rest[0])
     values, words = parse(
         rest[1:], (HELP, *verb.options), limit=len(verb.arguments) if verb.rest == "COMMAND" else None, go=False

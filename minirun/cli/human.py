@@ -11,7 +11,7 @@ from difflib import get_close_matches
 
 import click
 
-from minirun.cli import groups
+from minirun.cli import elsewhere, groups
 from minirun.cli.help import GroupCommand, Program, VerbCommand, context
 from minirun.cli.human_options import ALL, EVERY, HUMAN
 from minirun.cli.options import GLOBAL
@@ -49,6 +49,8 @@ def phrase(error: click.ClickException) -> str:
 
 def unknown(word: str) -> Exception:
     near = get_close_matches(word, ALL, 1)
+    if elsewhere.hint(word):
+        return usage(f"unknown command {word!r}", elsewhere.hint(word))
     return usage(f"unknown command {word!r}", f"did you mean {near[0]}?" if near else "minirun --help lists them")
 
 

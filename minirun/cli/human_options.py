@@ -24,7 +24,7 @@ HUMAN = (
         rest="PROGRAM",
         options=(
             Option(long="runs", value="N", default="5", help="how often each (one more, to warm up, is not counted)"),
-            Option(long="isolation", value="NAMES", help="only these: container,vm"),
+            Option(long="isolation", value="NAMES", help="only these, separated by commas: container,sandbox,vm"),
             Option(long="json", help="print everything, raw samples too, as JSON"),
             Option(long="html", value="FILE", help="write a page with charts into this file, too"),
         ),

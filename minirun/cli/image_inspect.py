@@ -53,13 +53,17 @@ def about(image: Image) -> dict[str, Any]:
 
 
 def history(call: Call) -> int:
-    form, whole = form_of(call), call.values.on("no_trunc")
+    form, whole = form_of(call, go=True), call.values.on("no_trunc")
     lines = lines_of(Images(storage_of(call)).find(call.words[0], call.values.text("platform")))
     if call.values.on("quiet"):
         ids = [line["ID"] for line in lines]
         write_out("".join(f"{one if whole or one == MISSING else short(one)}\n" for one in ids))
     elif form == "json":
         write_out("".join(encode(line) + "\n" for line in lines))
+    elif form != "table":
+        from minirun.cli.template import lines as filled
+
+        write_out(filled(form, [{**one, "Size": amounts.size(one["Size"])} for one in lines], {"ID": "IMAGE"}))
     else:
         write_out(columns([["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], *[row(one, whole) for one in lines]]))
     return 0

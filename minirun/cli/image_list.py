@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from minirun.cli.main import Call
 
 NONE = "<none>"
+HEADINGS = {"ID": "IMAGE ID", "CreatedSince": "CREATED"}  # a template's, where they are not the member's name
 
 
 class Row(Record):
@@ -30,7 +31,7 @@ class Row(Record):
 
 
 def ls(call: Call) -> int:
-    form = form_of(call)
+    form = form_of(call, go=True)
     damaged: list[str] = []
     rows = rows_of(Images(storage_of(call)).all(damaged))
     for name in damaged:
@@ -43,6 +44,10 @@ def ls(call: Call) -> int:
         write_out("".join(f"{one}\n" for one in ids))
     elif form == "json":
         write_out("".join(encode(as_json(row)) + "\n" for row in kept))
+    elif form != "table":
+        from minirun.cli.template import lines
+
+        write_out(lines(form, [as_json(row, call.values.on("no_trunc")) for row in kept], HEADINGS))
     else:
         digests = call.values.on("digests")
         titles = ["REPOSITORY", "TAG", *(["DIGEST"] if digests else []), "IMAGE ID", "CREATED", "SIZE"]
@@ -78,11 +83,12 @@ def short(image_id: str, whole: bool = False) -> str:
     return image_id if whole else image_id.partition(":")[2][:12]
 
 
-def as_json(row: Row) -> dict[str, object]:
+def as_json(row: Row, whole: bool = False) -> dict[str, object]:
     """docker's members, all of them strings."""
     created = row.image.config.get("created", "")
     return {
-        "ID": short(row.image.id), "Repository": repository(row), "Tag": tag(row), "Digest": row.image.target.digest,
+        "ID": short(row.image.id, whole), "Repository": repository(row), "Tag": tag(row),
+        "Digest": row.image.target.digest,
         "CreatedAt": printable(created), "CreatedSince": amounts.ago(seconds_of(created), time()),
         "Size": amounts.size(row.image.size), "Platform": platform(row.image),
     }  # fmt: skip

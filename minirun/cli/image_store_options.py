@@ -5,7 +5,7 @@ from __future__ import annotations
 from minirun.cli.longer import Longer
 from minirun.cli.options import Option, Verb
 
-FORMAT = Option(long="format", value="FORMAT", default="table", help="table or json, a line for each")
+FORMAT = Option(long="format", value="FORMAT", default="table", help="table, json (a line for each), or as '{{.ID}}'")
 NO_TRUNC = Option(long="no-trunc", help="whole ids and lines")
 PLATFORM = Option(long="platform", value="OS/ARCH", help="not this machine's, as linux/arm64/v8")
 OUTPUT = Option(long="output", short="o", value="FILE", help="where to, not standard output; of oci: the directory")
@@ -26,7 +26,7 @@ VERBS = (
     Verb(
         name="inspect", help="print all about an image, as JSON", arguments=("IMAGE",), rest="IMAGE",
         options=(
-            Option(long="format", short="f", value="FORMAT", default="json", help="json, or a path as .Config.Env"),
+            Option(long="format", short="f", value="TEMPLATE", default="json", help="json, or as '{{.Config.Env}}'"),
             PLATFORM,
         ),
     ),

@@ -110,10 +110,11 @@ LONGER = {
     "checkpoint": Longer(text="Needs CRIU, which minirun does not use yet. The verb is here to say so."),
     "restore": Longer(text="Needs CRIU, which minirun does not use yet. The verb is here to say so."),
     "compare": Longer(
-        text="BUNDLE runs as a container and as a micro-VM, in turns: time to the program's first instruction and to "
-        "its exit, memory, the kernel and the devices it sees, what the host sees of it, what a system call, a process "
-        "and a file cost inside, system calls on the host against exits of the VM. What follows -- runs in place of "
-        "the bundle's own program. The bundle itself is not written to.\n\n"
+        text="BUNDLE runs as a container, in a sandbox (a VM without a kernel), in a micro-VM, in turns: time to the "
+        "program's first instruction and to its exit, memory, the kernel and the devices it sees, what the host sees "
+        "of it, what a system call, a process and a file cost inside, system calls on the host against exits of the "
+        "VM, and how many different ones may be made. What follows -- runs in place of the bundle's own program. The "
+        "bundle itself is not written to.\n\n"
         "Where a kind of isolation cannot run, its column says why. --json has every sample; --html makes one page "
         "that needs nothing else. strace(1) is needed for the system calls on the host.",
         examples=("minirun compare web", "minirun compare web --runs 20 --html web.html -- /bin/true"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import posix
 import sys
+from errno import EACCES, EDQUOT, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EPERM, EROFS
 
 from minirun import hot
 from minirun.cli import options
@@ -57,7 +58,7 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
             return human(argv)
         check_global(glob)
         limit = len(verb.arguments) if verb.rest else None
-        values, found = parse(rest, (*verb.options, options.HELP), limit=limit)
+        values, found = parsed(verb, rest, limit)
         if values.on("help"):
             return human([verb.name, "--help"])
         call = Call(glob=glob, values=values, words=arguments(verb, found), env=env, cwd=cwd, log=log)
@@ -71,11 +72,37 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
         return 130
     except BrokenPipeError:
         return 141
+    except OSError as error:
+        log.error(refused(error) if error.errno in HOST else defect(error))
+        if log.debugging:
+            raise
+        return FAILED
     except Exception as error:  # the last line of defence: a defect of ours must still look like an error
         log.error(defect(error))
         if log.debugging:
             raise
         return FAILED
+
+
+# What a host may refuse at any moment: no room, a disk that fails or is not to be written, nothing left of something.
+HOST = (ENOSPC, EDQUOT, EROFS, EIO, EMFILE, ENFILE, ENOMEM, EACCES, EPERM)
+
+
+def refused(error: OSError) -> MinirunError:
+    place = str(error.filename) if error.filename else ""
+    hint = "minirun system prune makes room" if error.errno in (ENOSPC, EDQUOT) else ""
+    return MinirunError("the host refuses", reason=": ".join(filter(None, (place, error.strerror))), hint=hint)
+
+
+def parsed(verb: options.Verb, rest: list[str], limit: int | None) -> tuple[Values, list[str]]:
+    try:
+        return parse(rest, (*verb.options, options.HELP), limit=limit)
+    except MinirunError as error:
+        if not error.hint and error.message.startswith("unknown option"):  # docker's, perhaps
+            from minirun.cli.elsewhere import also
+
+            error.hint = also(verb.name)
+        raise
 
 
 def defect(error: Exception) -> MinirunError:

@@ -87,12 +87,23 @@ def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
 
 
 def ls(call: Call) -> int:
-    form, values = form_of(call), call.values
+    form, values = form_of(call, go=True), call.values
     rows = [each for each in known(call) if fits(each, values.listed("filter"))]
     if values.on("quiet"):
         write_out("".join(f"{each.id if values.on('no_trunc') else each.id[:SHORT]}\n" for each in rows if each.id))
     elif form == "json":
         write_out("".join(encode(document(call, each)) + "\n" for each in rows))
+    elif form != "table":
+        from minirun.cli.template import lines
+
+        whole = values.on("no_trunc")
+        write_out(
+            lines(
+                form,
+                [{**document(call, each), "ID": each.id if whole else each.id[:SHORT]} for each in rows],
+                {"ID": "NETWORK ID"},
+            )
+        )
     else:
         words = states(call, rows)
         cells = [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from minirun.cli.groups import Group
 from minirun.cli.longer import Longer
-from minirun.cli.options import FORMAT, Option, Verb
+from minirun.cli.options import Option, Verb
 
 FILTER = Option(long="filter", value="KEY=VALUE", many=True, help="only those that fit: name, id, driver, label")
+FORMAT = Option(long="format", short="f", value="FORMAT", default="table", help="table, json, or as '{{.Name}}'")
 
 VERBS = (
     Verb(
@@ -31,7 +32,7 @@ VERBS = (
     Verb(
         name="inspect", help="print all that is known of networks, as JSON", arguments=("NETWORK",), rest="NETWORK",
         options=(
-            Option(long="format", short="f", value="json|.PATH", default="json", help="or one member, as .IPAM.Config"),
+            Option(long="format", short="f", value="TEMPLATE", default="json", help="json, or as '{{.IPAM.Config}}'"),
         ),
     ),
     Verb(

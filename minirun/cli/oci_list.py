@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 COLUMNS = ("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")
 
 
-def form_of(call: Call) -> str:
+def form_of(call: Call, go: bool = False) -> str:
+    """``go``: a Go template (cli/template.py), or ``table`` and one, will do."""
     form = call.values.text("format")
+    if go and ("{{" in form or form.startswith("table ")):
+        return form
+    if go and form not in ("table", "json"):
+        raise usage(f"--format must be table, json or a template, not {form!r}", "as '{{.ID}}' or 'table {{.ID}}'")
     if form not in ("table", "json"):
         raise usage(f"--format must be table or json, not {form!r}")
     return form

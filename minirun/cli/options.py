@@ -86,7 +86,7 @@ GLOBAL = (
         default="auto",
         help="run without a cgroup where none can be made: auto is yes but for the host's root",
     ),
-    Option(long="isolation", value="KIND", help="container or vm, whatever config.json says"),
+    Option(long="isolation", value="KIND", help="container, sandbox or vm, whatever config.json says"),
     Option(long="criu", value="PATH", help="accepted and ignored, as in runc"),
     Option(long="version", short="v", help="print the version"),
     HELP,

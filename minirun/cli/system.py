@@ -105,7 +105,7 @@ def facts_of(call: Call) -> dict[str, Any]:
         "Cgroup driver": "systemd" if call.glob.on("systemd_cgroup") else call.glob.text("cgroup_manager"),
         "Cgroup version": 2 if host.cgroup_root == "/sys/fs/cgroup" else "2, beside 1" if host.cgroup_root else "none",
         "Cgroup controllers": list(host.controllers),
-        "Isolations": ["container", *(["vm"] if os.access("/dev/kvm", os.R_OK | os.W_OK) else [])],
+        "Isolations": ["container", *(["sandbox", "vm"] if os.access("/dev/kvm", os.R_OK | os.W_OK) else [])],
         "Rootless": host.rootless,
         "Kernel": f"{system.sysname} {system.release}",
         "Operating system": operating_system(),

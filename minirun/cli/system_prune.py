@@ -41,17 +41,18 @@ def run(shelf: Shelf, place: Place, *, every: bool, volumes: bool) -> Report:
     ]
     report.parts["Deleted Containers"] = containers(report, shelf, place)
     report.parts["Deleted Networks"] = empty_networks(report, shelf, place)
-    if volumes:
-        report.parts["Deleted Volumes"] = anonymous(shelf.storage)
     images = Images(shelf.storage)
     try:
+        if volumes:
+            report.parts["Deleted Volumes"] = anonymous(shelf.storage)
         with images.exclusive():
             report.parts["Deleted Images"] = untag_unused(images, every)
             report.parts["Repaired"] += unfinished(shelf.storage)
             removed = collect(images, partials=True)
             report.parts["Deleted Images"] += [f"layers: {removed.layers}"] if removed.layers else []
-    except MinirunError as error:  # a pull is under way: the next time
-        report.failed.append(error)
+    except MinirunError as error:  # a pull is under way, or a container that cannot be read may need anything
+        if str(error) not in [str(other) for other in report.failed]:
+            report.failed.append(error)
     report.size = max(before - taken(shelf.storage), 0)
     return report
 
@@ -84,7 +85,7 @@ def carriers(shelf: Shelf, root: str) -> list[str]:
 
 def containers(report: Report, shelf: Shelf, place: Place) -> list[str]:
     lines = []
-    for container in list(shelf.all()):
+    for container in list(shelf.all(report.failed)):
         try:
             if shelf.status(container.id).status not in (CREATED, EXITED):
                 continue
@@ -97,9 +98,18 @@ def containers(report: Report, shelf: Shelf, place: Place) -> list[str]:
 
 def empty_networks(report: Report, shelf: Shelf, place: Place) -> list[str]:
     """Those that people made, and that no container names."""
-    named = {name for container in shelf.all() for name in networks_of(container)}
-    lines = []
-    for network in networks.every(shelf.storage):
+    damaged: list[MinirunError] = []
+    named = {name for container in shelf.all(damaged) for name in networks_of(container)}
+    lines: list[str] = []
+    if damaged:  # who knows which it names
+        return lines
+    try:
+        networks.sweep(shelf.storage)
+        found = networks.every(shelf.storage)
+    except MinirunError as error:
+        report.failed.append(error)
+        return lines
+    for network in found:
         if network.name in named or network.name == networks.DEFAULT or network.id in named:
             continue
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minirun.cli.oci_list import columns
+from minirun.cli.oci_list import columns, form_of
 from minirun.cli.parse import usage
 from minirun.cli.stores import storage_of, write_out
 from minirun.container.volumes import Volumes
@@ -39,9 +39,7 @@ def document(volumes: Volumes, volume: Volume) -> dict[str, Any]:
 
 
 def ls(call: Call) -> int:
-    form = call.values.text("format")
-    if form not in ("table", "json"):
-        raise usage(f"--format must be table or json, not {form!r}")
+    form = form_of(call, go=True)
     volumes = Volumes(storage_of(call))
     chosen = chooser(call.values.listed("filter"), volumes.users)
     found = [volume for volume in volumes.all() if chosen(volume)]
@@ -49,6 +47,10 @@ def ls(call: Call) -> int:
         write_out("".join(f"{volume.name}\n" for volume in found))
     elif form == "json":
         write_out("".join(encode(document(volumes, volume)) + "\n" for volume in found))
+    elif form != "table":
+        from minirun.cli.template import lines
+
+        write_out(lines(form, [document(volumes, volume) for volume in found], {"Name": "VOLUME NAME"}))
     else:
         write_out(columns([["DRIVER", "VOLUME NAME"], *(["local", volume.name] for volume in found)]))
     return 0

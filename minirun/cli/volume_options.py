@@ -6,11 +6,11 @@ from minirun.cli.groups import Group
 from minirun.cli.longer import Longer
 from minirun.cli.options import Option, Verb
 
-FORMAT = Option(long="format", value="FORMAT", default="table", help="table or json")
+FORMAT = Option(long="format", value="FORMAT", default="table", help="table, json, or as '{{.Name}}'")
 FILTER = Option(
     long="filter", short="f", value="NAME=VALUE", many=True, help="dangling=true, name=, label=NAME[=VALUE]"
 )
-MEMBER = Option(long="format", short="f", value="FORMAT", default="json", help="json, or a path as .Mountpoint")
+MEMBER = Option(long="format", short="f", value="TEMPLATE", default="json", help="json, or as '{{.Mountpoint}}'")
 FORCE = Option(long="force", short="f", help="do not ask")
 LABELS = Option(
     long="filter", value="label=NAME[=VALUE]", many=True, help="only those with this label (label!= without)"

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from minirun.container.record import Container, Status
     from minirun.container.shelf import Shelf
 
+NEVER = "0001-01-01T00:00:00Z"  # as docker writes it: scripts read it as a time
+
 
 def document(shelf: Shelf, container: Container, status: Status) -> dict[str, Any]:
     from minirun.container.bundle import hostname
@@ -94,8 +96,8 @@ def state(status: Status) -> dict[str, Any]:
         "Pid": status.pid if alive else 0,
         "ExitCode": status.exitCode,
         "Error": status.error,
-        "StartedAt": status.startedAt,
-        "FinishedAt": status.finishedAt,
+        "StartedAt": status.startedAt or NEVER,
+        "FinishedAt": status.finishedAt or NEVER,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posix
+from errno import EDQUOT, ENOSPC
 
 from minirun.errors import MinirunError
 
@@ -14,7 +15,9 @@ def missing(word: str) -> MinirunError:
 
 
 def unusable(path: str, error: OSError) -> MinirunError:
-    return MinirunError("cannot use the storage", reason=f"{path}: {error.strerror}", hint="--storage names another")
+    full = error.errno in (ENOSPC, EDQUOT)
+    hint = "minirun system prune makes room" if full else "--storage names another"
+    return MinirunError("cannot use the storage", reason=f"{path}: {error.strerror}", hint=hint)
 
 
 def open_directory(path: str) -> int:
@@ -45,12 +48,29 @@ def read(path: str, container_id: str) -> bytes:
 
 
 def replace(path: str, data: bytes) -> None:
-    """All or nothing; a reader sees the old or the new."""
+    """All or nothing; a reader sees the old or the new.  Raises MinirunError: the disk is full, say."""
     new = f"{path}.new"
-    fd = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600)
+    try:
+        write(new, data)
+        posix.rename(new, path)
+    except OSError as error:
+        try:
+            posix.unlink(new)
+        except OSError:
+            pass
+        if error.errno in (ENOSPC, EDQUOT):
+            from minirun.images.names_file import overwrite
+
+            if overwrite(path, data):
+                return
+        hint = "minirun system prune makes room" if error.errno in (ENOSPC, EDQUOT) else ""
+        raise MinirunError(f"cannot write {path}", reason=error.strerror or "", hint=hint) from error
+
+
+def write(path: str, data: bytes) -> None:
+    fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600)
     try:
         while data:
             data = data[posix.write(fd, data) :]
     finally:
         posix.close(fd)
-    posix.rename(new, path)

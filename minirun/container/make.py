@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import posix
 
+from minirun.container.files import unusable
 from minirun.container.record import Container, now
 from minirun.container.together import complete
 from minirun.container.volumes import Volumes
@@ -62,8 +63,10 @@ def create(shelf: Shelf, request: Request) -> Container:
             if request.cidfile:
                 write_new(request.cidfile, container.id)
             making.complete(container)
-        except BaseException:
+        except BaseException as error:
             undo(shelf, making, request, done)
+            if isinstance(error, OSError):
+                raise unusable(error.filename or shelf.storage, error) from error
             raise
     return container
 

@@ -21,7 +21,7 @@ from minirun.container.client import Client
 from minirun.container.ends import after_start, make_ends, passes, to_null
 from minirun.container.holders import hold, leave
 from minirun.container.hub import Ends, Hub, resize
-from minirun.container.parts import Parts, detach, listen, out_of_memory, say
+from minirun.container.parts import Parts, detach, hear, listen, out_of_memory, say, words
 from minirun.container.record import CREATED, EXITED, RESTARTING, RUNNING, Status, now
 from minirun.container.truth import boot_id
 from minirun.errors import FAILED, MinirunError
@@ -110,6 +110,7 @@ class Monitor:
 
     def begin(self) -> None:
         """From nothing to a program that runs; the lock is ours."""
+        hear()  # whoever interrupts us finds all of this to be undone
         if self.score:
             from minirun.container.settle import score
 
@@ -192,14 +193,21 @@ class Monitor:
 
     def stopping(self) -> None:
         self.status.stopped = True
-        self.shelf.save_status(self.container.id, self.status)
+        self.write_down()
+
+    def write_down(self) -> None:
+        """Where that is still possible: the disk may be full, or somebody took the directory away."""
+        try:
+            self.shelf.save_status(self.container.id, self.status)
+        except MinirunError:
+            return
 
     # the end
 
     def failed(self, error: BaseException) -> int:
         """The start came to nothing: as if it had not been attempted, but for the word why."""
         told = error if isinstance(error, MinirunError) else MinirunError(
-            f"cannot start container {self.container.name}", reason=f"{error.__class__.__name__}: {error}"
+            f"cannot start container {self.container.name}", reason=words(error)
         )  # fmt: skip
         self.ends.close()
         if not passes(self.container):
@@ -243,10 +251,7 @@ class Monitor:
         status.status, status.exitCode, status.finishedAt = word, code, now()
         status.pid = status.startTime = 0
         status.attached = {}
-        try:
-            self.shelf.save_status(self.container.id, status)
-        except OSError:  # the disk is full, or somebody took the directory away
-            return
+        self.write_down()
 
     def close_init(self) -> None:
         assert self.created is not None

@@ -84,7 +84,7 @@ def long_form(text: str, cwd: str) -> Wanted:
             made.kind = choice("--mount type", value, BIND, VOLUME, TMPFS)
     for key, value in pairs:
         if key != "type" and not (general(made, key, value) or KINDS[made.kind](made, key, value)):
-            raise wrong("--mount", text, f"members of a {made.kind}", f"{key!r} is none")
+            raise wrong("--mount", text, f"what a {made.kind} has", f"{key!r} is nothing of a {made.kind}'s")
     if not made.target:
         raise wrong("--mount", text, "a target=")
     check_target("--mount", made.target)
@@ -207,6 +207,6 @@ def check_target(option: str, target: str) -> None:
 def check_name(name: str) -> str:
     """docker's rule for a volume's name."""
     if len(name) < 2 or name[0] not in NAME_FIRST or not NAME_REST.issuperset(name) or len(name) > 255:
-        hint = "letters, digits, _ . and -; a directory begins with / or ./"
-        raise wrong("a volume", name, "a name of at least two characters", hint)
+        hint = "the first is a letter or a digit; a directory of the host begins with / or ./"
+        raise wrong("a volume's name", name, "two or more of letters, digits, _ . and -", hint)
     return name

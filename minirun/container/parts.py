@@ -33,7 +33,7 @@ class Parts(Record):
 
 def say(channel: int, error: BaseException) -> None:
     told = error if isinstance(error, MinirunError) else MinirunError(
-        "the monitor met a case it does not know", reason=f"{error.__class__.__name__}: {error}"
+        "the monitor met a case it does not know", reason=words(error)
     )  # fmt: skip
     try:
         unix.send(channel, protocol.pack(told))
@@ -41,15 +41,26 @@ def say(channel: int, error: BaseException) -> None:
         return
 
 
+def words(error: BaseException) -> str:
+    """What the host refuses is no defect of ours."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{error.__class__.__name__}: {error}"
+
+
 def detach(parts: Parts) -> None:
     """A session of its own; nothing of the parent's stays open."""
     posix.setsid()
-    pthread_sigmask(SIG_SETMASK, ())  # the client's, who collects signals to pass them on
     signal(SIGCHLD, SIG_DFL)  # or there would be nobody to wait for
     posix.chdir("/")
     if not passes(parts.container):
         to_null()
     close_others(sorted({0, 1, 2, parts.channel, parts.held.fd, *bundle()}))
+
+
+def hear() -> None:
+    """Signals come through from here on: the mask was the client's, who collects them to pass them on."""
+    pthread_sigmask(SIG_SETMASK, ())
 
 
 def listen(directory: int) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 
-from minirun.errors import MinirunError
 from minirun.record import Record
-from minirun.spec.decode import decode, encode
+from minirun.spec.decode import encode
+from minirun.spec.members import damaged, fits, members, words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,20 +91,33 @@ class Status(Record):
         return encode(dict(zip(self.FIELDS, self.astuple(), strict=True))).encode()
 
 
+# What ``asked`` always has, and what each is (container/flags.py makes it).
+ASKED = {
+    **dict.fromkeys(
+        ("workdir", "user", "domainname", "cgroupns", "cgroupParent", "apparmor", "label", "seccomp"), "str"
+    ),
+    **dict.fromkeys(("init", "publishAll", "privileged", "readonly", "noNewPrivileges"), "bool"),
+    **dict.fromkeys(("args", "groups", "dns", "dnsSearch", "dnsOptions", "capAdd", "capDrop"), "list[str]"),
+    **dict.fromkeys(("pid", "ipc", "uts"), "list[str]"),
+    **dict.fromkeys(("annotations", "sysctl"), "dict[str, str]"),
+    **dict.fromkeys(("mounts", "ulimits"), "list[dict[str, Any]]"),
+    **dict.fromkeys(("userns", "resources"), "dict"),
+    **dict.fromkeys(("env", "addHosts", "expose", "mask", "unmask", "devices", "deviceRules", "volumesFrom"), "list"),
+    "shmSize": "int",
+}
+REMOVE = "minirun container rm -f ID takes it away"
+
+
 def container_from(data: bytes, path: str) -> Container:
-    return Container(**document(data, path, Container.FIELDS))
+    container = Container(**members(data, path, Container, REMOVE))
+    for name, kind in ASKED.items():
+        if not fits(container.asked.get(name), kind):
+            raise damaged(path, f"asked/{name} is not {words(kind)}", REMOVE)
+    return container
 
 
 def status_from(data: bytes, path: str) -> Status:
-    return Status(**document(data, path, Status.FIELDS))
-
-
-def document(data: bytes, path: str, fields: tuple[str, ...]) -> dict[str, Any]:
-    """The members that we know: a newer minirun may have written more."""
-    found = decode(data, path)
-    if not isinstance(found, dict):
-        raise MinirunError("cannot read the container's record", reason=f"{path}: not an object")
-    return {name: value for name, value in found.items() if name in fields}
+    return Status(**members(data, path, Status, REMOVE))
 
 
 def now() -> str:

@@ -16,8 +16,9 @@ import posix
 from errno import EWOULDBLOCK
 
 from minirun.container.files import missing, open_directory, read, replace, same, unusable
-from minirun.container.record import Container, Status, container_from, status_from
+from minirun.container.record import REMOVE, Container, Status, container_from, status_from
 from minirun.errors import USAGE, MinirunError
+from minirun.spec.members import damaged as damaged_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -210,14 +211,17 @@ class Shelf:
             raise MinirunError(f"{word} is the beginning of several containers' ids", reason=f"{len(fitting)} of them")
         raise missing(word)
 
-    def all(self) -> Iterator[Container]:
-        """Newest first; one that goes away meanwhile is left out."""
+    def all(self, damaged: list[MinirunError] | None = None) -> Iterator[Container]:
+        """Newest first.  One that cannot be read is an error (what is about to be taken away may be its), or listed."""
         found = []
         for container_id in self.ids():
             try:
                 found.append(self.load(container_id))
-            except MinirunError:
-                continue
+            except MinirunError as error:
+                if error.errno_name != "ENOENT":  # it went away meanwhile
+                    if damaged is None:
+                        raise
+                    damaged.append(error)
         return iter(sorted(found, key=lambda container: container.created, reverse=True))
 
     def load(self, container_id: str) -> Container:
@@ -227,7 +231,12 @@ class Shelf:
     def status(self, container_id: str) -> Status:
         """As it was written down last; ``life.truth`` looks whether it still holds."""
         path = f"{self.directory(container_id)}/status.json"
-        return status_from(read(path, container_id), path)
+        try:
+            return status_from(read(path, container_id), path)
+        except MinirunError as error:
+            if error.errno_name == "ENOENT" and self.exists(container_id):  # a removal takes the record away first
+                raise damaged_file(path, "it is not there", REMOVE) from error
+            raise
 
     # changing
 

@@ -15,6 +15,7 @@ from minirun.container.record import CREATED, EXITED, PAUSED, RESTARTING, RUNNIN
 from minirun.errors import MinirunError
 from minirun.facts import read
 from minirun.runtime.status import start_time
+from minirun.spec.members import DAMAGED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +87,10 @@ def mend(shelf: Shelf, place: Place, container: Container, status: Status) -> St
 
         discard(shelf, container, volumes=True)
         raise missing(container.name)  # as --rm would have had it
-    shelf.save_status(container.id, status)
+    try:
+        shelf.save_status(container.id, status)
+    except MinirunError:  # a full disk: it is so all the same, and the next who asks finds out again
+        pass
     return status
 
 
@@ -111,6 +115,8 @@ def repair(shelf: Shelf, place: Place) -> list[str]:
         try:
             word = repair_one(shelf, place, container_id)
         except (MinirunError, OSError) as error:
+            if getattr(error, "errno_name", "") == DAMAGED:  # told by whoever goes through them all
+                continue
             word = f"container {container_id[:12]}: {error}"
         if word:
             done.append(word)
@@ -172,6 +178,18 @@ def sweep(shelf: Shelf, place: Place, container_id: str) -> str:
         stage.clear(shelf, place, ghost)
         shelf.forget(container_id, "")
     return f"container {container_id[:12]}: left half made, removed"
+
+
+def remove_damaged(shelf: Shelf, place: Place, container_id: str) -> None:
+    """One whose record nobody can read: whatever may be there of it is ended, and taken away."""
+    from minirun.container import stage
+    from minirun.container.record import Container
+
+    with shelf.hold(container_id):
+        ghost = Container(id=container_id, name="", created="", layers=["?"], ephemeral=True)
+        stage.clear(shelf, place, ghost)
+        shelf.forget(container_id, "")
+    stray_names(shelf)
 
 
 def stray_names(shelf: Shelf) -> list[str]:

@@ -102,7 +102,7 @@ def states(storage: str) -> dict[str, int]:
     """How many containers are in which state."""
     found: dict[str, int] = {RUNNING: 0, PAUSED: 0, EXITED: 0}
     shelf = Shelf(storage)
-    for container in shelf.all():
+    for container in shelf.all([]):
         state = status_of(shelf, container)
         found[state] = found.get(state, 0) + 1
     return found

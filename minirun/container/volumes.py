@@ -18,7 +18,8 @@ from minirun.container.record import now
 from minirun.container.tree import remove_tree
 from minirun.errors import MinirunError
 from minirun.record import Record
-from minirun.spec.decode import decode, encode
+from minirun.spec.decode import encode
+from minirun.spec.members import members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,10 +92,11 @@ class Volumes:
         except OSError as error:
             raise unusable(path, error) from error
         try:
-            found = decode(posix.read(fd, 1 << 20), path)
+            data = posix.read(fd, 1 << 20)
         finally:
             posix.close(fd)
-        return Volume(**{key: value for key, value in found.items() if key in Volume.FIELDS})
+        hint = f"remove it, and minirun volume create {name}: what the volume holds is beside it, in _data"
+        return Volume(**members(data, path, Volume, hint))
 
     def find(self, word: str) -> Volume:
         """By name, or the beginning of an anonymous one's."""

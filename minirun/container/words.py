@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from minirun.container.units import LARGEST, choice, number, pair, wrong
+from minirun.errors import USAGE, MinirunError
 from minirun.spec.rules import RLIMITS
 
 TYPE_CHECKING = False
@@ -90,7 +91,8 @@ def restart(text: str, remove: bool) -> tuple[str, int]:
     if colon and policy != "on-failure":
         raise wrong("--restart", text, "a number with on-failure only")
     if remove and policy != "no":
-        raise wrong("--restart", text, "no --rm beside it", "a container that is removed cannot be restarted")
+        hint = "a container that is removed when it ends cannot be restarted"
+        raise MinirunError(f"--restart {text} and --rm exclude each other", hint=hint, exit_code=USAGE)
     return policy, number("--restart on-failure", count, 0, 1 << 30) if colon else 0
 
 

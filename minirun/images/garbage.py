@@ -5,7 +5,7 @@ from __future__ import annotations
 import posix
 
 from minirun.images import media
-from minirun.images.store import MAKING
+from minirun.images.names_file import MAKING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -102,13 +102,18 @@ class Bars(Progress):
 
     def __init__(self, verb: str = "") -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, DownloadColumn, Progress as Rich, TextColumn, TransferSpeedColumn
+        from rich.progress import BarColumn, DownloadColumn, Progress as Rich, Task, TextColumn, TransferSpeedColumn
+        from rich.text import Text
+
+        class Speed(TransferSpeedColumn):
+            def render(self, task: Task) -> Text:
+                return super().render(task) if task.finished_speed or task.speed else Text("")  # not a ?
 
         self.verb = verb
         self.console = Console(stderr=True, highlight=False, markup=False)
         columns = (
             TextColumn("{task.description}", markup=False), BarColumn(bar_width=30), DownloadColumn(),
-            TransferSpeedColumn(), TextColumn("{task.fields[word]}", markup=False),
+            Speed(), TextColumn("{task.fields[word]}", markup=False),
         )  # fmt: skip
         self.rich = Rich(*columns, console=self.console, redirect_stdout=False, redirect_stderr=False)
         self.rich.start()

@@ -17,9 +17,10 @@ import posix
 
 from minirun.errors import MinirunError
 from minirun.images import media, platform as platforms
-from minirun.images.blobs import Blobs, sync_directory
+from minirun.images.blobs import Blobs
 from minirun.images.locks import PATIENCE, Lock
 from minirun.images.media import Descriptor
+from minirun.images.names_file import replace
 from minirun.images.present import gather
 from minirun.images.reference import is_digest, is_id, parse
 from minirun.record import Record
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 INDEX_DEPTH = 3  # an index within an index within an index
-MAKING = "images.json.new"
 
 
 class Image(Record):
@@ -83,9 +83,10 @@ class Images:
             posix.close(fd)
         try:
             found = decode(data, path)["images"]
-        except (MinirunError, LookupError, TypeError) as error:
-            raise MinirunError(f"{path} is damaged", hint="move it away: images have to be loaded again") from error
-        return {name: media.descriptor(value, path) for name, value in found.items()}
+            return {name: media.descriptor(value, path) for name, value in found.items()}
+        except (MinirunError, LookupError, TypeError, AttributeError) as error:
+            hint = "move it away: images have to be loaded again"
+            raise MinirunError(f"{path} is damaged", reason=getattr(error, "reason", ""), hint=hint) from error
 
     def change(self, edit: Callable[[dict[str, Descriptor]], None]) -> None:
         """Let ``edit`` change the names; nobody sees half of it."""
@@ -93,18 +94,7 @@ class Images:
             names = self.names()
             edit(names)
             text = encode({"images": {name: names[name].to_json() for name in sorted(names)}}, "  ") + "\n"
-            path = f"{self.storage}/{MAKING}"
-            fd = posix.open(path, posix.O_WRONLY | posix.O_CREAT | posix.O_TRUNC | posix.O_CLOEXEC, 0o600)
-            try:
-                data = text.encode()
-                while data:
-                    data = data[posix.write(fd, data) :]
-                posix.fdatasync(fd)
-            finally:
-                posix.close(fd)
-            self.blobs.sync()  # what is named has to be there after a loss of power, too
-            posix.rename(path, f"{self.storage}/images.json")
-            sync_directory(self.storage)
+            replace(self.blobs, text.encode())
 
     def tag(self, name: str, target: Descriptor) -> None:
         """Give ``target`` a name, a whole reference or "" for none; one that loses its last name goes on without."""

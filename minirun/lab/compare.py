@@ -35,7 +35,8 @@ COLOURS = {"title": "1", "section": "1;34", "dim": "2"}
 NOTES = (
     "Comparable: times and host system calls, taken outside by one clock; costs inside, by the same static program.",
     "Not comparable: a container's kernel memory is the host's and not counted, a guest's is part of its memory. "
-    "Under a VM the first byte comes through the VMM's channel, and a file of the bundle through a share: both count.",
+    "Under a VM the first byte comes through the VMM's channel, and a file of the bundle through a share: both count. "
+    "A sandbox has no kernel: what it sees of one is the host's, as in a container.",
 )
 
 
@@ -58,7 +59,9 @@ def compare(wanted: Wanted) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="minirun-compare-") as folder:
         for isolation in among(wanted.isolations):
             why = isolation.lacking()
-            one = found[isolation.name] = Measured(name=isolation.name, title=isolation.title, lacking=why)
+            one = found[isolation.name] = Measured(
+                name=isolation.name, title=isolation.title, lacking=why, asks=isolation.asks()
+            )
             if not why:
                 runners.append(Runner(wanted.program, isolation, original, Path(folder)))
                 continue

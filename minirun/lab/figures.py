@@ -54,6 +54,7 @@ class Measured(Record):
     traced: dict[int, dict[str, int]] = {}
     bare: Sequence[Bare] = ()
     lacking: str = ""
+    asks: str = ""
 
 
 TIME, MEMORY, INSIDE, OUTSIDE, COST, BORDER, BARE = (
@@ -103,7 +104,7 @@ def memories(found: Sequence[Measured]) -> list[Row]:
         total(
             "program_kib", "the program, its processes", lambda k: [p for p in own(k) if not p.guest], lambda p: p.pss
         ),
-        total("guest_kib", "guest memory in use", vmm, lambda p: p.guest),
+        total("guest_kib", "memory of the VM in use", vmm, lambda p: p.guest),
         total("vmm_kib", "the VMM beyond it", vmm, lambda p: p.pss - p.guest),
         total("keeper_kib", "minirun run, which waits", lambda look: look.processes[:1], lambda p: p.pss),
         total("total_kib", "all together", lambda look: look.processes, lambda p: p.pss),
@@ -230,6 +231,7 @@ def borders(found: Sequence[Measured]) -> list[Row]:
         return " ".join(f"{name} {count}" for name, count in sorted(calls.items(), key=lambda pair: -pair[1])[:6])
 
     made = [
+        row(found, BORDER, "may_ask", "system calls it may make", "", lambda one: one.asks),
         row(found, BORDER, "host_calls", "host system calls, whole run", "", whole),
         row(found, BORDER, "most_calls", "... the most frequent", "", most),
         row(found, BORDER, "caused_calls", "... for 1000 of the program's", "", caused),

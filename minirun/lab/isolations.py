@@ -7,6 +7,7 @@ else in ``minirun.lab`` knows one from another.
 from __future__ import annotations
 
 from minirun.errors import MinirunError
+from minirun.linux.kvm import Kvm
 from minirun.record import Record
 from minirun.vm import kernel, probe
 from minirun.vm.ladder import climb, find
@@ -34,10 +35,50 @@ class Isolation(Record):
     title: str
     flags: tuple[str, ...]
     lacking: Callable[[], str]
+    asks: Callable[[], str]  # what may be asked of the host's kernel on the program's behalf
     bare: Callable[[int], list[Bare]] | None = None
 
 
 def nothing() -> str:
+    return ""
+
+
+def any_call() -> str:
+    """The program itself asks, whatever there is, unless config.json has a filter for it."""
+    from minirun.vm.sandbox.numbers import NAMES
+
+    return f"{len(NAMES)}: all there are, less those of a filter in config.json"
+
+
+def of_the_machine() -> str:
+    """System calls in the filter of a machine's VMM (minirun.vm.confine)."""
+    from minirun.vm import confine
+
+    return f"{allowed(confine.LINES)}: its VMM's filter"
+
+
+def of_the_sandbox() -> str:
+    from minirun.vm.sandbox import confine
+
+    return f"{allowed(confine.lines([0]))}: minirun's own filter"
+
+
+def allowed(lines: list[str]) -> int:
+    """How many system calls a filter lets through, in whatever part."""
+    names: set[str] = set()
+    for line in lines:
+        words = line.partition(" where ")[0].split()
+        if words[0] == "allow":
+            names.update(words[1:])
+    return len(names | {"ioctl"})
+
+
+def no_kvm() -> str:
+    """Why there is no sandbox here: it runs on any KVM, an emulated one too."""
+    try:
+        Kvm().close()
+    except OSError as error:
+        return probe.explain(error).headline()
     return ""
 
 
@@ -82,12 +123,18 @@ def reasons(exits: dict[str, int]) -> dict[str, int]:
 
 ISOLATIONS = (
     Isolation(
-        name="container", title="container: the host's kernel", flags=("--isolation", "container"), lacking=nothing
+        name="container", title="container: the host's kernel", flags=("--isolation", "container"), lacking=nothing,
+        asks=any_call,
     ),
     Isolation(
-        name="vm", title="micro-VM: a kernel of its own", flags=("--isolation", "vm"), lacking=no_vm, bare=climbs
+        name="sandbox", title="sandbox: a VM without a kernel", flags=("--isolation", "sandbox"), lacking=no_kvm,
+        asks=of_the_sandbox,
     ),
-)
+    Isolation(
+        name="vm", title="micro-VM: a kernel of its own", flags=("--isolation", "vm"), lacking=no_vm, bare=climbs,
+        asks=of_the_machine,
+    ),
+)  # fmt: skip
 
 
 def chosen(names: Iterable[str]) -> list[Isolation]:

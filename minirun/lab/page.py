@@ -99,7 +99,7 @@ def chart(row: Row, found: Sequence[Measured]) -> str:
     most = max(max(cell.values) for _, _, cell in answers) or 1.0
     height = len(answers) * (BAR + GAP)
     times = [ratio(row.cells, one.name, found[0].name) for one in found] if row.cells[found[0].name].values else []
-    factor = next((f"x {digits(value)}" for value in times if value is not None), "")
+    factor = ", ".join(f"x {digits(value)}" for value in times if value is not None)
     bars = [bar(index, one, cell, row.unit, most, place) for place, (index, one, cell) in enumerate(answers)]
     said = "; ".join(f"{one.name} {number(median(cell.values), row.unit)}" for _, one, cell in answers)
     return (

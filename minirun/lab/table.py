@@ -31,6 +31,11 @@ def table(found: Sequence[Measured], rows: Sequence[Row], columns: int, paint: C
             lines += ["", paint("section", section)]
         cells = [shown(row.cells[one.name], row.unit) for one in found]
         times = [ratio(row.cells, one.name, base) for one in found]
+        if not with_ratio:
+            cells = [
+                text if value is None else f"{text}, x\N{NO-BREAK SPACE}{digits(value)}"
+                for text, value in zip(cells, times, strict=True)
+            ]
         last = next((f"x {digits(value)}" for value in times if value is not None), "") if with_ratio else ""
         lines += laid([f"  {row.label}", *cells, last], [first] + [width] * len(found) + [RATIO])
     return lines
@@ -49,7 +54,8 @@ def laid(cells: list[str], widths: list[int]) -> list[str]:
     lines = []
     for number in range(height):
         texts = [part[number] if number < len(part) else "" for part in parts]
-        lines.append("".join(text.ljust(width) for text, width in zip(texts, widths, strict=False)).rstrip())
+        line = "".join(text.ljust(width) for text, width in zip(texts, widths, strict=False)).rstrip()
+        lines.append(line.replace("\N{NO-BREAK SPACE}", " "))
     return lines
 
 

@@ -1,7 +1,8 @@
 """What the host sees of a run: its processes, their memory, the system calls that they make.
 
 proc(5): smaps_rollup has Pss, each page divided by the number of processes that have it: what the machine would get
-back.  Memory that a VM's guest has touched is the VMM's mapping of the file ``minirun-guest``, told from smaps.
+back.  Memory that a VM's guest has touched is the VMM's mapping of the file ``minirun-guest``, told from smaps; that of
+a program in a VM without a kernel is all that lies in one reservation, of a size that nothing else has.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import re
 from pathlib import Path
 
 from minirun.record import Record
+from minirun.vm.sandbox import layout
 
+VCPU = "anon_inode:kvm-vcpu"
 GUEST = "minirun-guest"  # the file behind it (minirun/vm/memory.py), as /proc/PID/maps has its name
 
 
@@ -54,10 +57,32 @@ def memory(pid: int) -> tuple[int, int]:
     """(Pss of all, Pss of guest memory), KiB; zeros if it has ended, or may not be looked at."""
     try:
         whole = pss(Path(f"/proc/{pid}/smaps_rollup").read_text())
-        maps = Path(f"/proc/{pid}/smaps").read_text(errors="replace") if GUEST in mappings(pid) else ""
+        maps = mappings(pid)
+        if GUEST not in maps and VCPU not in maps:
+            return whole, 0
+        parts = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{pid}/smaps").read_text(errors="replace"))
     except OSError:
         return 0, 0
-    return whole, sum(pss(part) for part in re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", maps) if GUEST in part)
+    if GUEST in maps:
+        return whole, sum(pss(part) for part in parts if GUEST in part)
+    inside = reservation(maps)
+    return whole, sum(pss(part) for part in parts if part and int(part.partition("-")[0], 16) in inside)
+
+
+def reservation(maps: str) -> range:
+    """The addresses of a sandbox's program: mappings side by side, together of the reservation's size."""
+    rows = [line.split()[0].split("-") for line in maps.splitlines()]
+    spans = [(int(start, 16), int(end, 16)) for start, end in rows]
+    for number, (start, end) in enumerate(spans):
+        for following, last in [(start, end), *spans[number + 1 :]]:
+            if following not in (start, end):
+                break
+            end = last
+            if end - start == layout.SIZE:
+                return range(start, end)
+            if end - start > layout.SIZE:
+                break
+    return range(0)
 
 
 def mappings(pid: int) -> str:

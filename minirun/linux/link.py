@@ -8,6 +8,7 @@ from __future__ import annotations
 from _socket import AF_INET, AF_INET6, AF_UNSPEC
 from _struct import Struct
 from sys import byteorder
+from time import sleep
 
 from minirun.linux import lib, oserror
 from minirun.linux.rtnetlink import (
@@ -45,6 +46,8 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE = 1, 4, 5, 6, 15
 ROUTE = Struct("=BBBBBBBBI")  # family, dst and src bits, tos, table, protocol, scope, type, flags
 TABLE_MAIN, PROTOCOL_BOOT, UNICAST, TABLE_UNSPEC = 254, 3, 1, 0
 NESTED = 0x8000
+IFLA_OPERSTATE, OPERATING = 16, b"\x06"  # IF_OPER_UP
+TRIES, PAUSE = 100, 0.001
 
 
 class Interface(Record):
@@ -148,6 +151,18 @@ def delete(route: Route, index: int) -> None:
 
 def bring_down(route: Route, index: int) -> None:
     route.ask(RTM_SETLINK, 0, LINK.pack(0, 0, index, 0, IFF_UP))
+
+
+def wait_until_up(route: Route, index: int) -> None:
+    """Until what is sent there arrives: an interface that has got its carrier drops everything, and a bridge's port
+    forwards nothing, before the kernel's own worker has seen it (net/core/link_watch.c).  Whoever sends too early waits
+    a second, for TCP or ARP to try again.  Since Linux 6.8 the question itself does the work.
+    """
+    for _ in range(TRIES):
+        rows = attributes(route.ask(RTM_GETLINK, 0, LINK.pack(0, 0, index, 0, 0))[0][LINK.size :])
+        if rows.get(IFLA_OPERSTATE) == OPERATING:
+            return
+        sleep(PAUSE)
 
 
 def family_of(address: bytes) -> int:

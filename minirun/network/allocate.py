@@ -52,7 +52,7 @@ def chosen(
                 return packed
         raise MinirunError(
             f"no address is free on network {network.name}", reason=f"all of {part or whole} are given away",
-            hint="minirun container ls shows who is there",
+            hint="minirun container ps shows who is there",
         )  # fmt: skip
     wish = parse_ip(asked)
     kind = "--ip6" if ":" in asked else "--ip"

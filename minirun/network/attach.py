@@ -145,6 +145,8 @@ def wire(device: bridge.Device, bridge_index: int, netns: int, lease: Lease, def
             packed = parse_ip(gateway)
             if own and packed:
                 link.add_default_route(there, inner, packed)
+    for route, index in ((there, inner), (here, outer), (here, bridge_index)):
+        link.wait_until_up(route, index)
 
 
 def publish_on(ledger: Ledger, container_id: str, attached: Attached) -> None:

@@ -79,6 +79,7 @@ def bring_up(storage: str, ledger: Ledger, network: Network, notes: list[str]) -
         index = find(route, known)
         if index and known.ready:
             mend(ledger, known)
+            route.up(index)
             return known, index
         tear_down(ledger, network.name, known)
     for _ in range(pool.TRIES):

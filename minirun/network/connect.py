@@ -36,6 +36,13 @@ def connect(place: Place, container_id: str, name: str, netns: int, wanted: Want
     return attached.interfaces[-1]
 
 
+def interfaces(place: Place, container_id: str) -> list[Interface]:
+    """Of a container that runs, as they are now; those of CNI only its record knows."""
+    with Ledger(place.root) as ledger:
+        pairs = [(bridge.device_of(ledger, each.network), each) for each in own_leases(ledger, container_id)]
+    return [interface_of(device, lease) for device, lease in pairs if device is not None and lease.kind != CNI]
+
+
 def disconnect(place: Place, container_id: str, name: str, word: str) -> str:
     """The network's name."""
     network = word if networks.is_foreign(place.storage, word) else networks.find(place.storage, word).name

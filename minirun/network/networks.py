@@ -7,7 +7,8 @@ import posix
 from minirun.errors import USAGE, MinirunError
 from minirun.network.leases import Ledger, names_in, read, remove as unlink, replace
 from minirun.record import Record
-from minirun.spec.decode import decode, encode
+from minirun.spec.decode import encode
+from minirun.spec.members import members
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def find(storage: str, word: str) -> Network:
     if len(near) == 1:
         return near[0]
     reason = "the beginning of several ids" if near else "there is none of that name"
-    raise MinirunError(f"no network {word!r}", reason=reason, hint=f"minirun network create {word}")
+    raise MinirunError(
+        f"no network {word!r}", reason=reason, hint="minirun network ls lists them, minirun network create makes one"
+    )
 
 
 def named(storage: str, name: str) -> Network | None:
@@ -111,10 +114,7 @@ def named(storage: str, name: str) -> Network | None:
     data = read(path)
     if not data:
         return None
-    found = decode(data, path)
-    if not isinstance(found, dict):
-        raise MinirunError(f"cannot read network {name}", reason=f"{path}: not an object")
-    return Network(**{key: value for key, value in found.items() if key in Network.FIELDS})
+    return Network(**members(data, path, Network, "remove it, and create the network again"))
 
 
 def every(storage: str) -> list[Network]:
@@ -136,10 +136,22 @@ def remove(storage: str, root: str, word: str) -> Network:
         if users:
             raise MinirunError(
                 f"cannot remove network {network.name}", reason=f"in use by {', '.join(sorted(users))}",
-                hint="stop these containers first",
+                hint="stop these containers first, or minirun network disconnect",
             )  # fmt: skip
         unlink(f"{storage}/networks/{network.name}.json")
     return network
+
+
+def sweep(storage: str) -> None:
+    """What a create that was killed has left; its number in front is its maker's."""
+    try:
+        names = posix.listdir(f"{storage}/networks")
+    except FileNotFoundError:
+        return
+    for name in names:
+        maker = name.lstrip(".").partition(".")[0]
+        if name.startswith(".") and not (maker.isdigit() and posix.access(f"/proc/{maker}", posix.F_OK)):
+            unlink(f"{storage}/networks/{name}")
 
 
 def is_foreign(storage: str, name: str) -> bool:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TRIES = 64  # for one number that is free in both families
 BACKLOG = 128
 HINTS = {
-    EADDRINUSE: "another container or program has it: minirun container ls, ss -lntup",
+    EADDRINUSE: "another container or program has it: minirun container ps, ss -lntup",
     EADDRNOTAVAIL: "this host has no such address",
     EACCES: "ports below net.ipv4.ip_unprivileged_port_start take root",
 }

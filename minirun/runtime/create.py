@@ -72,7 +72,8 @@ def load(bundle: str, config: str = "") -> tuple[Spec, bytes, str]:
         # a fifo in the bundle must not keep us waiting; --config may well be one
         fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC | (0 if config else posix.O_NONBLOCK))
     except OSError as error:
-        hint = "" if config else "a bundle is a directory with a config.json: -b names it, `minirun spec` makes one"
+        hint = "a bundle is a directory with a config.json: -b names it, `minirun spec` makes one"
+        hint = "" if config else f"{hint}; containers from images are made by `minirun container run`"
         raise MinirunError("cannot read the configuration", reason=f"{path}: {error.strerror}", hint=hint) from error
     try:
         data = b""

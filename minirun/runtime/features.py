@@ -72,7 +72,7 @@ def features() -> dict[str, Any]:
         },
         "annotations": {
             "io.github.minirun.version": __version__,
-            "io.github.minirun.isolations": "container,vm",
+            "io.github.minirun.isolations": "container,sandbox,vm",
             **libseccomp_version(),
         },
         "potentiallyUnsafeConfigAnnotations": UNSAFE,

@@ -62,6 +62,14 @@ def test_json(shop: Shop, three: list[str]) -> None:
     assert ended["Size"] != "0B" and ended["Networks"] == "none"
 
 
+def test_templates(shop: Shop, three: list[str]) -> None:
+    assert shop.out("ps", "--format", "{{.Names}}:{{.ID}}:{{.State}}") == f"runs:{three[0][:12]}:running"
+    assert shop.out("ps", "--format", "{{.ID}}", "--no-trunc") == three[0]
+    lines = shop.out("ps", "-a", "--format", r"table {{.Names}}\t{{.ID}}\t{{.Size}}").splitlines()
+    assert lines[0].split("  ")[0] == "NAMES" and "CONTAINER ID" in lines[0] and len(lines) == 4
+    assert shop.out("inspect", "-f", "{{.State.Running}} {{.State.FinishedAt}}", "runs") == "true 0001-01-01T00:00:00Z"
+
+
 def test_top_and_stats(shop: Shop, three: list[str]) -> None:
     lines = shop.out("top", "runs").splitlines()
     assert len(lines) == 2 and lines[1].endswith("sleep 100")

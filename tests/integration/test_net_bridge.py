@@ -247,3 +247,21 @@ def test_without_nf_tables_the_way_out_is_told(net: World, monkeypatch: pytest.M
     assert str(caught.value) == "cannot bring up network bridge: make its rules: Protocol not supported"
     assert "no nf_tables" in caught.value.hint and "--net none and host" in caught.value.hint
     assert net.links() == set() and net.leases() == []
+
+
+def test_the_first_packet_arrives(net: World) -> None:
+    """An interface whose carrier the kernel has not taken note of drops it; the next try is a second later."""
+    import time
+
+    for number in range(8):
+        for name in ("a", "b"):
+            net.join(f"{name}{number}")
+        server = net.plug(f"b{number}", socket.AF_INET, socket.SOCK_STREAM)
+        server.bind(("0.0.0.0", 80))
+        server.listen()
+        began = time.monotonic()
+        client = net.plug(f"a{number}", socket.AF_INET, socket.SOCK_STREAM)
+        client.connect((net.ip(f"b{number}"), 80))
+        assert time.monotonic() - began < 0.9
+        for name in ("a", "b"):
+            net.leave(f"{name}{number}")

@@ -1,4 +1,4 @@
-"""Invented samples of a container and a machine, for the tests of compare's rows, table and page."""
+"""Invented samples of a container, a sandbox and a machine, for the tests of compare's rows, table and page."""
 
 from __future__ import annotations
 
@@ -45,12 +45,18 @@ def look(processes: list[Process], exits: dict[str, int]) -> Look:
 def invented() -> dict[str, Any]:
     """What ``compare`` returns, of invented samples."""
     program = [Process(pid=1, parent=0, name="minirun", pss=6000), Process(pid=2, parent=1, name="measure", pss=40)]
+    served = [program[0], Process(pid=4, parent=1, name="measure", pss=9000, guest=200)]
     machine = [program[0], Process(pid=3, parent=1, name="minirun-vmm", pss=90000, guest=80000)]
     found = [
         Measured(
             name="container", title="container: the host's kernel", looks=[look(program, {})],
             timed=[Timed(first=ms, whole=ms + 2, code=0, output=b"<hi>") for ms in (10.0, 12.0, 11.0)],
-            traced={0: {"read": 900}, 2000: {"read": 900, "getppid": 2000}},
+            traced={0: {"read": 900}, 2000: {"read": 900, "getppid": 2000}}, asks="362: all",
+        ),
+        Measured(
+            name="sandbox", title="sandbox: a VM without a kernel", looks=[look(served, {})],
+            timed=[Timed(first=ms, whole=ms + 3, code=0, output=b"<hi>") for ms in (15.0, 18.0, 16.5)],
+            traced={0: {"ioctl": 1000}, 2000: {"ioctl": 3000, "getppid": 2000}}, asks="190: its filter",
         ),
         Measured(
             name="vm", title="micro-VM: a kernel of its own", looks=[look(machine, {"io": 17, "mmio": 300})],

@@ -29,17 +29,22 @@ def cells(data: dict[str, Any], name: str) -> dict[str, str]:
 
 
 def test_rows_say_what_was_measured(data: dict[str, Any]) -> None:
-    assert cells(data, "first_ms") == {"container": "11 (10-12) ms", "vm": "600 (500-700) ms"}
-    assert cells(data, "program_kib") == {"container": "40 KiB", "vm": ""}
-    assert cells(data, "guest_kib") == {"container": "", "vm": "78.1 MiB"}
+    assert cells(data, "first_ms") == {
+        "container": "11 (10-12) ms",
+        "sandbox": "16.5 (15-18) ms",
+        "vm": "600 (500-700) ms",
+    }
+    assert cells(data, "program_kib") == {"container": "40 KiB", "sandbox": "", "vm": ""}
+    assert cells(data, "guest_kib") == {"container": "", "sandbox": "200 KiB", "vm": "78.1 MiB"}
     assert cells(data, "vmm_kib")["vm"] == "9.77 MiB"
     assert cells(data, "syscall_ns")["vm"] == "130 (120-140) ns"
-    assert cells(data, "caused_calls") == {"container": "1000", "vm": "0.50"}
-    assert cells(data, "exits_mmio") == {"container": "", "vm": "300"}
+    assert cells(data, "caused_calls") == {"container": "1000", "sandbox": "2000", "vm": "0.50"}
+    assert cells(data, "exits_mmio") == {"container": "", "sandbox": "", "vm": "300"}
     assert cells(data, "capabilities")["vm"] == "3 of 41"
     assert cells(data, "processes")["vm"] == "2"
     assert cells(data, "devices")["vm"] == "3: null tty*"
-    assert cells(data, "host_processes") == {"container": "1: measure", "vm": "1: minirun-vmm"}
+    assert cells(data, "host_processes") == {"container": "1: measure", "sandbox": "1: measure", "vm": "1: minirun-vmm"}
+    assert cells(data, "may_ask") == {"container": "362: all", "sandbox": "190: its filter", "vm": ""}
     assert cells(data, "uptime")["vm"] == "0.51 s"
 
 
@@ -106,8 +111,32 @@ def test_the_ladders_guest_is_measured_on_any_kvm() -> None:
     assert len(found) == 2 and all(0 < bare.build < bare.whole and bare.exits for bare in found)
 
 
+def test_what_each_may_ask_of_the_host_is_counted() -> None:
+    container, sandbox, vm = (int(row.asks().partition(":")[0]) for row in isolations.ISOLATIONS)
+    assert (
+        vm < sandbox < container and isolations.allowed(["default errno 1", "allow a b", "allow b where 0 == 1"]) == 3
+    )
+
+
+@pytest.mark.needs("kvm")
+def test_a_sandbox_runs_on_any_kvm() -> None:
+    assert isolations.no_kvm() == ""
+
+
+def test_a_sandboxs_reservation_is_found_among_the_mappings() -> None:
+    rows = [
+        (0x1000, 0x2000),
+        (0x10000, 0x20000),
+        (0x20000, 0x20000 + (31 << 30)),
+        (0x20000 + (31 << 30), 0x10000 + (32 << 30)),
+    ]
+    maps = "".join(f"{start:x}-{end:x} rw-p 00000000 00:00 0 \n" for start, end in [*rows, (40 << 30, 41 << 30)])
+    assert watch.reservation(maps) == range(0x10000, 0x10000 + (32 << 30))
+    assert not watch.reservation(maps.replace("rw-p", "r--p").partition("\n")[0])
+
+
 def test_isolations_are_a_table() -> None:
-    assert [row.name for row in isolations.chosen(())] == ["container", "vm"]
+    assert [row.name for row in isolations.chosen(())] == ["container", "sandbox", "vm"]
     assert [row.name for row in isolations.chosen(["vm"])] == ["vm"]
     with pytest.raises(KeyError):
         isolations.chosen(["sandbok"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from minirun.cli.container_run_options import CREATE, REFUSED, RUN
 from minirun.cli.parse import parse
@@ -111,7 +111,7 @@ def test_limits(argv, section, expected):
 )  # fmt: skip
 def test_wrong_values_are_one_usage_error_that_names_the_option(argv):
     message = refused(*argv)
-    assert message.startswith(("--", "a mount wants", "a volume wants", "invalid published port")), message
+    assert message.startswith(("--", "a mount wants", "a volume's name wants", "invalid published port")), message
 
 
 @pytest.mark.parametrize("option", REFUSED, ids=lambda option: option.long)
@@ -217,6 +217,7 @@ def test_parts_of_a_size_and_of_a_cpu():
 
 
 @given(st.text(max_size=12))
+@settings(deadline=None)  # the first call imports
 def test_any_words_are_a_value_or_a_usage_error(text):
     for option in ("-v", "--mount", "--tmpfs", "-p", "-m", "--cpus", "--ulimit", "--device", "--add-host", "--network",
                    "--userns", "--security-opt", "--restart", "--expose", "-e", "-l"):  # fmt: skip

@@ -41,12 +41,27 @@ def test_help_behind_the_containers_command_is_the_commands():
     assert "container web does not exist" in done.stderr
 
 
+def test_dockers_other_words_for_a_verb_are_understood():
+    for words in ("container ls", "container list", "image list", "volume list", "network list"):
+        done = minirun("--storage", "/nonexistent", "--root", "/nonexistent", *words.split(), "--help")
+        assert done.returncode == 0 and f"Usage: minirun {words.split()[0]}" in done.stdout, words
+    assert "minirun network rm" in minirun("network", "remove", "--help").stdout
+    assert "minirun container ps" in minirun("container", "ls", "--help").stdout
+
+
 @pytest.mark.parametrize(
     ("argv", "headline", "hint"),
     [
         (["runn"], "unknown command 'runn'", "did you mean run?"),
         (["help", "doctr"], "unknown command 'doctr'", "did you mean doctor?"),
         (["xyzzy"], "unknown command 'xyzzy'", "minirun --help lists them"),
+        (["logs", "web"], "unknown command 'logs'", "did you mean minirun container logs?"),
+        (["pull", "busybox"], "unknown command 'pull'", "did you mean minirun image pull?"),
+        (["images"], "unknown command 'images'", "minirun image ls lists images"),
+        (["run", "--rm", "busybox"], "unknown option --rm", "for containers from images: minirun container run"),
+        (["exec", "-it", "web", "sh"], "unknown option -i", "for containers from images: minirun container exec"),
+        (["image", "lst"], "unknown command 'lst' after image", "did you mean ls?"),
+        (["container", "ps", "--format", "xml"], "--format must be table, json or a template", "as '{{.ID}}'"),
         (["completion", "tcsh"], "'tcsh' is not one of", "minirun completion --help says more"),
         (["doctor", "--format", "xml"], "--format must be table or json, not 'xml'", ""),
         (["man", "--nope"], "--nope", "minirun man --help says more"),

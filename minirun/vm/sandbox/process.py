@@ -138,6 +138,8 @@ class Process:
             if image.interpreter is not None:
                 posix.close(image.interpreter.fd)
         self.exe, self.args = exe, image.args
+        name = ffi.new("char[]", path.rpartition(b"/")[2][:15])
+        call(NUMBER["prctl"], 15, int(ffi.cast("uintptr_t", name)), 0, 0, 0, 0)  # PR_SET_NAME, as execve(2) does
         self.files.execve()
         if self.vfork_end >= 0:
             posix.close(self.vfork_end)
