@@ -19,7 +19,8 @@ FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
 call = lib.host_call
 
 # setsockopt(2), getsockopt(2): level -> options.  What is not here may have an address in its structure, which would be
-# one of ours for the host: filters of packets, tables of netfilter, TCP_ZEROCOPY_RECEIVE; or it is a descriptor of the host's.
+# one of ours for the host (filters of packets, tables of netfilter, TCP_ZEROCOPY_RECEIVE), or it is a descriptor of the
+# host's.
 OPTIONS = {
     1: frozenset(range(1, 77)) - {26, 50, 51, 52, 60},  # SOL_SOCKET: not SO_ATTACH_*, SO_ZEROCOPY, SO_PEERPIDFD
     0: frozenset(range(1, 64)),  # IPPROTO_IP
