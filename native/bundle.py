@@ -37,7 +37,7 @@ SANDBOXED = (
     "minirun.vm.sandbox.enter",
     *(
         f"minirun.vm.sandbox.calls.{name}"
-        for name in ("attributes", "events", "limits", "looks", "memory", "signals", "sockets")
+        for name in ("events", "limits", "looks", "memory", "names", "paths", "proc", "signals", "sockets")
     ),
 )
 FIRST = "minirun.cli.main"

@@ -44,6 +44,8 @@ class Process:
         self.vfork_end = -1
         self.exe = b""
         self.args: list[bytes] = []
+        self.env: list[bytes] = []
+        self.listed: dict[int, tuple[str, int]] = {}  # calls/proc.py: open directories that are listed there
         self.threads: list[Thread] = []
         self.idle: list[Processor] = []
         self.making = allocate_lock()  # for whoever makes a thread
@@ -109,7 +111,7 @@ class Process:
 
     def opener(self, path: bytes) -> int:
         """An executable file.  Raises OSError."""
-        from minirun.vm.sandbox.calls.files import open_host
+        from minirun.vm.sandbox.calls.paths import open_host
         from minirun.vm.sandbox.calls.plain import AT_FDCWD
 
         room = ffi.new("char[]", path)
@@ -137,7 +139,7 @@ class Process:
             posix.close(image.program.fd)
             if image.interpreter is not None:
                 posix.close(image.interpreter.fd)
-        self.exe, self.args = exe, image.args
+        self.exe, self.args, self.env = exe, image.args, env
         name = ffi.new("char[]", path.rpartition(b"/")[2][:15])
         call(NUMBER["prctl"], 15, int(ffi.cast("uintptr_t", name)), 0, 0, 0, 0)  # PR_SET_NAME, as execve(2) does
         self.files.execve()
@@ -162,33 +164,6 @@ class Process:
             return posix.readlink(f"self/fd/{fd}", dir_fd=self.proc)
         except OSError:
             return ""
-
-    def own_file(self, name: str) -> bytes | None:
-        """What /proc/self has of the program, not of us."""
-        if name == "cmdline":
-            return b"".join(word + b"\0" for word in self.args)
-        if name in ("maps", "smaps"):
-            rows = []
-            for start, end, bits in self.memory.areas:
-                flags = "".join(letter if bits & bit else "-" for letter, bit in (("r", 1), ("w", 2), ("x", 4)))
-                rows.append(f"{start:08x}-{end:08x} {flags}p 00000000 00:00 0 \n")
-            return "".join(rows).encode()
-        return b"" if name in ("environ", "auxv") else None
-
-    def own_link(self, where: str) -> bytes | None:
-        """A magic link of ours: exe and cwd are the program's; b"" for what it may not see; None: not magic."""
-        words = [word for word in where.split("/") if word]
-        if len(words) < 3 or not words[1].isdigit():
-            return None
-        name = words[2] if words[2] != "task" else (words[4:] or [""])[0]
-        if name == "exe" and int(words[1]) == posix.getpid():
-            return self.exe
-        if name == "cwd":
-            return posix.getcwdb()
-        if words[-2:-1] == ["fd"] and words[-1].isdigit() and int(words[1]) == posix.getpid():
-            host = self.files.table.get(int(words[-1]))
-            return self.where(host).encode("utf-8", "surrogateescape") if host is not None else b""
-        return b"" if name in ("exe", "root", "fd", "map_files", "ns") else None
 
     def last_words(self, thread: Thread, number: int, text: str = "") -> None:
         if self.trace is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+THEMES = ("events", "files", "limits", "looks", "memory", "names", "plain", "proc", "process", "signals", "sockets")
 TABLE: dict[str, Callable[..., int]] = {}
 ARGUMENTS: dict[str, int] = {}  # how many of the six a function takes
 
@@ -38,16 +39,5 @@ def int64(value: int) -> int:
 
 def everything() -> None:
     """Import every theme: from the container there is nothing to import."""
-    from minirun.vm.sandbox.calls import (  # noqa: F401
-        attributes,
-        events,
-        files,
-        limits,
-        looks,
-        memory,
-        paths,
-        plain,
-        process,
-        signals,
-        sockets,
-    )
+    for theme in THEMES:
+        __import__(f"minirun.vm.sandbox.calls.{theme}")

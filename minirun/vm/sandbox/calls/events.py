@@ -6,8 +6,6 @@ from _struct import pack, pack_into, unpack, unpack_from
 
 from minirun.linux.kvm import ffi, lib
 from minirun.vm.sandbox.calls import int32, int64, served
-from minirun.vm.sandbox.calls.paths import HERE, Target
-from minirun.vm.sandbox.calls.plain import path
 from minirun.vm.sandbox.numbers import NUMBER
 
 TYPE_CHECKING = False
@@ -16,7 +14,6 @@ if TYPE_CHECKING:
 
 EINVAL, EBADF, EINTR = 22, 9, 4
 POLLNVAL = 0x20
-IN_DONT_FOLLOW = 0x02000000
 CLOEXEC = 0o2000000
 call = lib.host_call
 
@@ -177,13 +174,6 @@ def inotify_init1(thread: Thread, flags: int) -> int:
 @served
 def inotify_init(thread: Thread) -> int:
     return inotify_init1(thread, 0)  # type: ignore[no-any-return]
-
-
-@served
-def inotify_add_watch(thread: Thread, fd: int, name: int, mask: int) -> int:
-    host = thread.process.files.host(int32(fd))
-    with Target(thread, HERE, name, follow=not mask & IN_DONT_FOLLOW):  # no magic link leads there
-        return int(call(NUMBER["inotify_add_watch"], host, path(thread, name), mask & 0xFFFFFFFF, 0, 0, 0))
 
 
 @served

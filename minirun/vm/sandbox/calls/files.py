@@ -7,6 +7,7 @@ from _struct import pack, unpack
 
 from minirun.linux.kvm import ffi, lib
 from minirun.vm.sandbox.calls import int32, int64, served
+from minirun.vm.sandbox.calls.paths import open_host
 from minirun.vm.sandbox.calls.plain import AT_FDCWD, directory, path
 from minirun.vm.sandbox.numbers import NUMBER
 
@@ -14,13 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.vm.sandbox.thread import Thread
 
-EBADF, EACCES, EINVAL, ENOTTY, EFAULT, ENOENT = 9, 13, 22, 25, 14, 2
-O_CLOEXEC, O_PATH, O_NOFOLLOW, O_CREAT, O_TMPFILE, O_ACCMODE = 0o2000000, 0o10000000, 0o400000, 0o100, 0o20200000, 3
-NO_MAGICLINKS = 2
-ELOOP, MOST_LINKS = 40, 40
-PROC_SUPER_MAGIC = 0x9FA0
-# What there is to read in procfs: facts about the machine, and of a process what says nothing of our own memory.
-OF_PROCESSES = {"stat", "status", "comm", "cgroup", "mountinfo", "mounts", "loginuid", "limits", "oom_score_adj"}
+EBADF, EINVAL, ENOTTY, EFAULT = 9, 22, 25, 14
+O_CLOEXEC, O_CREAT, O_TMPFILE = 0o2000000, 0o100, 0o20200000
 call = lib.host_call
 
 
@@ -55,101 +51,6 @@ def opened(thread: Thread, at: int, name: int, flags: int, mode: int, resolve: i
         return -EFAULT
     host = open_host(thread, at, name, flags, mode, resolve)
     return thread.process.files.add(host, closing=bool(flags & O_CLOEXEC))
-
-
-def open_host(thread: Thread, at: int, name: int, flags: int, mode: int = 0, resolve: int = 0) -> int:
-    """The host's descriptor.  No magic link of procfs is followed: they would lead to what is ours."""
-    host = open_plainly(at, name, flags, mode, resolve)
-    if host in (-ELOOP, -ENOENT) and not flags & O_NOFOLLOW:
-        return magic(thread, at, bytes(ffi.string(ffi.cast("char *", name))), flags)
-    if host >= 0 and not flags & O_PATH and thread.process.is_proc(host):
-        return of_proc(thread, host, flags)
-    return host
-
-
-def open_plainly(at: int, name: int, flags: int, mode: int = 0, resolve: int = 0) -> int:
-    how = ffi.from_buffer(pack("<QQQ", (flags & 0o37777777) | O_CLOEXEC, mode, resolve | NO_MAGICLINKS))
-    host: int = call(NUMBER["openat2"], at, name, int(ffi.cast("uintptr_t", how)), 24, 0, 0)
-    return host
-
-
-def magic(thread: Thread, at: int, name: bytes, flags: int) -> int:
-    """The end of a path is such a link, or leads to one: /dev/stdin, /proc/self/exe.  They mean the program's own."""
-    for _ in range(MOST_LINKS):
-        room = ffi.new("char[]", name)
-        look = open_plainly(at, int(ffi.cast("uintptr_t", room)), O_PATH | O_NOFOLLOW)
-        if look < 0:
-            return of_number(thread, at, name, flags, look)
-        try:
-            if thread.process.is_proc(look) and (where := thread.process.where(look)).rpartition("/")[2] != "self":
-                return own_magic(thread, where, flags)
-            text = posix.readlink("", dir_fd=look).encode("utf-8", "surrogateescape")
-        except OSError:
-            return -ELOOP
-        finally:
-            posix.close(look)
-        name = text if text.startswith(b"/") else name[: name.rfind(b"/") + 1] + text
-    return -ELOOP
-
-
-def of_number(thread: Thread, at: int, name: bytes, flags: int, error: int) -> int:
-    """/proc/self/fd/N of a number that the program has, and we have not."""
-    folder, _, number = name.rpartition(b"/")
-    if not number.isdigit() or not folder.endswith(b"/fd"):
-        return error
-    look = open_plainly(at, thread.room(folder + b"\0"), O_PATH)
-    if look < 0:
-        return look
-    where = thread.process.where(look) if thread.process.is_proc(look) else ""
-    posix.close(look)
-    return own_magic(thread, f"{where}/{number.decode()}", flags) if where else error
-
-
-def own_magic(thread: Thread, where: str, flags: int) -> int:
-    """What /proc/PID/fd/N, exe and cwd lead to, for the program itself; nobody else's."""
-    words = where.split("/")
-    if not words[2:3] or words[2] != str(posix.getpid()):
-        return -EACCES
-    if words[-2] == "fd" and words[-1].isdigit():
-        host = thread.process.files.host(int(words[-1]))
-        text = f"self/fd/{host}".encode()
-        how = ffi.from_buffer(pack("<QQQ", (flags & 0o37777777) | O_CLOEXEC, 0, 0))
-        return int(
-            call(
-                NUMBER["openat2"],
-                thread.process.proc,
-                thread.room(text + b"\0"),
-                int(ffi.cast("uintptr_t", how)),
-                24,
-                0,
-                0,
-            )
-        )
-    if words[-1] == "exe":
-        return open_plainly(AT_FDCWD, thread.room(thread.process.exe + b"\0"), flags)
-    return open_plainly(AT_FDCWD, thread.room(b".\0"), flags) if words[-1] == "cwd" else -EACCES
-
-
-def of_proc(thread: Thread, host: int, flags: int) -> int:
-    """Something below /proc: ours to refuse, or to answer in the kernel's place."""
-    words = thread.process.where(host).split("/")  # as seen by the kernel: /proc/12/task/12/stat
-    at = next((index for index, word in enumerate(words) if word.isdigit()), -1)
-    if at < 0:
-        return host  # the machine's: meminfo, stat, sys …: the mounts of config.json say what may be written there
-    rest = words[at + 1 :]
-    if rest[:1] == ["task"]:
-        rest = rest[2:]
-    if not rest or rest == [""] or (rest[0] in OF_PROCESSES and flags & O_ACCMODE == 0) or rest[0] == "net":
-        return host
-    posix.close(host)
-    own = int(words[at]) == posix.getpid()
-    text = thread.process.own_file(rest[0]) if own and len(rest) == 1 else None
-    if text is None or flags & O_ACCMODE:
-        return -EACCES
-    made = posix.memfd_create(rest[0], 1)
-    posix.write(made, text)
-    posix.lseek(made, 0, 0)
-    return made
 
 
 @served
@@ -198,7 +99,8 @@ def fcntl(thread: Thread, fd: int, command: int, argument: int) -> int:
     files = thread.process.files
     number, host = int32(fd), files.host(int32(fd))
     if command in (0, 1030):  # F_DUPFD, F_DUPFD_CLOEXEC
-        return files.duplicate(number, int(argument & 0xFFFFFFFF), closing=command == 1030)
+        lowest = int32(argument)
+        return files.duplicate(number, lowest, closing=command == 1030) if 0 <= lowest < files.most else -EINVAL
     if command == 1:  # F_GETFD
         return int(number in files.closing)
     if command == 2:  # F_SETFD

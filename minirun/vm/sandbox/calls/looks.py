@@ -8,8 +8,8 @@ from __future__ import annotations
 import posix
 
 from minirun.linux.kvm import ffi, lib
-from minirun.vm.sandbox.calls import int32, served
-from minirun.vm.sandbox.calls.files import O_NOFOLLOW, O_PATH, open_host
+from minirun.vm.sandbox.calls import int32, proc, served
+from minirun.vm.sandbox.calls.paths import looked_up
 from minirun.vm.sandbox.calls.plain import AT_FDCWD, directory, path
 from minirun.vm.sandbox.numbers import NUMBER
 
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 EINVAL, ENOENT = 22, 2
 AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW = 0x1000, 0x100
 call = lib.host_call
-
-
-def looked_up(thread: Thread, at: int, name: int, *, follow: bool) -> int:
-    """The host's descriptor of what a path names, for looking only."""
-    return open_host(thread, at, name, O_PATH | (0 if follow else O_NOFOLLOW))
 
 
 @served
@@ -91,11 +86,13 @@ def readlinkat(thread: Thread, dirfd: int, pathname: int, buffer: int, size: int
     name, at = path(thread, pathname), directory(thread, dirfd)
     if int32(size) <= 0:
         return -EINVAL
+    thread.link = b""
     host = looked_up(thread, at, name, follow=False)
     if host < 0:
         return host
     try:
-        if thread.process.is_proc(host) and (text := thread.process.own_link(thread.process.where(host))) is not None:
+        text = thread.link or (proc.link(thread, thread.process.where(host)) if thread.process.is_proc(host) else None)
+        if text is not None:
             if not text:
                 return -ENOENT
             thread.memory.write(buffer, text[: int32(size)])

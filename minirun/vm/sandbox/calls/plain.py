@@ -3,7 +3,7 @@
     n  a number          p  a pointer of the program's, which may be null      f  a descriptor
     s  a name, copied before it is used: another thread may change it while we look
 
-No path is among them: where one may not lead is for ``files`` to say, and ``paths`` and ``attributes`` go by it.
+No path is among them: where one leads is for ``paths`` to say.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ PATH_MAX = 4096
 
 ROWS = {
     # files
-    "read": "fpn", "write": "fpn", "pread64": "fpnn", "pwrite64": "fpnn", "lseek": "fnn", "fstat": "fp",
-    "getdents64": "fpn", "getdents": "fpn", "fsync": "f", "fdatasync": "f", "ftruncate": "fn", "fadvise64": "fnnn",
+    "read": "fpn", "write": "fpn", "pread64": "fpnn", "pwrite64": "fpnn", "fstat": "fp",
+    "fsync": "f", "fdatasync": "f", "ftruncate": "fn", "fadvise64": "fnnn",
     "fallocate": "fnnn", "flock": "fn", "fchmod": "fn", "fchown": "fnn", "fstatfs": "fp", "syncfs": "f", "sync": "",
     "readahead": "fnn", "fsetxattr": "fspnn", "fgetxattr": "fspn", "flistxattr": "fpn", "fremovexattr": "fs",
     "sendfile": "ffpn", "copy_file_range": "fpfpnn", "splice": "fpfpnn", "tee": "ffnn", "sync_file_range": "fnnn",
-    # paths: those that name something are in paths and attributes
     "fchdir": "f", "getcwd": "pn", "umask": "n",
     # identity
     "getuid": "", "geteuid": "", "getgid": "", "getegid": "", "setuid": "n", "setgid": "n", "setreuid": "nn",
@@ -56,8 +55,14 @@ def descriptor(thread: Thread, value: int) -> int:
 
 
 def directory(thread: Thread, value: int) -> int:
+    """One that is not there matters only to a path that begins there: the host says it."""
     number = int32(value)
-    return number if number == AT_FDCWD else thread.process.files.host(number)
+    if number == AT_FDCWD:
+        return number
+    try:
+        return thread.process.files.host(number)
+    except OSError:
+        return -1
 
 
 def pointer(thread: Thread, value: int) -> int:
