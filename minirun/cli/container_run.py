@@ -44,6 +44,7 @@ def request_of(call: Call) -> Request:
         platform=values.text("platform"), pull=values.text("pull") or "missing", quiet=values.on("quiet"),
         cidfile=absolute(cidfile, call.cwd) if cidfile else "", isolation=call.glob.text("isolation"),
         cgroup_driver=driver_of(call), rootless=call.glob.text("rootless"),
+        warn=call.log.warn, healthcheck=not (values.on("no_healthcheck") or values.on("quiet")),
     )  # fmt: skip
 
 

@@ -6,9 +6,9 @@ import posix
 from stat import S_ISDIR
 
 from minirun.container.shelf import Shelf
-from minirun.container.tree import remove_tree
 from minirun.images.garbage import entries
 from minirun.images.store import Images
+from minirun.images.tree import remove_tree
 from minirun.record import Record
 
 TYPE_CHECKING = False

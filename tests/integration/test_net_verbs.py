@@ -132,11 +132,14 @@ def test_connect_and_disconnect(town: Town) -> None:
     town.network("connect", "--alias", "www", "lan", "web")
     assert town.asks("www", 80, "--net", "lan") == "hello from web"
     assert "it is on it" in town.refused("connect", "lan", "web")
+    assert "no network 'nowhere'" in town.refused("connect", "nowhere", "web")
     networks = "{{range $name, $net := .NetworkSettings.Networks}}{{$name}} {{end}}"
     assert town.out("inspect", "-f", networks, "web") == "bridge lan"
     same = "{{eq .NetworkSettings.IPAddress .NetworkSettings.Networks.bridge.IPAddress}}"
     assert town.out("inspect", "-f", same, "web") == "true"
     town.network("disconnect", "bridge", "web")
+    route = town.out("exec", "web", "ip", "route", "show", "default")
+    assert route.startswith("default via") and "eth1" in route, "the other network is the way out now"
     assert town.out("inspect", "-f", networks, "web") == "lan"
     assert town.asks("web", 80) == "" and town.asks("web", 80, "--net", "lan") == "hello from web"
     town.out("restart", "-t", "0", "web")

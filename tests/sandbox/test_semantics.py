@@ -23,7 +23,8 @@ OTHERWISE: dict[str, str] = {}
 def semantics(tmp_path_factory: pytest.TempPathFactory) -> Path:
     require("compiler")
     target = tmp_path_factory.mktemp("semantics") / "semantics"
-    words = ["cc", "-O1", "-w", "-static", "-pthread", "-o", target, *sorted(HERE.glob("semantics*.c"))]
+    words: list[str | Path] = ["cc", "-O1", "-w", "-static", "-pthread", "-o", target]
+    words += sorted(HERE.glob("semantics*.c"))
     subprocess.run(words, check=True)
     return target
 
