@@ -110,10 +110,11 @@ def provide(images: Images, request: Request) -> None:
         try:
             pull(images, wanted, platform=request.platform, progress=progress)
         except MinirunError as error:
-            if wanted.familiar_where in ("busybox", "debian"):
-                error.hint = (
-                    f"minirun image build-rootfs {wanted.familiar_where} makes one on this machine; {error.hint}"
-                )
+            if wanted.familiar_where in ("busybox", "debian") and not wanted.digest:
+                # by that very name: the recipe's own names a suite, debian:bookworm
+                named = "" if wanted.familiar == "busybox:latest" else f" -t {wanted.familiar}"
+                recipe = f"minirun image build-rootfs {wanted.familiar_where}{named}"
+                error.hint = f"{recipe} makes one on this machine; {error.hint}"
             raise
 
 

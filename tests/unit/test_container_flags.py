@@ -204,6 +204,23 @@ def test_security_options():
     assert hidden({"privileged": True}) == ([], []) and hidden({"unmask": ["ALL"]}) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--net", "none", "-p", "80:80"], "--publish 80:80 cannot stand beside --network none"),
+        (["--net", "host", "--ip", "10.0.0.2"], "--ip 10.0.0.2 cannot stand beside --network host"),
+        (["--net", "none", "--network-alias", "db"], "--network-alias db cannot stand beside --network none"),
+        (["--net", "container:web", "--dns", "1.1.1.1"], "--dns 1.1.1.1 cannot stand beside --network container:web"),
+        (["--domainname", "x", "--uts", "host"], "--domainname x cannot stand beside --uts host"),
+        (["--init", "--pid", "host"], "--init cannot stand beside --pid host"),
+        (["--restart", "always", "--rm"], "--restart always cannot stand beside --rm"),
+        (["-v", "here/x:/y"], "a volume's name wants two or more of letters, digits, _ . and -, not 'here/x'"),
+    ],
+)
+def test_what_cannot_be_together_is_named_both(argv, said):
+    assert refused(*argv) == said
+
+
 @given(st.integers(0, 1 << 40), st.sampled_from(["", "b", "k", "kb", "KiB", "m", "M", "MB", "g", "GiB"]))
 def test_sizes_are_powers_of_1024(number, unit):
     shift = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30}[unit[:1].lower()]
