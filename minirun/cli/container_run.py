@@ -59,6 +59,8 @@ def members_of(call: Call, look: Look) -> dict[str, Any]:
     look.network = outside.usual(call.env, call.log.warn, named=named, machine=machine)
     found = members(call.values, call.words[1:], look)
     outside.check([each["name"] for each in found["networks"]], machine=machine)
+    if found["network"] == "host" and found["ports"] and not call.values.on("quiet"):
+        call.log.warn("--publish does nothing on the host's network: what listens there is published")
     return found
 
 

@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from minirun.vm.sandbox.process import Process
+
 EINVAL, ENOSYS, EPERM, EAGAIN, E2BIG, ENOENT, EBUSY = 22, 38, 1, 11, 7, 2, 16
 VM, FS, FILES, SIGHAND, VFORK, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, CHILD_CLEARTID, DETACHED, CHILD_SETTID = (
     0x100, 0x200, 0x400, 0x800, 0x4000, 0x10000, 0x40000, 0x80000, 0x100000, 0x200000, 0x400000, 0x1000000,
@@ -59,6 +61,16 @@ def vfork(thread: Thread) -> int:
     return new_process(thread, VM | VFORK | 17, 0, 0, 0, 0)
 
 
+def copy(process: Process) -> int:
+    """fork(2).  What Python and glibc do beside the call is for programs with threads, and touches pages."""
+    if process.files.shared:
+        return posix.fork()
+    pid: int = call(NUMBER["fork"], 0, 0, 0, 0, 0, 0)
+    if pid < 0:
+        raise OSError(-pid, posix.strerror(-pid), "fork")
+    return pid
+
+
 def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int) -> int:
     """The parent of a vfork waits for the child's execve or end: a pipe's end closes with either."""
     process = thread.process
@@ -67,10 +79,11 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
     processor = thread.processor
     processor.kept = processor.xsave()
     saved = processor.save()
+    prepared = processor.prepared(saved, stack, tls if flags & SETTLS else 0)
     waiting = posix.pipe2(posix.O_CLOEXEC) if flags & VFORK else None
     try:
         with process.memory.lock:  # no other thread is in the midst of a change that the copy would have half of
-            pid = posix.fork()
+            pid = copy(process)
     except OSError:
         for end in waiting or ():
             posix.close(end)
@@ -89,16 +102,17 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
     if waiting is not None:
         posix.close(waiting[0])
         process.vfork_end = waiting[1]
-    child = process.again(thread, saved)
-    if stack:
-        child.processor.regs.rsp = stack
-    if flags & SETTLS:
-        child.processor.sregs.fs.base = tls
+    child = process.again(thread, saved, prepared)
+    if child is not thread:  # a copy of a thread that was not the first
+        if stack:
+            child.processor.regs.rsp = stack
+        if flags & SETTLS:
+            child.processor.sregs.fs.base = tls
+        child.processor.regs.rax = 0
+        child.processor.touch()
     child.clear_tid = child_tid if flags & CHILD_CLEARTID else 0
     if flags & CHILD_SETTID:
         thread.memory.write(child_tid, pack("<i", posix.getpid()))
-    child.processor.regs.rax = 0
-    child.processor.touch()
     process.files.done()
     run(child)
     raise AssertionError("a child came back")
