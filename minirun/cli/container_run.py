@@ -140,9 +140,11 @@ def run(call: Call) -> int:
     container = made(make, shelf, place, request)
     try:
         code = life.start(shelf, place, container, attach)
-    except MinirunError:
+    except MinirunError as error:
         if container.remove and shelf.exists(container.id):  # we were interrupted before there was a monitor to do it
             life.remove(shelf, place, container, force=True, volumes=True)
+        if error.config.startswith(f"{shelf.directory(container.id)}/") and not shelf.exists(container.id):
+            error.config = "what run --explain=json prints"  # the file is gone
         raise
     if attach is None:
         write_out(f"{container.id}\n")
