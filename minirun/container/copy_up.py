@@ -11,6 +11,7 @@ import posix
 from errno import EMLINK, ENODATA, ENOENT, ENOTSUP, EPERM, EXDEV
 
 from minirun.errors import MinirunError
+from minirun.images.attributes import copy_content
 from minirun.images.tree import STRICT, names
 from minirun.linux.openat2 import openat2
 
@@ -109,8 +110,7 @@ def regular(source: int, target: int, name: bytes, shift: int) -> None:
     try:
         into = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | flags, 0o600, dir_fd=target)
         try:
-            while os.sendfile(into, inside, None, 1 << 24):
-                pass
+            copy_content(inside, into)
             attributes(inside, into, shift)
         finally:
             os.close(into)

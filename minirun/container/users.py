@@ -10,7 +10,7 @@ from __future__ import annotations
 import posix
 
 from minirun.errors import MinirunError
-from minirun.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from minirun.linux.openat2 import O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from minirun.record import Record
 
 LARGEST = 4 << 20
@@ -31,7 +31,7 @@ def resolve(root: int, user: str, more: list[str]) -> User:
     found = User(groups=[])
     entry = passwd(root, name or "0")
     if entry:
-        found.uid, found.gid, found.home = int(entry[2]), int(entry[3]), entry[5] or "/"
+        found.uid, found.gid, found.home = int(entry[2]), int(entry[3]), known(entry[5])
     elif is_id(name):
         found.uid = int(name)
     elif name:
@@ -47,6 +47,15 @@ def resolve(root: int, user: str, more: list[str]) -> User:
         if gid not in found.groups:
             found.groups.append(gid)
     return found
+
+
+def known(home: str) -> str:
+    """A home that config.json can hold."""
+    try:
+        home.encode()
+    except UnicodeEncodeError:
+        return "/"
+    return home or "/"
 
 
 def is_id(word: str) -> bool:
@@ -86,15 +95,18 @@ def table(root: int, name: bytes, width: int) -> list[list[str]]:
 
 
 def read(root: int, name: bytes) -> bytes:
-    flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC | posix.O_NOCTTY
     try:
-        fd = openat2(root, name, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+        place = openat2(root, name, O_PATH | posix.O_CLOEXEC, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
     except OSError:  # not there, a link into nothing, a directory on the way that is none
         return b""
     try:
-        about = posix.fstat(fd)
-        if about.st_mode & 0o170000 != REGULAR:
+        about = posix.fstat(place)
+        if about.st_mode & 0o170000 != REGULAR:  # and never opened: a device may do something at its mere opening
             return b""
+        fd = posix.open(f"/proc/self/fd/{place}", posix.O_RDONLY | posix.O_CLOEXEC)
+    finally:
+        posix.close(place)
+    try:
         if about.st_size > LARGEST:
             raise MinirunError("cannot look up the user", reason=f"the image's /{name.decode()} is too large")
         data = b""

@@ -275,6 +275,8 @@ def failed_mount(error: OSError, target: str) -> MinirunError:
         "fsopen": "overlayfs is not in this kernel: modprobe overlay",
         "mount_setattr": "this file system cannot map ids: keep the storage on ext4, xfs or btrfs",
     }.get(call, "")
+    if "not supported as upperdir" in str(error):
+        hint = "the storage lies on a file system that overlayfs cannot write to (another overlay?): --storage another"
     return MinirunError(
         f"cannot mount the root file system on {target}",
         reason=error.strerror or str(error),

@@ -27,6 +27,7 @@ def test_what_cannot_run_has_its_exit_code_and_leaves_nothing(shop: Shop, progra
         done = shop("run", "--rm", *NONE, *flags, IMAGE, program)
         assert done.returncode == code
         assert done.stderr.startswith("minirun: cannot find") and done.stdout == ""
+        assert "config   /process/args/0 in what run --explain=json prints\n" in done.stderr, "the file is gone"
     assert not any(shop.left().values())
 
 
@@ -84,6 +85,10 @@ def test_kill_sends_what_is_asked(shop: Shop) -> None:
     shop.out("kill", "-s", "SIGHUP", "hup")
     assert shop.out("wait", "hup") == "9"
     assert shop("kill", "hup").returncode == 1
+    for _ in range(3):  # a script's next command finds it ended
+        shop.out("start", "hup")
+        shop.out("kill", "hup")
+        assert shop.out("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "hup") == "exited 137"
 
 
 def test_wait_tells_every_code(shop: Shop) -> None:

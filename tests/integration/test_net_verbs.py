@@ -87,7 +87,8 @@ def test_by_name_by_published_port_and_not_at_all(town: Town) -> None:
     shown = town("run", "--rm", "--net", "none", IMAGE, "ip", "-o", "address").stdout
     assert "127.0.0.1" in shown and "eth0" not in shown
     assert town.asks("localhost", 80, "--net", "container:web") == "hello from web"
-    assert "uplink" in town.out("run", "--rm", "--net", "host", IMAGE, "ip", "link")
+    done = town("run", "--rm", "--net", "host", "-p", "80:80", IMAGE, "ip", "link")
+    assert "uplink" in done.stdout and "--publish does nothing on the host's network" in done.stderr
 
 
 def test_a_port_is_free_again_for_the_restarted(town: Town) -> None:
@@ -157,6 +158,9 @@ def test_connect_and_disconnect(town: Town) -> None:
         (("--subnet", "10.5.0.0/24", "--subnet", "10.6.0.0/24", "x"), "one of IPv4 and one of IPv6"),
         (("-o", "icc=false", "x"), "there is no such option"),
         (("-d", "macvlan", "x"), "no driver 'macvlan'"),
+        (("--gateway", "fd00::1", "x"), "a gateway without its subnet"),
+        (("-o", "device=a b", "x"), "is no name of an interface"),
+        (("-o", "device=..", "x"), "is no name of an interface"),
         (("none",), "none of none"),
         (("../x",), "letters, digits"),
         (("bridge",), "there is one of that name"),
