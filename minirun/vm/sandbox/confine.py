@@ -19,6 +19,7 @@ FOR_THE_PROGRAM = (
     " rt_sigtimedwait sendmsg socketpair statx tgkill timerfd_create tkill vfork writev newfstatat"
     " chroot fchmodat fchownat fstatfs ftruncate getdents getdents64 getxattr lgetxattr linkat listxattr llistxattr"
     " lremovexattr lseek lsetxattr mkdirat mknodat removexattr renameat2 setxattr symlinkat unlinkat utimensat"
+    " timer_create timer_delete signalfd4 pidfd_open pidfd_send_signal waitid recvmmsg sendmmsg"
 )
 # And what Python needs to serve them.
 FOR_PYTHON = (

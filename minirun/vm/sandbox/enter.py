@@ -160,7 +160,8 @@ def become(parts: Parts) -> int:
         from minirun.vm.sandbox.trace import Trace
 
         process.trace = Trace(parts.trace)
-    process.limits, process.filter = parts.limits, parts.filter
+    process.limits.update(parts.limits)
+    process.filter = parts.filter
     env = [word.encode("utf-8", "surrogateescape") for word in parts.program.env]
     home = lib.init_home()
     if home != ffi.NULL:
