@@ -35,7 +35,10 @@ FILTERED = ("minirun.plan.seccomp", "minirun.engine.filter_cache", "minirun.runt
 SANDBOXED = (
     "minirun.plan.sandbox",
     "minirun.vm.sandbox.enter",
-    *(f"minirun.vm.sandbox.calls.{name}" for name in ("events", "limits", "looks", "memory", "signals", "sockets")),
+    *(
+        f"minirun.vm.sandbox.calls.{name}"
+        for name in ("events", "limits", "looks", "memory", "names", "paths", "proc", "signals", "sockets")
+    ),
 )
 FIRST = "minirun.cli.main"
 GROUP = ("minirun.cli.groups", "minirun.cli.container_options")

@@ -7,6 +7,8 @@ from its own file.
 
 -I, -S and -E leave out the environment, the user's directory and ``site``: half of Python's start-up, and nothing of
 the caller's can get between us and our modules (a runtime is called with a caller's environment).
+
+Until ``main`` begins there is nothing to undo: ctrl-C ends us as it ends any program, not with a traceback.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from minirun.hot import FIRST  # noqa: E402 (the path is set above)
 
 SCRIPT = """#!{python} -ISE
 import marshal, posix, sys
+from _signal import SIG_DFL, default_int_handler, getsignal, signal
+if getsignal(2) is default_int_handler: signal(2, SIG_DFL)
 sys.path[:0] = {paths!r}
 try:
     fd = posix.open({bundle!r}, posix.O_RDONLY | posix.O_CLOEXEC)

@@ -107,6 +107,8 @@ def of_argument(name: str, placeholder: str) -> Source:
     """What stands for ``placeholder`` behind the verb ``name``."""
     if name in groups.NAMES:
         return Source(words=tuple(verbs_of(name)))
+    if name in ("help", "man") and placeholder == "WORD":
+        return Source(words=tuple(sorted({verb for group in groups.NAMES for verb in verbs_of(group)})))
     asks = ASKS.get(placeholder, "")
     if name in VERB_ASKS and placeholder in ("CONTAINER", "NAME"):
         asks = VERB_ASKS[name]

@@ -80,25 +80,18 @@ def quietly(
     shelf: Shelf, place: Place, container: Container, call: Call, act: Callable[[], tuple[Any, str]]
 ) -> tuple[Any, str]:
     """With the container frozen, if it runs and nobody froze it before."""
-    from minirun.container import life
-    from minirun.container.record import RUNNING
+    from minirun.container.freezer import Frozen
+    from minirun.container.record import PAUSED, RUNNING
     from minirun.container.truth import truth
 
     wanted = call.values.text("pause")
     if wanted not in ("", "true", "false"):
         raise usage(f"--pause {wanted!r}", "true or false")
-    running = truth(shelf, place, container).status == RUNNING
+    running = truth(shelf, place, container).status in (RUNNING, PAUSED)  # by another commit, perhaps
     if wanted == "false" or not running:
         return act()
-    try:
-        life.pause(place, container, True)
-    except MinirunError as error:
-        call.log.warn(f"the container runs on while it is read: {error}")
+    with Frozen(shelf, place, container):
         return act()
-    try:
-        return act()
-    finally:
-        life.pause(place, container, False)
 
 
 def configuration(shelf: Shelf, container: Container) -> dict[str, Any]:
@@ -207,7 +200,7 @@ def cp(call: Call) -> int:
         raise usage("one of the two must be CONTAINER:PATH", "minirun container cp --help says more")
     shelf, place = shelf_of(call), place_of(call)
     container = shelf.find(source[0] or target[0])
-    with Tree(shelf, place, container) as tree:
+    with Tree(shelf, place, container, write=bool(target[0])) as tree:
         skipped = between(call, tree, source, target)
     for name in skipped:
         call.log.warn(f"{name}: a device, which may not be made here")

@@ -30,7 +30,7 @@ def inspect(call: Call) -> int:
         connected(status, container, place)
         found = document(shelf, container, status)
         if call.values.on("size"):
-            from minirun.container.volumes import disk_usage
+            from minirun.images.tree import usage as disk_usage
 
             found["SizeRw"] = disk_usage(f"{shelf.directory(container.id)}/upper")
         return found

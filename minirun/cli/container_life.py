@@ -6,7 +6,7 @@ from minirun.cli.parse import usage
 from minirun.cli.places import each, place_of, shelf_of
 from minirun.cli.stores import write_out
 from minirun.container import life
-from minirun.container.record import CREATED, EXITED
+from minirun.container.record import CREATED, EXITED, PAUSED
 from minirun.container.truth import remove_damaged
 from minirun.errors import MinirunError
 from minirun.runtime.signals import signal_number
@@ -160,7 +160,14 @@ def took_away(shelf: Shelf, place: Place, word: str) -> bool:
 
 
 def pause(call: Call) -> int:
-    return each(call, lambda shelf, place, found: life.pause(place, found, True))
+    from minirun.container import freezer
+
+    def freeze(shelf: Shelf, place: Place, found: Container) -> None:
+        if life.truth(shelf, place, found).status != PAUSED:
+            freezer.keep(shelf, found)
+        life.pause(place, found, True)
+
+    return each(call, freeze)
 
 
 def unpause(call: Call) -> int:

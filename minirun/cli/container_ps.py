@@ -125,7 +125,7 @@ def short(
 def size_of(shelf: Shelf, container: Container) -> int:
     """Bytes that its writable layer takes on disk."""
     from minirun.container.place import snapshot
-    from minirun.container.tree import usage as bytes_below
+    from minirun.images.tree import usage as bytes_below
 
     return bytes_below(snapshot(shelf, container).upper)
 
@@ -159,22 +159,21 @@ def stats(call: Call) -> int:
     from minirun.cli import stats as live
 
     shelf, place = shelf_of(call), place_of(call)
-    running = (RUNNING, PAUSED)
-    if call.words:
-        chosen_ones = [shelf.find(word) for word in call.words]
-    else:
-        chosen_ones = [found for found in shelf.all() if life.truth(shelf, place, found).status in running]
+    asked = [shelf.find(word) for word in call.words]
+
+    def names() -> dict[str, str]:
+        """Those asked for, or whatever runs by now."""
+        found = asked or [one for one in shelf.all() if life.truth(shelf, place, one).status in (RUNNING, PAUSED)]
+        return {one.id: one.name for one in found}
+
     try:
         interval = float(call.values.text("interval"))
     except ValueError:
         interval = 0.0
     if not 0.05 <= interval <= 3600:
         raise usage(f"--interval wants seconds, not {call.values.text('interval')!r}")
-    if not chosen_ones:
-        write_out(f"{live.NOBODY}\n" if form_of(call) == "table" else "")
-        return 0
     wanted = live.Wanted(
-        ids=tuple(found.id for found in chosen_ones), interval=interval, once=call.values.on("no_stream"),
-        form=form_of(call), names={found.id: found.name for found in chosen_ones},
+        ids=tuple(one.id for one in asked), interval=interval, once=call.values.on("no_stream"), form=form_of(call),
+        names=names,
     )  # fmt: skip
     return live.run(store_of(call), wanted)

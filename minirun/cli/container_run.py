@@ -37,6 +37,8 @@ def request_of(call: Call) -> Request:
         signal_number(values.text("stop_signal"))
     look = Look(env=call.env, cwd=call.cwd, read=read_text, numbers=numbers)
     found = members_of(call, look) if user_namespace() else members(values, call.words[1:], look)
+    if found["network"] == "host" and found["ports"] and not values.on("quiet"):
+        call.log.warn("--publish does nothing on the host's network: what listens there is published")
     only_unicode([*call.words, *found["asked"]["env"], *found["labels"].values(), *strings(values)])
     cidfile = values.text("cidfile")
     return Request(
@@ -44,6 +46,7 @@ def request_of(call: Call) -> Request:
         platform=values.text("platform"), pull=values.text("pull") or "missing", quiet=values.on("quiet"),
         cidfile=absolute(cidfile, call.cwd) if cidfile else "", isolation=call.glob.text("isolation"),
         cgroup_driver=driver_of(call), rootless=call.glob.text("rootless"),
+        warn=call.log.warn, healthcheck=not (values.on("no_healthcheck") or values.on("quiet")),
     )  # fmt: skip
 
 
@@ -137,9 +140,11 @@ def run(call: Call) -> int:
     container = made(make, shelf, place, request)
     try:
         code = life.start(shelf, place, container, attach)
-    except MinirunError:
+    except MinirunError as error:
         if container.remove and shelf.exists(container.id):  # we were interrupted before there was a monitor to do it
             life.remove(shelf, place, container, force=True, volumes=True)
+        if error.config.startswith(f"{shelf.directory(container.id)}/") and not shelf.exists(container.id):
+            error.config = "what run --explain=json prints"  # the file is gone
         raise
     if attach is None:
         write_out(f"{container.id}\n")

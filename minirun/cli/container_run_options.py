@@ -149,7 +149,7 @@ REFUSED = rows((
         "cmd=COMMAND", "interval=TIME", "retries=N", "start-interval=TIME", "start-period=TIME", "timeout=TIME",
     )),
 ), later=True)  # fmt: skip
-QUIET = (Option(long="no-healthcheck", help="taken: none is ever made"),)
+QUIET = (Option(long="no-healthcheck", help="do not say that the image's health check is not carried out"),)
 
 CREATE = (
     *PROGRAM, *PROGRAM_MANY, *NAMES, *NAMES_MANY, *NETWORK, *NETWORK_MANY, *NET, *LIMITS, *LIMITS_MANY, *RIGHTS,

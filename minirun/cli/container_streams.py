@@ -53,7 +53,7 @@ def exec(call: Call) -> int:  # noqa: A001 (the verb's name)
     if words[:1] == ["--"]:
         del words[0]
     if not words:
-        raise usage("minirun container exec wants a COMMAND")
+        raise usage("container exec wants a COMMAND")
     values = call.values
     files = [absolute(path, call.cwd) for path in values.listed("env_file")]
     asked = executing.Asked(

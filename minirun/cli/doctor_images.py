@@ -127,6 +127,9 @@ def networks(facts: Facts) -> Iterator[Finding]:
     yield passer()
 
 
+TUN = "/dev/net/tun"
+
+
 def forwarding() -> Finding:
     """The one switch of the host's that a bridge to the outside needs; who turns it on is said in docs/network.md."""
     on = read("/proc/sys/net/ipv4/ip_forward").strip() == "1"
@@ -139,6 +142,9 @@ def forwarding() -> Finding:
 def passer() -> Finding:
     """Who carries an ordinary user's packets."""
     found = [name for name in ("pasta", "slirp4netns") if shutil.which(name)]
+    if found and not os.access(TUN, os.R_OK | os.W_OK):
+        said = f"{' '.join(found)}, but {TUN} cannot be opened: an ordinary user's containers have --net none or host"
+        return Finding(name="users' networks", status=LIMITED, found=said, hint=f"modprobe tun; chmod 0666 {TUN}")
     hint = "" if found else "install the package passt (or slirp4netns); only ordinary users need it"
     said = " ".join(found) or "neither pasta nor slirp4netns: an ordinary user's containers have --net none or host"
     return Finding(name="users' networks", status=OK if found else LIMITED, found=said, hint=hint)

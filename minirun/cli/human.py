@@ -127,23 +127,30 @@ def completion(shell: str) -> int:
     return 0
 
 
-def man(verb: str | None, write: str | None) -> int:
+def man(verb: str | None, word: str | None, write: str | None) -> int:
     from minirun.cli import manpages
 
-    if verb is not None and verb not in EVERY:
-        raise unknown(verb)
+    verb = known(verb, word)
     if write:
         manpages.write(write)
     else:
-        click.echo(manpages.page(verb or ""), nl=False)
+        click.echo(manpages.page(verb), nl=False)
     return 0
 
 
-def help_for(verb: str | None) -> int:
-    """``verb`` may be two words: a group's name, and one of its verbs."""
-    if verb is not None and verb not in EVERY:
+def known(verb: str | None, word: str | None) -> str:
+    """``container run``, as two words or one; "" for none."""
+    if verb in groups.NAMES and word is not None and f"{verb} {word}" not in EVERY:
+        raise groups.unknown(groups.group_of(verb), word)
+    verb = " ".join(filter(None, (verb, word)))
+    if verb and verb not in EVERY:
         raise unknown(verb)
-    name, _, word = (verb or "").partition(" ")
+    return verb
+
+
+def help_for(verb: str | None, word: str | None = None) -> int:
+    """Of a verb, or of a group's name and one of its verbs."""
+    name, _, word = known(verb, word).partition(" ")
     if name not in groups.NAMES:
         return run([name, "--help"] if name else ["--help"])
     command: click.Command = GroupCommand(groups.group_of(name))

@@ -55,10 +55,10 @@ HUMAN = (
     ),
     Verb(name="completion", help="print the completion script for bash, zsh or fish", arguments=("SHELL",)),
     Verb(
-        name="man", help="print a manual page in roff", arguments=("VERB",), at_least=0,
+        name="man", help="print a manual page in roff", arguments=("VERB", "WORD"), at_least=0,
         options=(Option(long="write", value="DIR", help="write all pages into this directory instead"),),
     ),
-    Verb(name="help", help="say more about a verb", arguments=("VERB",), at_least=0),
+    Verb(name="help", help="say more about a verb", arguments=("VERB", "WORD"), at_least=0),
 )  # fmt: skip
 
 GROUPS = tuple(

@@ -10,10 +10,10 @@ from minirun.cli.image_list import has_label
 from minirun.cli.parse import usage
 from minirun.cli.stores import storage_of, write_out
 from minirun.container.image_use import collect, users
-from minirun.container.volumes import disk_usage
 from minirun.errors import MinirunError
 from minirun.images.reference import familiar, parse
 from minirun.images.store import Image, Images
+from minirun.images.tree import usage as disk_usage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

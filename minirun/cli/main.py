@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import posix
 import sys
-from errno import EACCES, EDQUOT, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, EPERM, EROFS
+from _signal import SIG_DFL, default_int_handler, getsignal, signal
+from errno import EACCES, EDQUOT, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, ENOTDIR, EPERM, EROFS
 
 from minirun import hot
 from minirun.cli import options
@@ -85,12 +86,12 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
 
 
 # What a host may refuse at any moment: no room, a disk that fails or is not to be written, nothing left of something.
-HOST = (ENOSPC, EDQUOT, EROFS, EIO, EMFILE, ENFILE, ENOMEM, EACCES, EPERM)
+HOST = (ENOSPC, EDQUOT, EROFS, EIO, EMFILE, ENFILE, ENOMEM, EACCES, EPERM, ENOTDIR)
 
 
 def refused(error: OSError) -> MinirunError:
     place = str(error.filename) if error.filename else ""
-    hint = "minirun system prune makes room" if error.errno in (ENOSPC, EDQUOT) else ""
+    hint = "minirun system prune makes room" if place and error.errno in (ENOSPC, EDQUOT) else ""
     return MinirunError("the host refuses", reason=": ".join(filter(None, (place, error.strerror))), hint=hint)
 
 
@@ -117,6 +118,7 @@ def defect(error: Exception) -> MinirunError:
     )
 
 
+SIGINT = 2
 INSIDE = ("exec", "kill", "delete")
 
 
@@ -229,6 +231,8 @@ def entry() -> None:
         cwd = posix.getcwd()
     except OSError:
         cwd = "/"
+    if getsignal(SIGINT) is SIG_DFL:  # the script has set it so, for as long as there was nothing to undo
+        signal(SIGINT, default_int_handler)
     code = main(sys.argv[1:], env, cwd)
     for stream in (sys.stdout, sys.stderr):
         try:

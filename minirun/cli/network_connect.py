@@ -8,7 +8,7 @@ from minirun.cli.places import place_of, shelf_of
 from minirun.container import life
 from minirun.container.record import PAUSED, RUNNING, Container
 from minirun.errors import MinirunError
-from minirun.network import networks
+from minirun.network import cni, networks
 from minirun.network.wanted import CARRIERS, Place, Wanted
 
 TYPE_CHECKING = False
@@ -23,8 +23,9 @@ def connect(call: Call) -> int:
         aliases=values.listed("alias"),
     )  # fmt: skip
     shelf, place = shelf_of(call), place_of(call)
-    if not networks.is_foreign(place.storage, wanted.name):
-        wanted.name = networks.find(place.storage, wanted.name).name
+    wanted.name = named(place.storage, wanted.name)
+    if networks.is_foreign(place.storage, wanted.name) and cni.find(room(place), wanted.name) is None:
+        networks.find(place.storage, wanted.name)  # which says what is wrong
     container = on_networks(shelf.find(call.words[1]))
     status = life.truth(shelf, place, container)
     with shelf.hold(container.id):
@@ -47,7 +48,7 @@ def connect(call: Call) -> int:
 def disconnect(call: Call) -> int:
     shelf, place = shelf_of(call), place_of(call)
     container = on_networks(shelf.find(call.words[1]))
-    name = call.words[0]
+    name = named(place.storage, call.words[0])
     status = life.truth(shelf, place, container)
     with shelf.hold(container.id):
         if not any(each["name"] == name for each in container.networks):
@@ -57,12 +58,24 @@ def disconnect(call: Call) -> int:
         if status.status in (RUNNING, PAUSED):
             from minirun.network.connect import disconnect as detach
 
-            detach(room(place), container.id, container.name, name)
+            netns = posix.open(f"/proc/{status.pid}/ns/net", posix.O_RDONLY | posix.O_CLOEXEC)
+            try:
+                detach(room(place), container.id, container.name, name, netns)
+            finally:
+                posix.close(netns)
         container.networks = [each for each in container.networks if each["name"] != name]
         if not container.networks:
             container.network = "none"
         shelf.save(container)
     return 0
+
+
+def named(storage: str, word: str) -> str:
+    """The name of a network of ours, which may be said by its id; any other word is CNI's, or will be refused."""
+    try:
+        return networks.find(storage, word).name
+    except MinirunError:
+        return word
 
 
 def on_networks(container: Container) -> Container:

@@ -6,8 +6,10 @@ from minirun.cli.groups import Group
 from minirun.cli.longer import Longer
 from minirun.cli.options import Option, Verb
 
-FILTER = Option(long="filter", value="KEY=VALUE", many=True, help="only those that fit: name, id, driver, label")
-FORMAT = Option(long="format", short="f", value="FORMAT", default="table", help="table, json, or as '{{.Name}}'")
+FILTER = Option(
+    long="filter", short="f", value="KEY=VALUE", many=True, help="only those that fit: name, id, driver, label"
+)
+FORMAT = Option(long="format", value="FORMAT", default="table", help="table, json, or as '{{.Name}}'")
 
 VERBS = (
     Verb(

@@ -19,7 +19,7 @@ def exec(call: Call) -> int:  # noqa: A001 (the verb's name)
     if args[:1] == ["--"]:
         del args[0]
     if bool(file) == bool(args):
-        raise usage("minirun exec wants a COMMAND, or --process FILE", "not both, not neither")
+        raise usage("exec wants a COMMAND, or --process FILE", "not both, not neither")
     base = request_of(call)
     base.foreground = not values.on("detach")
     request = ExecRequest(

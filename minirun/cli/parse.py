@@ -125,7 +125,7 @@ def arguments(verb: Verb, words: list[str], called: str = "") -> list[str]:
     least = most if verb.at_least is None else verb.at_least
     shown = " ".join(verb.arguments)
     if len(words) < least:
-        raise usage(f"minirun {called} wants {shown}", f"minirun {called} --help says more")
+        raise usage(f"{called} wants {shown}", f"minirun {called} --help says more")
     if len(words) > most and not verb.rest:
-        raise usage(f"minirun {called}: too many words, from {words[most]!r} on", f"it wants {shown or 'none'}")
+        raise usage(f"{called}: too many words, from {words[most]!r} on", f"it wants {shown or 'none'}")
     return words

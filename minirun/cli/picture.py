@@ -30,6 +30,7 @@ class Style(Record):
     rows: int = 0
     coloured: bool = False
     blocks: bool = False  # the bar's characters; else # and .
+    title: str = "ID"  # of the first column
 
     def paint(self, code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self.coloured and text else text
@@ -84,7 +85,7 @@ def of(used: str, most: str) -> str:
 
 def table(readings: Sequence[Reading], style: Style) -> list[str]:
     """A line a container under the headings; the id is cut first where the terminal is narrow."""
-    rows = [[*COLUMNS], *(cells(reading) for reading in readings)]
+    rows = [[style.title, *COLUMNS[1:]], *(cells(reading) for reading in readings)]
     widths = [max(len(row[index]) for row in rows) for index in range(len(COLUMNS))]
     if style.columns and sum(widths) + 2 * (len(widths) - 1) > style.columns:
         kept = [index for index, name in enumerate(COLUMNS) if name not in FIRST_TO_GO]
@@ -104,7 +105,7 @@ def table(readings: Sequence[Reading], style: Style) -> list[str]:
 
 def pad(cell: str, width: int) -> str:
     """Words to the left, numbers to the right."""
-    return cell.ljust(width) if cell.isalpha() and cell.islower() else cell.rjust(width)
+    return cell.ljust(width) if cell.isalpha() and (cell.islower() or cell == "STATUS") else cell.rjust(width)
 
 
 def bar(used: float | None, most: float | None, style: Style) -> str:

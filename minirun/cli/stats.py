@@ -22,7 +22,7 @@ from minirun.spec.decode import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from minirun.runtime.live import Look, Reading
     from minirun.runtime.store import State, Store
@@ -39,7 +39,7 @@ class Wanted(Record):
     interval: float
     once: bool
     form: str
-    names: dict[str, str] = {}  # what people call them, by id
+    names: Callable[[], dict[str, str]] | None = None  # who is meant now, and what people call them, by id
 
 
 class Seen(Record):
@@ -52,7 +52,7 @@ class Seen(Record):
 
 def run(store: Store, wanted: Wanted) -> int:
     """The exit code: 0 also when it is ended by Ctrl-C, which is how one leaves it."""
-    before = observe(store, wanted.ids, strict=True)
+    before = observe(store, wanted, strict=True)
     terminal = sys.stdout.isatty()
     try:
         if terminal and not wanted.once and wanted.form == "table":
@@ -60,8 +60,8 @@ def run(store: Store, wanted: Wanted) -> int:
             return 0
         while True:
             time.sleep(wanted.interval)
-            now = observe(store, wanted.ids)
-            show(readings(before, now, wanted.names), wanted.form)
+            now = observe(store, wanted)
+            show(readings(before, now, wanted), wanted)
             before = now
             if wanted.once or not terminal or (wanted.ids and not now):
                 return 0
@@ -69,10 +69,11 @@ def run(store: Store, wanted: Wanted) -> int:
         return 0
 
 
-def observe(store: Store, ids: Sequence[str], *, strict: bool = False) -> dict[str, Seen]:
+def observe(store: Store, wanted: Wanted, *, strict: bool = False) -> dict[str, Seen]:
     """A look at each.  ``strict``: one that cannot be looked at is an error, not left out."""
     found: dict[str, Seen] = {}
-    for container_id in ids or store.ids():
+    ids = wanted.ids
+    for container_id in ids or (wanted.names() if wanted.names else store.ids()):
         try:
             entry = store.open(container_id)
         except MinirunError:  # deleted meanwhile, or a stray name
@@ -91,24 +92,28 @@ def observe(store: Store, ids: Sequence[str], *, strict: bool = False) -> dict[s
     return found
 
 
-def readings(before: dict[str, Seen], now: dict[str, Seen], names: dict[str, str]) -> list[Reading]:
+def readings(before: dict[str, Seen], now: dict[str, Seen], wanted: Wanted) -> list[Reading]:
     """What was there at both moments."""
     found = [
         live.compare(seen.state, seen.status, before[name].look, seen.look)
         for name, seen in now.items()
         if name in before
     ]
+    names = wanted.names() if wanted.names else {}
     for reading in found:
         reading.id = names.get(reading.id, reading.id)
     return found
 
 
-def show(found: Sequence[Reading], form: str) -> None:
+def show(found: Sequence[Reading], wanted: Wanted) -> None:
     """Once, for a file, a pipe, or --no-stream."""
-    if form == "json":
+    if wanted.form == "json":
         lines = [encode(picture.document(reading)) for reading in found]
+    elif not found:
+        lines = [NOBODY]
     else:
         style = style_of(rows=0) if sys.stdout.isatty() else Style()
+        style.title = "NAME" if wanted.names else "ID"
         lines = picture.picture(found, probe().controllers, style)
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
@@ -136,11 +141,16 @@ def stream(store: Store, wanted: Wanted, before: dict[str, Seen]) -> None:
     old = {number: signal.signal(number, handler) for number, handler in with_signals.items()}
     try:
         for found in ticks(store, wanted, before):
-            lines = picture.picture(found, controllers, style_of()) if found else [NOBODY]
+            style = style_of()
+            style.title = "NAME" if wanted.names else "ID"
+            lines = picture.picture(found, controllers, style) if found else [NOBODY]
             up = f"\033[{drawn}F" if drawn else ""
             text = "".join(f"{line}{ERASE_LINE}\n" for line in lines)
             put(f"{HIDE}{up}{text}{ERASE_BELOW}")
             drawn = len(lines)
+    except KeyboardInterrupt:
+        put("\n")  # behind the terminal's own ^C
+        raise
     finally:
         put(SHOW)
         for number, handler in old.items():
@@ -152,10 +162,10 @@ def ticks(store: Store, wanted: Wanted, before: dict[str, Seen]) -> Iterator[lis
     pause = min(wanted.interval, 0.2)
     while True:
         time.sleep(pause)
-        now = observe(store, wanted.ids)
+        now = observe(store, wanted)
         if wanted.ids and not now:
             return
-        yield readings(before, now, wanted.names)
+        yield readings(before, now, wanted)
         before, pause = now, wanted.interval
 
 

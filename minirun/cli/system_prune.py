@@ -8,9 +8,10 @@ from minirun.container.image_use import collect, unfinished
 from minirun.container.listing import networks as networks_of
 from minirun.container.record import CREATED, EXITED
 from minirun.container.usage import entries
-from minirun.container.volumes import Volumes, disk_usage
+from minirun.container.volumes import Volumes
 from minirun.errors import MinirunError
 from minirun.images.store import Images
+from minirun.images.tree import usage as disk_usage
 from minirun.network import networks, repair
 from minirun.record import Record
 

@@ -81,7 +81,7 @@ def in_user_namespace(mounts: list[dict[str, Any]], container: Container, storag
     found = []
     for entry in mounts:
         kind, options = entry["type"], entry["options"]
-        if (kind == "sysfs" and container.network != "none") or (
+        if (kind == "sysfs" and container.network not in ("none", "networks")) or (
             kind == "proc" and container.asked["pid"][0] == "host"
         ):
             options = ["rro" if option == "ro" else option for option in options]  # what is mounted below it, too

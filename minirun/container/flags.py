@@ -10,7 +10,7 @@ from __future__ import annotations
 from minirun.container import mounts, words
 from minirun.container.limits import resources
 from minirun.container.rights import Security, capabilities, security
-from minirun.container.units import choice, number, size, wrong
+from minirun.container.units import choice, clash, number, size, wrong
 from minirun.errors import MinirunError
 from minirun.record import Record
 
@@ -187,13 +187,14 @@ def network(values: Values, usual: str) -> dict[str, Any]:
     alone = [text for text in given if text in ("none", "host") or text.startswith("container:")]
     if alone:
         if len(given) > 1:
-            raise wrong("--network", alone[0], "no other network beside it")
+            raise clash("--network", alone[0], "another --network")
         made["network"] = alone[0]
         for option in ("ip", "ip6", "mac_address", "network_alias"):
             if values.get(option):
-                raise wrong(f"--{option.replace('_', '-')}", str(values[option]), f"a network, which {alone[0]} is not")
+                value = values.listed(option)[0] if option == "network_alias" else values.text(option)
+                raise clash(f"--{option.replace('_', '-')}", value, f"--network {alone[0]}")
         if made["ports"] and made["network"] != "host":
-            raise wrong("--publish", values.listed("publish")[0], f"a network, which {alone[0]} is not")
+            raise clash("--publish", values.listed("publish")[0], f"--network {alone[0]}")
         return made
     made["network"] = "networks"
     for index, text in enumerate(given):
@@ -256,24 +257,36 @@ def volumes_from(text: str) -> list[str]:
 def conflicts(values: Values, made: dict[str, Any]) -> None:
     """Pairs that cannot both be meant."""
     if made["network"].startswith(("container:", "host")) and made["network"] != "host" and made["hostname"]:
-        raise wrong("--hostname", made["hostname"], "a network of the container's own")
+        raise clash("--hostname", made["hostname"], f"--network {made['network']}")
     if made["network"].startswith("container:"):
         for option in ("add_host", "dns", "dns_search", "dns_option"):
             if values.listed(option):
                 given = values.listed(option)[0]
-                raise wrong(f"--{option.replace('_', '-')}", given, "a network of the container's own")
+                raise clash(f"--{option.replace('_', '-')}", given, f"--network {made['network']}")
     if made["network"] == "none" and "host-gateway" in [address for _, address in made["asked"]["addHosts"]]:
-        raise wrong("--add-host", "host-gateway", "a network, which none is not")
+        raise clash("--add-host", "host-gateway", "--network none")
     if made["asked"]["uts"][0] != "private" and (made["hostname"] or made["asked"]["domainname"]):
-        raise wrong("--hostname", made["hostname"], "a UTS namespace of the container's own")
+        named = "--hostname" if made["hostname"] else "--domainname"
+        raise clash(
+            named,
+            made["hostname"] or made["asked"]["domainname"],
+            f"--uts {':'.join(made['asked']['uts'])}".rstrip(":"),
+        )
     if made["asked"]["pid"][0] != "private" and made["asked"]["init"]:
-        raise wrong("--init", "", "a PID namespace of the container's own: process 1 is not there")
+        raise clash("--init", "", f"--pid {':'.join(made['asked']['pid'])}".rstrip(":"), "another is process 1 there")
+    relabelled = [entry["target"] for entry in made["asked"]["mounts"] if entry["relabel"]]
+    if relabelled and made["asked"]["label"] not in ("", "disable"):
+        raise MinirunError(
+            f"cannot relabel what is mounted on {relabelled[0]}", exit_code=2,
+            reason="minirun changes no file's SELinux label, and --security-opt label= needs one that fits",
+            hint="chcon -R -t container_file_t SOURCE, and leave z and Z out",
+        )  # fmt: skip
     if made["asked"]["userns"] and made["asked"]["pid"][0] == "container":
-        raise wrong("--pid", values.text("pid"), "no --userns beside it: the other's /proc could not be mounted")
+        raise clash("--pid", values.text("pid"), "--userns", "the other's /proc could not be mounted")
     if made["asked"]["userns"] and made["asked"]["privileged"]:
-        raise MinirunError("--privileged and --userns exclude each other", exit_code=2)
+        raise clash("--privileged", "", "--userns")
     if values.on("detach") and values.listed("attach"):
-        raise MinirunError("--detach and --attach exclude each other", exit_code=2)
+        raise clash("--detach", "", "--attach")
     for text in values.listed("attach"):
         choice("--attach", text.lower(), "stdin", "stdout", "stderr")
     if values.text("pull"):

@@ -6,9 +6,9 @@ import posix
 from stat import S_ISDIR
 
 from minirun.container.shelf import Shelf
-from minirun.container.tree import remove_tree
 from minirun.images.garbage import entries
 from minirun.images.store import Images
+from minirun.images.tree import remove_tree
 from minirun.record import Record
 
 TYPE_CHECKING = False
@@ -59,5 +59,5 @@ def collect(images: Images, partials: bool = False) -> Removed:
     containers = list(Shelf(images.storage).all())
     blobs, size = images.gc([one.manifest for one in containers if one.manifest], partials)
     keep = {chain for image in images.all() for chain in chain_ids(image.diff_ids)}
-    keep.update("sha256:" + chain.removeprefix("sha256:") for container in containers for chain in container.layers)
+    keep.update(chain for container in containers for chain in container.layers)
     return Removed(blobs=blobs, layers=Layers(images.storage).gc(keep), size=size)

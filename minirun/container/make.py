@@ -14,15 +14,18 @@ from minirun.container.files import unusable
 from minirun.container.record import Container, now
 from minirun.container.together import complete
 from minirun.container.volumes import Volumes
-from minirun.errors import FAILED, MinirunError
+from minirun.errors import FAILED, MinirunError, printable
 from minirun.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from minirun.container.shelf import Making, Shelf
     from minirun.images.store import Image, Images
+
+SHOWN = 5  # devices that a warning names
 
 
 class Request(Record):
@@ -38,6 +41,8 @@ class Request(Record):
     isolation: str = ""
     cgroup_driver: str = "cgroupfs"
     rootless: str = "auto"
+    warn: Callable[[str], None] = lambda text: None
+    healthcheck: bool = True  # say that the image's is not carried out
 
 
 def create(shelf: Shelf, request: Request) -> Container:
@@ -51,24 +56,35 @@ def create(shelf: Shelf, request: Request) -> Container:
     with images.shared():
         image = images.find(request.image, request.platform)
         fits(image, request)
+        unheeded(image.config, request)
         members = complete(shelf, request, image)
         layers = unpack(images, image, request)
         making = shelf.new(request.name)
         done: list[str] = []
         try:
             container = record(making, request, image, members, layers)
-            make_volumes(shelf, container, done)
-            prepare_snapshot(shelf, container, request)
+            prepare_snapshot(shelf, container)
             write_hosts(shelf, container)
             if request.cidfile:
                 write_new(request.cidfile, container.id)
-            making.complete(container)
+            finish(shelf, making, container, done)
         except BaseException as error:
             undo(shelf, making, request, done)
             if isinstance(error, OSError):
                 raise unusable(error.filename or shelf.storage, error) from error
             raise
     return container
+
+
+def finish(shelf: Shelf, making: Making, container: Container, done: list[str]) -> None:
+    """Its volumes, and the record that names them: nobody may remove one in between."""
+    if not any(entry["kind"] == "volume" for entry in container.asked["mounts"]):
+        making.complete(container)
+        return
+    volumes = Volumes(shelf.storage)
+    with volumes.alone():
+        make_volumes(volumes, container, done)
+        making.complete(container)
 
 
 def undo(shelf: Shelf, making: Making, request: Request, done: list[str]) -> None:
@@ -94,10 +110,11 @@ def provide(images: Images, request: Request) -> None:
         try:
             pull(images, wanted, platform=request.platform, progress=progress)
         except MinirunError as error:
-            if wanted.familiar_where in ("busybox", "debian"):
-                error.hint = (
-                    f"minirun image build-rootfs {wanted.familiar_where} makes one on this machine; {error.hint}"
-                )
+            if wanted.familiar_where in ("busybox", "debian") and not wanted.digest:
+                # by that very name: the recipe's own names a suite, debian:bookworm
+                named = "" if wanted.familiar == "busybox:latest" else f" -t {wanted.familiar}"
+                recipe = f"minirun image build-rootfs {wanted.familiar_where}{named}"
+                error.hint = f"{recipe} makes one on this machine; {error.hint}"
             raise
 
 
@@ -125,7 +142,25 @@ def unpack(images: Images, image: Image, request: Request) -> list[str]:
 
         with progress_for(quiet=request.quiet or not posix.isatty(2), verb="unpacked") as progress:
             layers.ensure(images, image, progress)
+        left_out(layers.skipped, request)
     return chain[::-1]
+
+
+def left_out(devices: list[str], request: Request) -> None:
+    """A user namespace makes no devices: the image's are not in its layers as they are unpacked, for nobody."""
+    if devices:
+        more = f" and {len(devices) - SHOWN} more" if len(devices) > SHOWN else ""
+        request.warn(
+            f"{request.image}: devices cannot be made in a user namespace, and are left out: "
+            f"{', '.join(printable(name) for name in devices[:SHOWN])}{more}"
+        )
+
+
+def unheeded(config: dict[str, Any], request: Request) -> None:
+    """As nerdctl and podman do where nothing can check: the container is as healthy as its program runs."""
+    test = ((config.get("config") or {}).get("Healthcheck") or {}).get("Test") or ["NONE"]
+    if request.healthcheck and test[0] != "NONE":
+        request.warn("the image's HEALTHCHECK is not carried out (--no-healthcheck: do not say so)")
 
 
 def record(
@@ -140,15 +175,14 @@ def record(
     )  # fmt: skip
 
 
-def make_volumes(shelf: Shelf, container: Container, done: list[str]) -> None:
+def make_volumes(volumes: Volumes, container: Container, done: list[str]) -> None:
     """Named ones that are not there yet, and anonymous ones.  ``done``: what is to be undone."""
-    volumes = Volumes(shelf.storage)
     used, own, mounts = [], [], []
     for entry in container.asked["mounts"]:
         if entry["kind"] == "volume":
             new = not entry["source"] or not volumes.exists(entry["source"])
             anonymous = not entry["source"]
-            volume = volumes.create(entry["source"], entry["labels"], anonymous=anonymous)
+            volume = volumes.provide(entry["source"], entry["labels"], anonymous)
             if new:
                 done.append(volume.name)
             if anonymous:
@@ -160,7 +194,7 @@ def make_volumes(shelf: Shelf, container: Container, done: list[str]) -> None:
     container.asked = {**container.asked, "mounts": mounts}
 
 
-def prepare_snapshot(shelf: Shelf, container: Container, request: Request) -> None:
+def prepare_snapshot(shelf: Shelf, container: Container) -> None:
     from minirun.images.layers import Layers
     from minirun.images.snapshot import Snapshot
 

@@ -128,6 +128,7 @@ class Monitor:
         created.site.undo.clear()
         if self.signals < 0:
             self.signals = signalfd(SIGNALS)
+        stage.connect(self.place, self.container, self.stage, created)
         start.start_here(created)
         interrupt.nothing_to_undo()
         release(created)

@@ -17,7 +17,7 @@ BIND, VOLUME, TMPFS = "bind", "volume", "tmpfs"
 PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 # of -v, which the runtime takes as they are
 PLAIN = ("nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "relatime", "idmap")
-LABELS = ("z", "Z")  # SELinux: nothing to do where it is off
+LABELS = ("z", "Z")  # SELinux: relabel
 CONSISTENCY = ("consistent", "cached", "delegated", "default")  # of docker's Mac: they say nothing here
 TMPFS_WORDS = ("ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "relatime", "strictatime",
                "nodiratime", "tmpcopyup")  # fmt: skip
@@ -39,6 +39,7 @@ class Wanted(Record):
     labels: dict[str, str]  # of a volume that is made
     anonymous: bool = False  # the volume goes with the container
     subpath: str = ""  # of a volume
+    relabel: bool = False
 
     def plain(self) -> dict[str, Any]:
         return dict(zip(self.FIELDS, self.astuple(), strict=True))
@@ -69,7 +70,9 @@ def volume_option(made: Wanted, word: str, text: str) -> None:
         made.copy = False
     elif word in ("bind", "rbind") and made.kind == BIND:
         made.recursive = word == "rbind"
-    elif word not in LABELS and word not in CONSISTENCY and word != "copy":
+    elif word in LABELS:
+        made.relabel = True
+    elif word not in CONSISTENCY and word != "copy":
         raise wrong(
             "--volume", text, "options such as ro, rw, nocopy or rprivate", f"{word!r} is none of a {made.kind}"
         )
@@ -128,7 +131,9 @@ def bind_member(made: Wanted, key: str, value: str) -> bool:
         made.create = switch("--mount create-host-path", value)
     elif key == "idmap" and not value:
         made.options.append("idmap")
-    elif key not in ("relabel", "Z", "z"):
+    elif key in ("relabel", "Z", "z"):
+        made.relabel = True
+    else:
         return False
     return True
 

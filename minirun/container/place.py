@@ -51,8 +51,4 @@ def discard(shelf: Shelf, container: Container, *, volumes: bool) -> None:
         return
     from minirun.container.volumes import Volumes
 
-    store = Volumes(shelf.storage)
-    users = store.users()  # --volumes-from may have brought another one to it
-    for name in container.anonymous:
-        if name not in users and store.exists(name):
-            store.discard(name)
+    Volumes(shelf.storage).remove_unused(container.anonymous)

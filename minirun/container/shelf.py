@@ -278,7 +278,7 @@ class Shelf:
     def forget(self, container_id: str, name: str) -> None:
         """Everything of it on the shelf; its mounts must be gone.  To be called with the lock held."""
         directory = self.directory(container_id)
-        from minirun.container.tree import remove_tree
+        from minirun.images.tree import remove_tree
 
         try:
             posix.unlink(f"{directory}/record.json")

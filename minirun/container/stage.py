@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from minirun.container.life import Place
     from minirun.container.record import Container
     from minirun.container.shelf import Shelf
+    from minirun.runtime.create import Created
 
 
 LINGER = 0.3
@@ -32,6 +33,7 @@ class Stage(Record):
 
     held: list[int] = []  # the network namespace, the sockets of published ports
     attached: dict[str, Any] = {}
+    late: bundle.Site | None = None  # the network comes when there is a process: ``connect``
 
     def close(self) -> None:
         for fd in self.held:
@@ -48,7 +50,9 @@ def prepare(shelf: Shelf, place: Place, container: Container) -> Stage:
         storage=shelf.storage, directory=directory, rootfs=shelf.rootfs(container.id), root=place.root,
         joined=joined(shelf, container), warn=place.warn,
     )  # fmt: skip
-    if container.network == "networks":
+    if container.network == "networks" and container.asked["userns"] and container.isolation != "vm":
+        stage.late = site
+    elif container.network == "networks":
         network(place, container, stage, site)
     config = bundle.build(container, site)
     write(f"{directory}/config.json", encode(config).encode("utf-8", "surrogateescape"))
@@ -56,8 +60,6 @@ def prepare(shelf: Shelf, place: Place, container: Container) -> Stage:
 
 
 def mount(shelf: Shelf, container: Container) -> None:
-    if not container.layers:
-        return
     from minirun.container.place import maps_of, open_way, snapshot
 
     if maps_of(container):
@@ -95,9 +97,10 @@ def network(place: Place, container: Container, stage: Stage, site: bundle.Site)
     if container.isolation == "vm":
         site.tap, attached = net.attach_tap(where, container.id, container.name, wanted, ports)
     else:
-        fd = netns.new()
-        stage.held.append(fd)
-        site.netns = f"/proc/{posix.getpid()}/fd/{fd}"
+        fd = netns.new() if stage.late is None else stage.held[0]
+        if stage.late is None:
+            stage.held.append(fd)
+            site.netns = f"/proc/{posix.getpid()}/fd/{fd}"
         if wanted[0].name in net.CARRIERS:
             from minirun.network import outside
 
@@ -111,6 +114,27 @@ def network(place: Place, container: Container, stage: Stage, site: bundle.Site)
     site.gateway = next((each.gateway or each.gateway6 for each in attached.interfaces), "")
     for note in attached.notes:
         place.warn(note)
+
+
+def connect(place: Place, container: Container, stage: Stage, created: Created) -> None:
+    """With a user namespace, once its init waits: the network namespace is one that init was born in, and so belongs
+    to the user namespace.  In one of ours its root could mount no sysfs, send no ping and listen on no port below 1024.
+
+    On failure the container is destroyed, as ``start_here`` has it.
+    """
+    if stage.late is None:
+        return
+    from minirun.container.prepare import files
+    from minirun.network import netns
+    from minirun.runtime.start import destroy_failed
+
+    try:
+        stage.held.append(posix.open(netns.path_of(created.state.pid), posix.O_RDONLY | posix.O_CLOEXEC))
+        network(place, container, stage, stage.late)
+        files(container, stage.late)  # what the network knows now; they are mounted already
+    except BaseException:
+        destroy_failed(created.entry, place.warn)
+        raise
 
 
 def clear(shelf: Shelf, place: Place, container: Container) -> None:
@@ -168,8 +192,6 @@ def sweep(place: Place, container: Container, linger: float = 0) -> None:
 
 
 def unmount(shelf: Shelf, place: Place, container: Container) -> None:
-    if not container.layers:
-        return
     from minirun.container.place import snapshot
 
     if container.asked.get("ipc", ("shareable",))[0] == "shareable":  # half made: who knows

@@ -26,10 +26,11 @@ HOLD = O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC
 class Tree:
     """``with Tree(shelf, place, container) as tree``: ``tree.root`` is open."""
 
-    def __init__(self, shelf: Shelf, place: Place, container: Container) -> None:
+    def __init__(self, shelf: Shelf, place: Place, container: Container, write: bool = False) -> None:
         self.shelf = shelf
         self.place = place
         self.container = container
+        self.write = write
         self.root = -1
         self.mounted = False
         self.held = shelf.hold(container.id)
@@ -55,6 +56,12 @@ class Tree:
             return
         rootfs = self.shelf.rootfs(self.container.id)
         if not running(status):
+            if self.write and self.container.ephemeral:
+                raise MinirunError(
+                    f"cannot copy into container {self.container.name}", exit_code=1,
+                    reason="its changes are kept in memory, and it does not run (--ephemeral)",
+                    hint="start it first, or mount a volume there",
+                )  # fmt: skip
             self.mounted = True  # also what somebody killed has left: it is unmounted in the end
             snapshot(self.shelf, self.container).mount(rootfs)
         self.root = posix.open(rootfs, HOLD)

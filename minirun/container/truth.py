@@ -60,7 +60,10 @@ def truth(shelf: Shelf, place: Place, container: Container) -> Status:
         with held:
             status = mended(shelf, place, container)
     if status.status == RUNNING and frozen(place, container):
-        status.status = PAUSED
+        from minirun.container.freezer import thaw_left
+
+        if not thaw_left(shelf, place, container):
+            status.status = PAUSED
     return status
 
 

@@ -13,6 +13,12 @@ def wrong(option: str, value: str, wanted: str, hint: str = "") -> MinirunError:
     return MinirunError(f"{option} wants {wanted}, not {value[:200]!r}", hint=hint, exit_code=USAGE)
 
 
+def clash(option: str, value: str, other: str, hint: str = "") -> MinirunError:
+    """Two that cannot both be meant: --restart always cannot stand beside --rm."""
+    said = f"{option} {value[:200]}".rstrip()
+    return MinirunError(f"{said} cannot stand beside {other}", hint=hint, exit_code=USAGE)
+
+
 def size(option: str, text: str, *, unlimited: bool = False) -> int:
     """Bytes: 64m, 1.5g, 512 (docker/go-units: k is 1024, kb and KiB are k)."""
     if unlimited and text == "-1":

@@ -6,10 +6,11 @@ import posix
 
 from minirun.container.record import EXITED, PAUSED, RESTARTING, RUNNING
 from minirun.container.shelf import Shelf
-from minirun.container.volumes import Volumes, disk_usage
+from minirun.container.volumes import Volumes
 from minirun.errors import MinirunError
 from minirun.images.reference import familiar
 from minirun.images.store import Images
+from minirun.images.tree import usage as disk_usage
 from minirun.record import Record
 
 TYPE_CHECKING = False

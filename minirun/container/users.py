@@ -10,7 +10,7 @@ from __future__ import annotations
 import posix
 
 from minirun.errors import MinirunError
-from minirun.linux.openat2 import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
+from minirun.linux.openat2 import O_PATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat2
 from minirun.record import Record
 
 LARGEST = 4 << 20
@@ -86,15 +86,18 @@ def table(root: int, name: bytes, width: int) -> list[list[str]]:
 
 
 def read(root: int, name: bytes) -> bytes:
-    flags = posix.O_RDONLY | posix.O_NONBLOCK | posix.O_CLOEXEC | posix.O_NOCTTY
     try:
-        fd = openat2(root, name, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+        place = openat2(root, name, O_PATH | posix.O_CLOEXEC, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
     except OSError:  # not there, a link into nothing, a directory on the way that is none
         return b""
     try:
-        about = posix.fstat(fd)
-        if about.st_mode & 0o170000 != REGULAR:
+        about = posix.fstat(place)
+        if about.st_mode & 0o170000 != REGULAR:  # and never opened: a device may do something at its mere opening
             return b""
+        fd = posix.open(f"/proc/self/fd/{place}", posix.O_RDONLY | posix.O_CLOEXEC)
+    finally:
+        posix.close(place)
+    try:
         if about.st_size > LARGEST:
             raise MinirunError("cannot look up the user", reason=f"the image's /{name.decode()} is too large")
         data = b""

@@ -15,8 +15,8 @@ import posix
 from minirun.container.files import open_directory, replace, unusable
 from minirun.container.mounts import check_name
 from minirun.container.record import now
-from minirun.container.tree import remove_tree
 from minirun.errors import MinirunError
+from minirun.images.tree import remove_tree, usage
 from minirun.record import Record
 from minirun.spec.decode import encode
 from minirun.spec.members import members
@@ -34,6 +34,19 @@ class Volume(Record):
     anonymous: bool = False
 
 
+class Alone:
+    """Nobody else makes or removes volumes meanwhile."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __enter__(self) -> None:
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+
+    def __exit__(self, *why: object) -> None:
+        posix.close(self.fd)
+
+
 class Volumes:
     def __init__(self, storage: str) -> None:
         self.storage = storage
@@ -44,26 +57,27 @@ class Volumes:
 
     def create(self, name: str = "", labels: dict[str, str] | None = None, anonymous: bool = False) -> Volume:
         """The volume of that name, made if it is not there; without a name, one with 64 hex digits."""
+        with self.alone():
+            return self.provide(name, labels, anonymous)
+
+    def alone(self) -> Alone:
+        """Held from when a volume is looked up until a record names it, and by who removes one that none names."""
+        try:
+            for path in (self.storage, self.place):
+                make_directory(path, 0o711 if path == self.place else 0o700)
+            return Alone(open_directory(self.place))
+        except OSError as error:
+            raise unusable(self.place, error) from error
+
+    def provide(self, name: str, labels: dict[str, str] | None, anonymous: bool) -> Volume:
+        """As ``create``; ``with alone()``."""
         volume = Volume(
             name=check_name(name) if name else posix.urandom(32).hex(), created=now(), labels=labels or {},
             anonymous=anonymous,
         )  # fmt: skip
-        if self.exists(volume.name):
-            return self.load(volume.name)
-        try:
-            for path in (self.storage, self.place):
-                make_directory(path, 0o711 if path == self.place else 0o700)
-            lock = open_directory(self.place)
-        except OSError as error:
-            raise unusable(self.place, error) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            return self.load(volume.name) if self.exists(volume.name) else self.write(volume)
-        finally:
-            posix.close(lock)
+        return self.load(volume.name) if self.exists(volume.name) else self.write(volume)
 
     def write(self, volume: Volume) -> Volume:
-        """Under the lock of the directory that holds them all."""
         try:
             make_directory(f"{self.place}/{volume.name}", 0o700)
             make_directory(self.directory(volume.name), 0o755)
@@ -134,16 +148,30 @@ class Volumes:
 
     def remove(self, name: str) -> None:
         """Refused while a container has it."""
-        users = self.users().get(name, [])
-        if users:
-            raise MinirunError(
-                f"the volume {name} is in use", reason=f"by container {', '.join(users)}",
-                hint="minirun container rm that first", exit_code=1,
-            )  # fmt: skip
-        self.discard(name)
+        with self.alone():
+            users = self.users().get(name, [])
+            if users:
+                raise MinirunError(
+                    f"the volume {name} is in use", reason=f"by container {', '.join(users)}",
+                    hint="minirun container rm that first", exit_code=1,
+                )  # fmt: skip
+            gone = self.set_aside(name)
+        remove_tree(gone)
+
+    def remove_unused(self, names: list[str]) -> None:
+        """Those of them that no container has: --volumes-from may have brought another one to it."""
+        with self.alone():
+            users = self.users()
+            gone = [self.set_aside(name) for name in names if name not in users and self.exists(name)]
+        for path in gone:
+            remove_tree(path)
 
     def discard(self, name: str) -> None:
         """As ``remove``, of one that nobody has."""
+        remove_tree(self.set_aside(name))
+
+    def set_aside(self, name: str) -> str:
+        """No volume any more: what is to be removed."""
         gone = f"{self.place}/.{posix.urandom(8).hex()}"
         try:
             posix.rename(f"{self.place}/{name}", gone)
@@ -151,7 +179,7 @@ class Volumes:
             raise absent(name) from error
         except OSError as error:
             raise unusable(self.place, error) from error
-        remove_tree(gone)
+        return gone
 
     def sweep(self) -> None:
         """What a removal that was killed has left."""
@@ -165,28 +193,7 @@ class Volumes:
 
     def size(self, name: str) -> int:
         """Bytes on the disk."""
-        return disk_usage(self.directory(name))
-
-
-def disk_usage(path: str) -> int:
-    """Nothing is followed."""
-    total = 0
-    waiting = [path]
-    while waiting:
-        here = waiting.pop()
-        try:
-            names = posix.listdir(here)
-        except OSError:
-            continue
-        for name in names:
-            try:
-                about = posix.lstat(f"{here}/{name}")
-            except OSError:  # gone meanwhile
-                continue
-            total += about.st_blocks * 512
-            if about.st_mode & 0o170000 == 0o040000:
-                waiting.append(f"{here}/{name}")
-    return total
+        return usage(self.directory(name))
 
 
 def make_directory(path: str, mode: int) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from minirun.container.units import LARGEST, choice, number, pair, wrong
-from minirun.errors import USAGE, MinirunError
+from minirun.container.units import LARGEST, choice, clash, number, pair, wrong
 from minirun.spec.rules import RLIMITS
 
 TYPE_CHECKING = False
@@ -91,8 +90,7 @@ def restart(text: str, remove: bool) -> tuple[str, int]:
     if colon and policy != "on-failure":
         raise wrong("--restart", text, "a number with on-failure only")
     if remove and policy != "no":
-        hint = "a container that is removed when it ends cannot be restarted"
-        raise MinirunError(f"--restart {text} and --rm exclude each other", hint=hint, exit_code=USAGE)
+        raise clash("--restart", text, "--rm", "a container that is removed when it ends cannot be restarted")
     return policy, number("--restart on-failure", count, 0, 1 << 30) if colon else 0
 
 

@@ -7,7 +7,7 @@ descriptor: ``/proc/self/fd/N/name``, and the last part is not followed.
 from __future__ import annotations
 
 import posix
-from errno import ENODATA, EOPNOTSUPP, EPERM
+from errno import ENODATA, ENXIO, EOPNOTSUPP, EPERM
 
 from minirun.images.tree import DIRECTORY, KIND, LINK, REGULAR, STRICT
 from minirun.images.whiteout import travels
@@ -107,8 +107,24 @@ def copy_file(source: int, at: int, name: bytes) -> None:
 
 
 def copy_content(source: int, target: int) -> None:
-    while data := posix.read(source, CHUNK):
-        write(target, data)
+    """With its holes: a layer's file may be all hole, and larger than the disk."""
+    size, at = posix.fstat(source).st_size, 0
+    posix.ftruncate(target, size)
+    while at < size:
+        try:
+            at = posix.lseek(source, at, posix.SEEK_DATA)
+        except OSError as error:
+            if error.errno == ENXIO:  # nothing but a hole to the end
+                return
+            raise
+        end = posix.lseek(source, at, posix.SEEK_HOLE)
+        posix.lseek(source, at, 0)
+        posix.lseek(target, at, 0)
+        while at < end and (data := posix.read(source, min(CHUNK, end - at))):
+            write(target, data)
+            at += len(data)
+        if at < end:  # it has become shorter
+            return
 
 
 def write(fd: int, data: bytes | memoryview) -> None:

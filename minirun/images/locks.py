@@ -32,9 +32,11 @@ class Lock:
 
     def __enter__(self) -> Lock:
         if not self.acquire():
+            waited = f" after {self.patience:.0f} seconds" if self.patience > 0 else ""
             raise MinirunError(
-                "the storage is in use", reason=f"{self.path} is locked", hint="a pull, load or build is under way"
-            )
+                "the storage is in use", reason=f"{self.path} is still locked{waited}",
+                hint="a pull, load, build or commit is under way, and holds it until it ends: try again then",
+            )  # fmt: skip
         return self
 
     def acquire(self) -> bool:

@@ -22,6 +22,7 @@ from minirun.linux.openat2 import O_PATH
 
 MS_PRIVATE = 1 << 18
 MOST_LAYERS = 500  # fs/overlayfs/params.h, OVL_MAX_STACK
+NOTHING = "nothing"  # an empty directory: overlayfs wants a layer, and an image may have none (FROM scratch)
 UNFIT = ':\\,"'  # separators and escapes in overlayfs's options
 
 TYPE_CHECKING = False
@@ -51,7 +52,7 @@ class Snapshot:
         volatile: bool = False,
     ) -> None:
         self.directory = directory
-        self.lowers = list(lowers)
+        self.lowers = list(lowers) or [f"{directory}/{NOTHING}"]
         self.ephemeral = ephemeral
         self.size = size
         self.maps = maps
@@ -81,12 +82,14 @@ class Snapshot:
                 reason="overlayfs has no quota",
                 hint="only a tmpfs takes a size: keep the changes in memory",
             )
-        if not self.lowers or len(self.lowers) > MOST_LAYERS:
+        if len(self.lowers) > MOST_LAYERS:
             raise MinirunError(
                 f"cannot make a root file system of {len(self.lowers)} layers",
-                reason=f"overlayfs takes 1 to {MOST_LAYERS}",
+                reason=f"overlayfs takes {MOST_LAYERS} at most",
             )
         make_directories(self.directory)
+        if self.lowers == [f"{self.directory}/{NOTHING}"]:
+            make_directories(self.lowers[0], 0o755)
         if self.ephemeral:
             make_directories(self.memory)
         else:
@@ -164,7 +167,7 @@ class Snapshot:
         if self.ephemeral:
             detach(self.memory)
         clear(f"{self.directory}/mapped")
-        for name in ("upper", "upper.new", "work", "memory"):
+        for name in ("upper", "upper.new", "work", "memory", NOTHING):
             remove_tree(f"{self.directory}/{name}")
 
 
@@ -272,6 +275,8 @@ def failed_mount(error: OSError, target: str) -> MinirunError:
         "fsopen": "overlayfs is not in this kernel: modprobe overlay",
         "mount_setattr": "this file system cannot map ids: keep the storage on ext4, xfs or btrfs",
     }.get(call, "")
+    if "not supported as upperdir" in str(error):
+        hint = "the storage lies on a file system that overlayfs cannot write to (another overlay?): --storage another"
     return MinirunError(
         f"cannot mount the root file system on {target}",
         reason=error.strerror or str(error),

@@ -59,19 +59,20 @@ def by_pax(pax: list[tuple[bytes, bytes]], source: Source, size: int) -> tuple[P
 
 def leading(source: Source, size: int) -> tuple[Pieces, int]:
     """The map at the beginning of the content: how many, then offset and length of each, one number a line."""
-    text, used = b"", 0
-    while True:
+    blocks: list[bytes] = []
+    wanted, ends = 0, 0
+    while not wanted or ends < wanted:  # counted block by block: the whole is looked at once only
+        used = len(blocks) * BLOCK
         if used + BLOCK > size + -size % BLOCK or used > MOST_PIECES * 8:
             raise ValueError("a sparse file without its map")
-        text += bytes(source.take(BLOCK))
-        used += BLOCK
-        lines = text.split(b"\n")
-        if len(lines) > 1:
-            wanted = 1 + 2 * decimal(lines[0])
+        blocks.append(bytes(source.take(BLOCK)))
+        ends += blocks[-1].count(b"\n")
+        if ends and not wanted:
+            wanted = 1 + 2 * decimal(b"".join(blocks).partition(b"\n")[0])
             if wanted > 2 * MOST_PIECES:
                 raise ValueError("a sparse file of too many pieces")
-            if len(lines) > wanted:
-                return pairs([decimal(line) for line in lines[1:wanted]]), used
+    lines = b"".join(blocks).split(b"\n")
+    return pairs([decimal(line) for line in lines[1:wanted]]), len(blocks) * BLOCK
 
 
 def decimal(word: bytes) -> int:

@@ -61,8 +61,8 @@ def make_directories(path: str, mode: int = 0o700) -> None:
             raise
 
 
-def remove_tree(path: str) -> None:
-    """Remove ``path`` and all below it; fine if it is not there.
+def remove_tree(path: str, *, keep_top: bool = False) -> None:
+    """Remove ``path`` (or only all below it); fine if it is not there, or goes meanwhile.
 
     Links are removed, not followed; a mount below is an error, not a way out.  A tree may be as deep as it likes: what
     lies deeper than ``DEEP`` is moved up to the root first.
@@ -81,7 +81,11 @@ def remove_tree(path: str) -> None:
             pass
     finally:
         posix.close(root)
-    posix.rmdir(path)
+    if not keep_top:
+        try:
+            posix.rmdir(path)
+        except FileNotFoundError:
+            return
 
 
 def empty(directory: int, root: int, depth: int) -> bool:
@@ -92,13 +96,18 @@ def empty(directory: int, root: int, depth: int) -> bool:
             posix.unlink(name, dir_fd=directory)
             continue
         except OSError as error:
+            if error.errno == ENOENT:
+                continue
             if error.errno not in (EISDIR, EPERM):
                 raise
         if depth >= DEEP:
             posix.rename(name, f".deep-{posix.urandom(8).hex()}", src_dir_fd=directory, dst_dir_fd=root)
             clean = False
             continue
-        below = openat2(directory, name, OPEN_DIRECTORY, STRICT | RESOLVE_NO_XDEV)
+        try:
+            below = openat2(directory, name, OPEN_DIRECTORY, STRICT | RESOLVE_NO_XDEV)
+        except FileNotFoundError:
+            continue
         try:
             clean = empty(below, root, depth + 1) and clean
         finally:
@@ -106,7 +115,61 @@ def empty(directory: int, root: int, depth: int) -> bool:
         try:
             posix.rmdir(name, dir_fd=directory)
         except OSError as error:
-            if error.errno != ENOTEMPTY:
+            if error.errno not in (ENOENT, ENOTEMPTY):
                 raise
-            clean = False
+            clean = clean and error.errno == ENOENT
     return clean
+
+
+def usage(path: str) -> int:
+    """Bytes that everything below ``path`` takes on disk, 0 if there is no such directory; nothing is followed.
+
+    One directory is open at a time, however deep it goes; who moves one about meanwhile makes the sum a smaller one.
+    """
+    try:
+        here = posix.open(path, OPEN_DIRECTORY)
+    except OSError:
+        return 0
+    way: list[tuple[tuple[int, int], list[bytes]]] = []  # the directories above: which, and what is still to be seen
+    try:
+        total, deeper = sizes(here)
+        while deeper or way:
+            if deeper:
+                try:
+                    there = posix.open(deeper.pop(), OPEN_DIRECTORY, dir_fd=here)
+                except OSError:  # gone, or not ours to read
+                    continue
+                way.append((identity(here), deeper))
+                posix.close(here)
+                here = there
+                size, deeper = sizes(here)
+                total += size
+                continue
+            above, deeper = way.pop()
+            there = posix.open(b"..", OPEN_DIRECTORY, dir_fd=here)
+            posix.close(here)
+            here = there
+            if identity(here) != above:
+                break
+        return total
+    finally:
+        posix.close(here)
+
+
+def sizes(fd: int) -> tuple[int, list[bytes]]:
+    """(bytes on disk of what is in an open directory, those of it that are directories)."""
+    total, directories = 0, []
+    for name in names(fd):
+        try:
+            about = posix.stat(name, dir_fd=fd, follow_symlinks=False)
+        except OSError:  # gone meanwhile
+            continue
+        total += about.st_blocks * 512
+        if about.st_mode & KIND == DIRECTORY:
+            directories.append(name)
+    return total, directories
+
+
+def identity(fd: int) -> tuple[int, int]:
+    about = posix.fstat(fd)
+    return about.st_dev, about.st_ino

@@ -128,9 +128,7 @@ class Unpacker:
     # what is there
 
     def file(self, entry: tar.Entry, at: int, above: bytes, name: bytes) -> None:
-        self.total += entry.real_size
-        if self.total > self.most:
-            raise self.reader.refuse(f"the layer's files are larger than {self.most} bytes")
+        self.count(entry.real_size)
         if entry.size > SMALL or entry.sparse is not None or entry.xattrs:
             self.large(entry, at, name)
             return
@@ -142,6 +140,11 @@ class Unpacker:
                 raise
             self.places.clear(at, name)
             new_file(at, name, entry.mode, entry.uid, entry.gid, entry.mtime, data)
+
+    def count(self, size: int) -> None:
+        self.total += size
+        if self.total > self.most:
+            raise self.reader.refuse(f"the layer's files are larger than {self.most} bytes")
 
     def large(self, entry: tar.Entry, at: int, name: bytes) -> None:
         """A file piece by piece, with holes, or with attributes."""
@@ -243,6 +246,7 @@ class Unpacker:
         found = self.lowers.find(path)
         if not found or found.is_directory:
             raise self.reader.refuse("a hard link to a file that is not there")
+        self.count(found.status.st_size)
         at = self.places.parent(above)
         copy_node(found.at, path, at, name)
         return at

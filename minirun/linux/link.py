@@ -82,6 +82,12 @@ def new_netns() -> int:
     return fd
 
 
+def write_sysctl(netns: int, name: str, value: str) -> None:
+    """/proc/sys/NAME as the network namespace has it.  Raises OSError."""
+    if lib.minirun_netns_write(netns, f"/proc/sys/{name}".encode(), value.encode()):
+        raise oserror(name)
+
+
 def text(kind: int, word: str) -> bytes:
     return attribute(kind, word.encode() + b"\0")
 

@@ -59,6 +59,9 @@ def chosen(
     if whole is None or wish is None or not whole.holds(wish) or not usable(whole, wish):
         reason = f"not an address of {whole}" if whole else "the network has no subnet of that kind"
         raise MinirunError(f"cannot use {kind} {asked} on network {network.name}", reason=reason, exit_code=USAGE)
+    if wish in (parse_ip(network.gateway), parse_ip(network.gateway6)):
+        reason = "it is the gateway, this host's own address there"
+        raise MinirunError(f"cannot use {kind} {asked} on network {network.name}", reason=reason, exit_code=USAGE)
     if wish in used:
         raise taken(asked, network.name)
     return wish

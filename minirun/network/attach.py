@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posix
 from _socket import AF_INET6
-from errno import ENODEV
+from errno import ENODEV, ENOENT, EROFS
 
 from minirun.errors import USAGE, MinirunError
 from minirun.linux import link, rtnetlink
@@ -139,6 +139,7 @@ def wire(device: bridge.Device, bridge_index: int, netns: int, lease: Lease, def
     for address in filter(None, (lease.ip, lease.ip6)):
         text, _, bits = address.partition("/")
         link.add_address(there, inner, parse_ip(text) or b"", int(bits))
+    trust_no_neighbour(netns, lease.inner)
     there.up(inner)
     if default:
         for own, gateway in ((lease.ip, device.gateway), (lease.ip6, device.gateway6)):
@@ -147,6 +148,15 @@ def wire(device: bridge.Device, bridge_index: int, netns: int, lease: Lease, def
                 link.add_default_route(there, inner, packed)
     for route, index in ((there, inner), (here, outer), (here, bridge_index)):
         link.wait_until_up(route, index)
+
+
+def trust_no_neighbour(netns: int, inner: str) -> None:
+    """Addresses and routes are ours to give; a router that announces itself is another container (CVE-2020-13401)."""
+    try:
+        link.write_sysctl(netns, f"net/ipv6/conf/{inner}/accept_ra", "0")
+    except OSError as error:
+        if error.errno not in (ENOENT, EROFS):  # without IPv6; or in a container, where it is not ours to set
+            raise
 
 
 def publish_on(ledger: Ledger, container_id: str, attached: Attached) -> None:
@@ -159,6 +169,7 @@ def publish_on(ledger: Ledger, container_id: str, attached: Attached) -> None:
             lease.ports = [dict(zip(each.FIELDS, each.astuple(), strict=True)) for each in attached.ports]
             ledger.change(lease)
             bridge.set_ports(device, ledger.leases(lease.network))
+            publish.forget_datagrams(attached.ports)
             return
     if not any(lease.kind == CNI for lease in own_leases(ledger, container_id)):  # whose plugins do it, or say no
         raise MinirunError("cannot publish ports", reason="no network of the container's has a way out")
@@ -229,6 +240,7 @@ def leave(place: Place, ledger: Ledger, container_id: str, *, sweep: bool, netwo
             bridge.left[lease.network] = device
             if lease.ports:
                 bridge.set_ports(device, rest)
+                publish.forget_datagrams(publish.ports_of([lease]))
     for lease in left:
         hosts.tell(place.storage, ledger, container_id, lease.network)
     if sweep:

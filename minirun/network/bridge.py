@@ -17,6 +17,7 @@ from minirun.network.address import Subnet, parse_ip, subnet
 from minirun.network.leases import Lease, Ledger
 from minirun.network.networks import Network, save
 from minirun.network.rules import Redirect, Ruled, batch_for, ports_for
+from minirun.network.switches import sysctl
 from minirun.record import Record
 
 TYPE_CHECKING = False
@@ -131,6 +132,7 @@ def attempt(storage: str, ledger: Ledger, network: Network, route: rtnetlink.Rou
             except OSError as error:
                 tear_down(ledger, network.name, device)
                 raise cannot(network.name, f"give it {gateway}", error) from error
+    sysctl(f"net/ipv6/conf/{name}/accept_ra", [], value=b"0")  # no container tells this host of a router
     route.up(index)
     # two at the same moment, with different roots: the later bridge yields
     if network.automatic and pool.collides(device.subnets(), route, below=index):
@@ -176,24 +178,6 @@ def mend(ledger: Ledger, device: Device) -> bool:
 
 def rules_of(device: Device) -> Batch:
     return batch_for(Ruled(device=device.device, subnets=device.subnets(), internal=device.internal))
-
-
-def sysctl(name: str, notes: list[str], said: str = "") -> None:
-    """Switched on if it is off."""
-    try:
-        fd = posix.open(f"/proc/sys/{name}", posix.O_RDWR | posix.O_CLOEXEC)
-    except OSError:
-        fd = -1
-    try:
-        if fd < 0 or posix.read(fd, 16).strip() == b"0":
-            posix.pwrite(fd, b"1", 0)
-            if said:
-                notes.append(said)
-    except OSError as error:
-        notes.append(f"cannot set {name.replace('/', '.')} to 1: {error.strerror}")
-    finally:
-        if fd >= 0:
-            posix.close(fd)
 
 
 def with_others(notes: list[str]) -> None:

@@ -7,7 +7,7 @@ import time
 
 from minirun.network import pool
 from minirun.network.address import Subnet, ip_text, parse_ip, subnet
-from minirun.network.networks import RESERVED, Network, changed, every, valid_name, wrong
+from minirun.network.networks import LONGEST, RESERVED, Network, changed, every, valid_name, wrong
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,11 +20,13 @@ def check(network: Network) -> None:
     """Everything that can be said without looking at this host."""
     name = network.name
     if not valid_name(name) or name in RESERVED:
-        raise wrong(name, "letters, digits, _ . and - only, and none of " + ", ".join(RESERVED))
+        raise wrong(name, f"letters, digits, _ . and - only, at most {LONGEST}, and none of " + ", ".join(RESERVED))
     if network.driver != "bridge":
         raise wrong(name, f"no driver {network.driver!r}", "bridge is the only one; others are CNI's (docs/network.md)")
-    if network.device and (len(network.device.encode()) > 15 or "/" in network.device or network.device.isspace()):
-        raise wrong(name, f"{network.device!r} is no name of an interface: those have at most 15 bytes")
+    if network.device and not interface_name(network.device):
+        raise wrong(
+            name, f"{network.device!r} is no name of an interface: those have at most 15 bytes, no / : or space"
+        )
     least = SMALLEST_MTU6 if network.subnet6 else SMALLEST_MTU
     if network.mtu and not least <= network.mtu <= LARGEST_MTU:
         raise wrong(name, f"an MTU is {least} to {LARGEST_MTU}")
@@ -36,10 +38,16 @@ def check(network: Network) -> None:
             raise wrong(name, f"the range {network.ipRange} is no part of the subnet")
 
 
+def interface_name(text: str) -> bool:
+    """As the kernel has it (dev_valid_name in net/core/dev.c)."""
+    odd = text in (".", "..") or any(each in "/:%" or each.isspace() or not each.isprintable() for each in text)
+    return 0 < len(text.encode()) <= 15 and not odd
+
+
 def parts(network: Network, text: str, gateway: str, size: int) -> None:
     """One subnet and its gateway."""
     if not text:
-        if gateway and size == 4 and network.subnet == "":
+        if gateway:
             raise wrong(network.name, "a gateway without its subnet", "--subnet")
         return
     found = subnet(text)

@@ -14,6 +14,7 @@ from minirun.linux import link, rtnetlink
 from minirun.network import netns as namespaces
 from minirun.network.address import parse_ip
 from minirun.network.leases import CNI, Lease, Ledger, names_in, read
+from minirun.network.networks import valid_name
 from minirun.network.wanted import Attached, Interface, Place, Wanted
 from minirun.spec.decode import decode, encode
 
@@ -49,7 +50,7 @@ def configurations(place: Place) -> Iterator[dict[str, Any]]:
             found = decode(read(f"{folder}/{file}"), f"{folder}/{file}")
         except (MinirunError, OSError):
             continue
-        if isinstance(found, dict) and isinstance(found.get("name"), str):
+        if isinstance(found, dict) and valid_name(str(found.get("name", ""))):
             if "plugins" not in found:
                 found = {"cniVersion": found.get("cniVersion", "0.2.0"), "name": found["name"], "plugins": [found]}
             yield found

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from minirun.errors import MinirunError
-from minirun.network import bridge, hosts, networks
+from minirun.linux import link, rtnetlink
+from minirun.network import bridge, hosts
+from minirun.network.address import parse_ip
 from minirun.network.attach import check, interface_of, join, lease_for, leave, own_leases, undo
-from minirun.network.leases import CNI, TAP, Ledger
+from minirun.network.leases import CNI, TAP, VETH, Ledger
+from minirun.network.pool import UNICAST
 from minirun.network.repair import repair_locked
 from minirun.network.wanted import Attached, Interface, Place, Wanted
 
@@ -43,9 +46,8 @@ def interfaces(place: Place, container_id: str) -> list[Interface]:
     return [interface_of(device, lease) for device, lease in pairs if device is not None and lease.kind != CNI]
 
 
-def disconnect(place: Place, container_id: str, name: str, word: str) -> str:
-    """The network's name."""
-    network = word if networks.is_foreign(place.storage, word) else networks.find(place.storage, word).name
+def disconnect(place: Place, container_id: str, name: str, network: str, netns: int) -> None:
+    """If that was the way out, another network is from now on."""
     with Ledger(place.root) as ledger:
         lease = next((each for each in own_leases(ledger, container_id) if each.network == network), None)
         if lease is None:
@@ -55,4 +57,19 @@ def disconnect(place: Place, container_id: str, name: str, word: str) -> str:
             raise MinirunError(f"cannot disconnect {name} from network {network}", reason=reason)
         leave(place, ledger, container_id, sweep=True, network=network)
         hosts.tell(place.storage, ledger, container_id)
-    return network
+        way_out(ledger, container_id, netns)
+
+
+def way_out(ledger: Ledger, container_id: str, netns: int) -> None:
+    """A default route of each family, by the first network that has one and where there is none."""
+    route = rtnetlink.Route(netns)
+    there = {each.family for each in link.routes(route) if not each.bits and each.device and each.kind == UNICAST}
+    for lease in own_leases(ledger, container_id):
+        device = bridge.device_of(ledger, lease.network)
+        if lease.kind != VETH or device is None or device.internal:
+            continue
+        for own, gateway in ((lease.ip, device.gateway), (lease.ip6, device.gateway6)):
+            packed = parse_ip(gateway)
+            if own and packed and link.family_of(packed) not in there:
+                link.add_default_route(route, link.interface(route, lease.inner).index, packed)
+                there.add(link.family_of(packed))

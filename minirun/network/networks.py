@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import posix
 
 from minirun.errors import USAGE, MinirunError
@@ -58,11 +59,17 @@ def create(storage: str, network: Network) -> Network:
         raise wrong(network.name, "there is one of that name")
     from minirun.network.live import taken  # pyroute2: a verb that people wait for
 
-    return save(storage, filled(storage, network, taken()), fresh=True)
+    host = taken()
+    fd = posix.open(folder_of(storage), posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)  # two at once must see each other's subnet
+        return save(storage, filled(storage, network, host), fresh=True)
+    finally:
+        posix.close(fd)
 
 
-def save(storage: str, network: Network, *, fresh: bool = False) -> Network:
-    """``fresh``: link(2) refuses where rename(2) would put it in another's place."""
+def folder_of(storage: str) -> str:
+    """Made if it is not there."""
     folder = f"{storage}/networks"
     for path in (storage, folder):
         try:
@@ -71,6 +78,12 @@ def save(storage: str, network: Network, *, fresh: bool = False) -> Network:
             pass
         except FileNotFoundError:
             raise MinirunError("cannot keep networks", reason=f"no directory above {storage}") from None
+    return folder
+
+
+def save(storage: str, network: Network, *, fresh: bool = False) -> Network:
+    """``fresh``: link(2) refuses where rename(2) would put it in another's place."""
+    folder = folder_of(storage)
     data = encode(network.document()).encode() + b"\n"
     if not fresh:
         replace(folder, f"{network.name}.json", data)
@@ -138,6 +151,9 @@ def remove(storage: str, root: str, word: str) -> Network:
                 f"cannot remove network {network.name}", reason=f"in use by {', '.join(sorted(users))}",
                 hint="stop these containers first, or minirun network disconnect",
             )  # fmt: skip
+        from minirun.network.bridge import tear_down
+
+        tear_down(ledger, network.name, None)  # one that lingers is not the next network's of this name
         unlink(f"{storage}/networks/{network.name}.json")
     return network
 

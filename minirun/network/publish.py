@@ -11,6 +11,7 @@ from _socket import (
     AF_INET,
     AF_INET6,
     IPPROTO_IPV6,
+    IPPROTO_UDP,
     IPV6_V6ONLY,
     SO_REUSEADDR,
     SOCK_DGRAM,
@@ -27,6 +28,8 @@ from minirun.network.ports import Port
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from minirun.network.leases import Lease
 
 TRIES = 64  # for one number that is free in both families
 BACKLOG = 128
@@ -51,6 +54,32 @@ def reserve(ports: Sequence[Port]) -> tuple[list[Port], list[tuple[socket, Port]
             each.close()
         raise
     return found, held
+
+
+def forget_datagrams(ports: Sequence[Port]) -> None:
+    """Who sends UDP to a port all the time goes on as one connection to the kernel: to nobody, or to the container that
+    had the port before (and to whoever has its address now).  Rules are for new connections only; so this one must end.
+    """
+    numbers = {each.hostPort for each in ports if each.protocol == "udp"}
+    if not numbers:
+        return
+    from minirun.linux import conntrack, link, rtnetlink
+    from minirun.network.address import of
+    from minirun.network.pool import LOCAL
+
+    local = [of(each.destination, each.bits) for each in link.routes(rtnetlink.Route()) if each.kind == LOCAL]
+
+    def ours(address: bytes, port: int) -> bool:
+        return port in numbers and any(each.holds(address) for each in local if each)
+
+    try:
+        conntrack.forget(IPPROTO_UDP, ours)
+    except OSError:  # a kernel without nf_conntrack_netlink: they have to pause for half a minute
+        pass
+
+
+def ports_of(leases: Sequence[Lease]) -> list[Port]:
+    return [Port(**row) for lease in leases for row in lease.ports]
 
 
 def one(port: Port) -> tuple[Port, list[socket]]:

@@ -11,7 +11,7 @@ from errno import ENODEV
 from minirun.errors import MinirunError
 from minirun.facts import user_namespace
 from minirun.linux import link, rtnetlink
-from minirun.network import bridge
+from minirun.network import bridge, publish
 from minirun.network.leases import CNI, DEVICE, FOLDER, VETH, Lease, Ledger
 
 PREFIX = "mr"  # of our interfaces on the host
@@ -56,6 +56,7 @@ def repair_locked(ledger: Ledger, *, everything: bool = False) -> list[str]:
             continue
         if any(lease.ports for lease in dead):  # even if nobody is left: the next one may get the same address
             bridge.set_ports(device, alive)
+            publish.forget_datagrams(publish.ports_of(dead))
         known = {lease.link for lease in alive}
         for each in found:
             if each.master and each.master == names.get(device.device) and each.name not in known and ours(each):

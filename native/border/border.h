@@ -49,6 +49,7 @@ int minirun_unshare(int flags);
 int minirun_hold(uint64_t flags, int *end);
 int minirun_netlink(int netns);
 int minirun_new_netns(void);
+int minirun_netns_write(int netns, const char *path, const char *value);
 int minirun_sched_setattr(int pid, const int64_t values[7]);
 int minirun_ioprio_set(int pid, int value);
 int minirun_openat2(int at, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@ static int open_socket(void)
 
 struct request {
     int netns, fd, error;
+    const char *path, *value;
 };
 
 static int in_there(void *data)
@@ -56,6 +58,25 @@ int minirun_netlink(int netns)
 {
     struct request request = {.netns = netns, .fd = -1};
     return netns < 0 ? open_socket() : in_child(in_there, &request);
+}
+
+static int write_there(void *data)
+{
+    struct request *request = data;
+    int fd = setns(request->netns, CLONE_NEWNET) == 0 ? open(request->path, O_WRONLY | O_CLOEXEC) : -1;
+    if (fd >= 0 && write(fd, request->value, strlen(request->value)) > 0)
+        request->fd = 0;
+    request->error = errno;
+    if (fd >= 0)
+        close(fd);
+    return 0;
+}
+
+/* A file of /proc/sys/net: it is that of the network namespace of whoever opens it. */
+int minirun_netns_write(int netns, const char *path, const char *value)
+{
+    struct request request = {.netns = netns, .fd = -1, .path = path, .value = value};
+    return in_child(write_there, &request);
 }
 
 static int in_a_new_one(void *data)

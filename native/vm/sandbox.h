@@ -60,6 +60,17 @@ struct start {
 
 #define VECTOR_BUS 256 /* none of a processor's: there is a mapping, and nothing behind it */
 
+/* What a copy that fork(2) has made goes on with; the memory slots are numbered by their places. */
+struct again {
+    int kvm, vm;
+    void *cpuid;
+    const struct start *start;
+    const uint32_t *slots;
+    unsigned count;
+    uint64_t slot_size, fs, gs;
+    const void *regs, *xsave;
+};
+
 #define PORT_CALL 0x80
 #define PORT_FAULT 0x81
 
@@ -67,6 +78,7 @@ struct kvm_regs *guest_regs(struct guest *guest);
 struct kvm_sregs *guest_sregs(struct guest *guest);
 void guest_dirty(struct guest *guest);
 int guest_map(struct guest *guest, uint64_t size);
+int guest_again(struct guest *guest, const struct again *again);
 int guest_begin(struct guest *guest, void *cpuid, const struct start *start);
 void guest_unmap(struct guest *guest);
 int guest_next(struct guest *guest, int how, int64_t result);

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static struct kvm_segment flat(uint16_t selector, uint8_t type)
 {
@@ -55,4 +57,53 @@ int guest_begin(struct guest *guest, void *cpuid, const struct start *start)
     if (ioctl(guest->fd, KVM_SET_SREGS, sregs) < 0 || ioctl(guest->fd, KVM_SET_XCRS, &xcrs) < 0)
         return -1;
     return set_msrs(guest, start);
+}
+
+static int own_vm(struct guest *guest, const struct again *again)
+{
+    int vm;
+    do
+        vm = ioctl(again->kvm, KVM_CREATE_VM, 0ul);
+    while (vm < 0 && errno == EINTR);
+    if (vm < 0 || (guest->fd = ioctl(vm, KVM_CREATE_VCPU, 0ul)) < 0)
+        return -1;
+    for (unsigned i = 0; i < again->count; i++) {
+        uint64_t at = again->slots[i] * again->slot_size;
+        struct kvm_userspace_memory_region region = {.slot = again->slots[i],
+                                                     .guest_phys_addr = at,
+                                                     .memory_size = again->slot_size,
+                                                     .userspace_addr =
+                                                         (uint64_t)(uintptr_t)guest->space->base + at};
+        if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+            return -1;
+    }
+    return vm;
+}
+
+/*
+ * After fork(2), in the child: our memory is a copy, and the VM is still the parent's.  A new one around the copy, with the
+ * vCPU as it was; kvm_run is where the parent's was, so that pointers into it stay.  Returns the VM's descriptor, or -1.
+ *
+ * In C because each object of Python's that is touched here is a page that is copied.
+ */
+int guest_again(struct guest *guest, const struct again *again)
+{
+    close(guest->fd);
+    close(again->vm);
+    int vm = own_vm(guest, again);
+    if (vm < 0)
+        return -1;
+    if (mmap(guest->run, guest->run_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, guest->fd, 0) ==
+        MAP_FAILED)
+        return -1;
+    guest->run->kvm_valid_regs = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS;
+    if (guest_begin(guest, again->cpuid, again->start) < 0 || ioctl(guest->fd, KVM_SET_XSAVE, again->xsave) < 0)
+        return -1;
+    memcpy(guest_regs(guest), again->regs, sizeof(struct kvm_regs));
+    guest_sregs(guest)->fs.base = again->fs;
+    guest_sregs(guest)->gs.base = again->gs;
+    guest->pending = 0;
+    guest->level0 = 0;
+    guest_dirty(guest);
+    return vm;
 }

@@ -17,7 +17,9 @@ from typing import IO
 
 PR_SET_CHILD_SUBREAPER = 36
 DEFECTS = ("does not know", "Traceback")
+STARTING = ("init_sys_streams", "race condition")  # the interpreter's own words, where it had not begun, or at the end
 TOGETHER = 6
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)
 
 
 def verb(tar: str) -> list[str]:
@@ -51,7 +53,7 @@ def strike() -> None:
     prey = below(os.getpid())
     if prey and random.random() < 0.5:
         try:
-            os.kill(random.choice(prey), signal.SIGKILL)
+            os.kill(random.choice(prey), random.choice(SIGNALS))
         except OSError:
             return
 
@@ -70,7 +72,7 @@ def collect(live: dict[int, tuple[list[str], IO[bytes]]]) -> None:
             errors.seek(0)
             said = errors.read().decode(errors="replace")
             errors.close()
-            if any(word in said for word in DEFECTS):
+            if any(word in said for word in DEFECTS) and not any(word in said for word in STARTING):
                 print(" ".join(words), "|", said.replace("\n", " / "))
 
 

@@ -65,12 +65,45 @@ def test_commit_killed_in_the_middle_leaves_a_store_that_works(box: Shop) -> Non
         time.sleep(wait)
         child.send_signal(signal.SIGKILL)
         child.wait()
-    box("unpause", "box")
     assert box.out("commit", "box", "whole").startswith("sha256:")
     assert box.out("run", "--rm", "--net", "none", "whole", "stat", "-c", "%s", "/big") == str(30 << 20)
     box.out("rm", "-f", "box")
     run(*box.base, "image", "prune", "-f")
     assert not list((box.storage / "ingest").glob("*"))
+
+
+def slow_commit(box: Shop) -> subprocess.Popen[bytes]:
+    """One that is reading the container, which it has frozen."""
+    child = subprocess.Popen(box.command("commit", "box", "half"), stdout=subprocess.DEVNULL)
+    events = Path(f"/sys/fs/cgroup{cgroup_of(box)}/cgroup.events")
+    end = time.monotonic() + 10
+    while "frozen 1" not in events.read_text():
+        assert time.monotonic() < end and child.poll() is None
+    return child
+
+
+def cgroup_of(box: Shop) -> str:
+    """Where its files are, below /sys/fs/cgroup, wherever cgroup2 is mounted there."""
+    pid = box.status("box")["pid"]
+    own = next(line[3:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines() if line.startswith("0::"))
+    return own if Path("/sys/fs/cgroup/cgroup.controllers").exists() else f"/unified{own}"
+
+
+def test_a_freeze_ends_with_whoever_froze(box: Shop) -> None:
+    """A commit that is killed leaves the container frozen: the next verb thaws it.  What a person froze stays so."""
+    box.out("exec", "box", "sh", "-c", "dd if=/dev/urandom of=/big bs=1M count=60 2>/dev/null")
+    child = slow_commit(box)
+    assert "(Paused)" in box.out("ps")
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert "(Paused)" not in box.out("ps") and box.out("exec", "box", "echo", "on") == "on"
+    child = slow_commit(box)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    box.out("pause", "box")
+    assert box.out("commit", "box", "whole").startswith("sha256:") and "(Paused)" in box.out("ps")
+    box.out("unpause", "box")
+    assert not (box.directory("box") / "frozen-by").exists()
 
 
 @pytest.mark.parametrize("running", [True, False])

@@ -140,6 +140,18 @@ def test_volumes_are_there_while_it_runs(shop: Shop, tmp_path: Path) -> None:
     assert not [line for line in shop.out("diff", "v").splitlines() if "in" in line]
 
 
+def test_what_would_be_lost_is_refused(shop: Shop, tmp_path: Path) -> None:
+    """A container that keeps its changes in memory has none while it does not run; what the image has can be read."""
+    shop.out("create", "--name", "e", "--ephemeral", "--net", "none", IMAGE, "sleep", "1000")
+    (tmp_path / "file").write_text("x")
+    done = shop("cp", str(tmp_path / "file"), "e:/in")
+    assert done.returncode == 1 and "it does not run (--ephemeral)" in done.stderr
+    assert "root:" in shop("cp", "e:/etc/passwd", "-").stdout
+    shop.out("start", "e")
+    shop.out("cp", str(tmp_path / "file"), "e:/in")
+    assert shop.out("exec", "e", "cat", "/in") == "x"
+
+
 @pytest.fixture
 def open_shop(open_place: Path, busybox_storage: Path) -> Iterator[Shop]:
     """A shop that a container's root, who is another out here, can reach."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -258,8 +259,17 @@ def test_orphans_and_signals_with_init(here):
 @pytest.mark.needs("nftables")
 def test_a_user_namespace_on_a_bridge(here):
     flags = ("--userns", "0:200000:65536", "--net", "bridge")
-    done = here("container", "run", "--rm", *flags, "plain:1", "sh", "-c", "ls -d /sys/class/net/eth0; touch /sys/x")
-    assert done.stdout == "/sys/class/net/eth0\n" and "Read-only" in done.stderr, done.stderr
+    """The network namespace is its own: what /sys shows is in it, and port 80 of it is open to its root."""
+    script = "ls /sys/class/net; ls -d /sys/class/net/eth0; grep -c minirun /etc/hosts; touch /sys/x"
+    done = here("container", "run", "--rm", *flags, "plain:1", "sh", "-c", script)
+    assert done.stdout == "eth0\nlo\n/sys/class/net/eth0\n2\n" and "Read-only" in done.stderr, done.stderr
+    here.ok("container", "run", "-d", "--name", "served", *flags, "-p", "127.0.0.1:34580:80", "plain:1",
+            "busybox", "nc", "-l", "-p", "80", "-e", "echo", "served")  # fmt: skip
+    try:
+        with socket.create_connection(("127.0.0.1", 34580), 5) as client:
+            assert client.recv(100) == b"served\n"
+    finally:
+        here.ok("container", "rm", "-f", "served")
 
 
 def test_a_container_joins_anothers_namespaces(here):

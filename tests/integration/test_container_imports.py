@@ -22,8 +22,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 @pytest.mark.parametrize(
     "words",
     [
-        f"run --rm --net none {IMAGE} true", f"run -d --net none {IMAGE} true", "ps -a", "stop one", "exec one true",
-        "logs one", "rm -f one",
+        f"run --rm --net none {IMAGE} true", f"run -d --net none {IMAGE} true", "ps -a", "stop -t 0 one",
+        "exec one true", "logs one", "rm -f one",
     ],
     ids=lambda words: words.split()[0],
 )  # fmt: skip

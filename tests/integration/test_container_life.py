@@ -27,6 +27,7 @@ def test_what_cannot_run_has_its_exit_code_and_leaves_nothing(shop: Shop, progra
         done = shop("run", "--rm", *NONE, *flags, IMAGE, program)
         assert done.returncode == code
         assert done.stderr.startswith("minirun: cannot find") and done.stdout == ""
+        assert "config   /process/args/0 in what run --explain=json prints\n" in done.stderr, "the file is gone"
     assert not any(shop.left().values())
 
 

@@ -77,6 +77,8 @@ def test_top_and_stats(shop: Shop, three: list[str]) -> None:
     assert shop("top", "made").returncode == 1
     found = json.loads(shop.out("stats", "--no-stream", "--interval", "0.1", "--format", "json"))
     assert found["id"] == "runs"
+    table = shop.out("stats", "--no-stream", "--interval", "0.1").splitlines()
+    assert table[0].split()[:2] == ["NAME", "STATUS"] and table[0].index("STATUS") == table[1].index("running")
     assert shop("stats", "--no-stream", "ended").returncode != 0
 
 

@@ -282,6 +282,8 @@ def until(file: Path, text: str) -> None:
 
 @pytest.mark.needs("root")
 def test_who_cannot_pull_busybox_is_told_of_the_recipe(tmp_path):
-    words = ["--storage", tmp_path / "s", "--root", tmp_path / "r", "container", "run", "--rm", "busybox", "true"]
-    done = run("unshare", "-n", MINIRUN, *words)
+    words = ["--storage", tmp_path / "s", "--root", tmp_path / "r", "container", "run", "--rm"]
+    done = run("unshare", "-n", MINIRUN, *words, "busybox", "true")
     assert done.returncode == 125 and "hint     minirun image build-rootfs busybox makes one" in done.stderr
+    done = run("unshare", "-n", MINIRUN, *words, "debian", "true")  # the recipe's own name is of a suite
+    assert "hint     minirun image build-rootfs debian -t debian:latest makes one" in done.stderr

@@ -87,7 +87,8 @@ def test_by_name_by_published_port_and_not_at_all(town: Town) -> None:
     shown = town("run", "--rm", "--net", "none", IMAGE, "ip", "-o", "address").stdout
     assert "127.0.0.1" in shown and "eth0" not in shown
     assert town.asks("localhost", 80, "--net", "container:web") == "hello from web"
-    assert "uplink" in town.out("run", "--rm", "--net", "host", IMAGE, "ip", "link")
+    done = town("run", "--rm", "--net", "host", "-p", "80:80", IMAGE, "ip", "link")
+    assert "uplink" in done.stdout and "--publish does nothing on the host's network" in done.stderr
 
 
 def test_a_port_is_free_again_for_the_restarted(town: Town) -> None:
@@ -132,11 +133,14 @@ def test_connect_and_disconnect(town: Town) -> None:
     town.network("connect", "--alias", "www", "lan", "web")
     assert town.asks("www", 80, "--net", "lan") == "hello from web"
     assert "it is on it" in town.refused("connect", "lan", "web")
+    assert "no network 'nowhere'" in town.refused("connect", "nowhere", "web")
     networks = "{{range $name, $net := .NetworkSettings.Networks}}{{$name}} {{end}}"
     assert town.out("inspect", "-f", networks, "web") == "bridge lan"
     same = "{{eq .NetworkSettings.IPAddress .NetworkSettings.Networks.bridge.IPAddress}}"
     assert town.out("inspect", "-f", same, "web") == "true"
     town.network("disconnect", "bridge", "web")
+    route = town.out("exec", "web", "ip", "route", "show", "default")
+    assert route.startswith("default via") and "eth1" in route, "the other network is the way out now"
     assert town.out("inspect", "-f", networks, "web") == "lan"
     assert town.asks("web", 80) == "" and town.asks("web", 80, "--net", "lan") == "hello from web"
     town.out("restart", "-t", "0", "web")
@@ -154,6 +158,9 @@ def test_connect_and_disconnect(town: Town) -> None:
         (("--subnet", "10.5.0.0/24", "--subnet", "10.6.0.0/24", "x"), "one of IPv4 and one of IPv6"),
         (("-o", "icc=false", "x"), "there is no such option"),
         (("-d", "macvlan", "x"), "no driver 'macvlan'"),
+        (("--gateway", "fd00::1", "x"), "a gateway without its subnet"),
+        (("-o", "device=a b", "x"), "is no name of an interface"),
+        (("-o", "device=..", "x"), "is no name of an interface"),
         (("none",), "none of none"),
         (("../x",), "letters, digits"),
         (("bridge",), "there is one of that name"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from minirun.cgroups import tree
 from minirun.facts import find_cgroup_root
+from tests.conftest import BUSYBOX
 from tests.integration.citizens import Citizen, until
 from tests.integration.people import Account
 from tests.integration.registries import registry
@@ -74,6 +77,23 @@ def test_a_life(he: Citizen) -> None:
     he.container("start", "web")
     assert he.container("logs", "web") == "begun\nbegun\n"
     he.container("rm", "-f", "web")
+
+
+def test_devices_of_an_image_are_left_out_and_that_is_said_once(he: Citizen) -> None:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        device, program = tarfile.TarInfo("odd/kmsg"), tarfile.TarInfo("busybox")
+        device.type, device.devmajor, device.devminor = tarfile.CHRTYPE, 1, 11
+        program.size, program.mode = Path(BUSYBOX).stat().st_size, 0o755
+        archive.addfile(device)
+        archive.addfile(program, io.BytesIO(Path(BUSYBOX).read_bytes()))
+    (he.storage.parent / "odd.tar").write_bytes(data.getvalue())
+    assert he("image", "import", he.storage.parent / "odd.tar", "odd:1").returncode == 0
+    (he.storage.parent / "odd.tar").unlink()
+    words = ("container", "run", "--rm", "--net", "none", "odd:1", "/busybox", "ls", "/odd")
+    done = he(*words)
+    assert done.returncode == 0 and done.stdout == "" and "are left out: odd/kmsg" in done.stderr, done.stderr
+    assert he(*words).stderr == ""
 
 
 def test_users_of_the_image(he: Citizen) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import stat
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, run
+from tests.conftest import MINIRUN, ROOT, run
 from tests.integration.shop import IMAGE, Shop, copy
 
 pytestmark = pytest.mark.needs("root", "busybox")
@@ -191,3 +194,43 @@ def test_everybody_killed_at_any_moment(shop: Shop, tmp_path: Path) -> None:
     assert [path.name for path in (shop.storage / "networks").iterdir() if path.name.startswith(".")] == []
     assert run(*shop.base, "image", "load", "-q", "-i", tar).returncode == 0
     assert shop.out("run", "--rm", "--net", "none", IMAGE, "echo", "alive") == "alive"
+
+
+def test_layers_with_ids_of_another_kind_stay_while_a_container_is_on_them(shop: Shop, tmp_path: Path) -> None:
+    """A diff id may be a sha512."""
+    tar = tmp_path / "busybox.tar"
+    assert run(*shop.base, "image", "save", "--format", "docker-archive", "-o", tar, IMAGE).returncode == 0
+    assert run(*shop.base, "image", "load", "-q", "-i", with_sha512(tar, tmp_path / "other.tar")).returncode == 0
+    shop.out("create", "--name", "a", "--net", "none", "other", "echo", "alive")
+    for words in (["image", "rm", "-f", "other"], ["image", "prune", "-af"], ["system", "df"]):
+        assert run(*shop.base, *words).returncode == 0
+    assert shop.out("start", "-a", "a") == "alive"
+
+
+def with_sha512(source: Path, target: Path) -> Path:
+    """The same docker-archive, but for its diff ids."""
+    with tarfile.open(source) as archive:
+        files = {one.name: archive.extractfile(one).read() for one in archive if one.isfile()}  # type: ignore[union-attr]
+    manifest = json.loads(files["manifest.json"])
+    config = json.loads(files[manifest[0]["Config"]])
+    config["rootfs"]["diff_ids"] = [
+        "sha512:" + hashlib.sha512(files[name]).hexdigest() for name in manifest[0]["Layers"]
+    ]
+    manifest[0].update(Config="config.json", RepoTags=["other:latest"])
+    files = {name: files[name] for name in manifest[0]["Layers"]}
+    files.update({"config.json": json.dumps(config).encode(), "manifest.json": json.dumps(manifest).encode()})
+    with tarfile.open(target, "w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return target
+
+
+@pytest.mark.parametrize(
+    "verb", ["image ls", "container ps -a", "volume ls", "network ls", "system df", "volume create v1"]
+)
+def test_a_storage_that_is_a_file(tmp_path: Path, verb: str) -> None:
+    (tmp_path / "s").write_text("")
+    done = run(MINIRUN, "--storage", tmp_path / "s", "--root", tmp_path / "r", *verb.split())
+    assert done.returncode == 125 and "Not a directory" in done.stderr and "does not know" not in done.stderr

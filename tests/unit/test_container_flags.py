@@ -204,6 +204,23 @@ def test_security_options():
     assert hidden({"privileged": True}) == ([], []) and hidden({"unmask": ["ALL"]}) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--net", "none", "-p", "80:80"], "--publish 80:80 cannot stand beside --network none"),
+        (["--net", "host", "--ip", "10.0.0.2"], "--ip 10.0.0.2 cannot stand beside --network host"),
+        (["--net", "none", "--network-alias", "db"], "--network-alias db cannot stand beside --network none"),
+        (["--net", "container:web", "--dns", "1.1.1.1"], "--dns 1.1.1.1 cannot stand beside --network container:web"),
+        (["--domainname", "x", "--uts", "host"], "--domainname x cannot stand beside --uts host"),
+        (["--init", "--pid", "host"], "--init cannot stand beside --pid host"),
+        (["--restart", "always", "--rm"], "--restart always cannot stand beside --rm"),
+        (["-v", "here/x:/y"], "a volume's name wants two or more of letters, digits, _ . and -, not 'here/x'"),
+    ],
+)
+def test_what_cannot_be_together_is_named_both(argv, said):
+    assert refused(*argv) == said
+
+
 @given(st.integers(0, 1 << 40), st.sampled_from(["", "b", "k", "kb", "KiB", "m", "M", "MB", "g", "GiB"]))
 def test_sizes_are_powers_of_1024(number, unit):
     shift = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30}[unit[:1].lower()]
@@ -227,3 +244,15 @@ def test_any_words_are_a_value_or_a_usage_error(text):
             assert error.exit_code in (USAGE, 125), (option, text)
         except KeyError:  # --security-opt seccomp=FILE: there is no such file here
             assert option == "--security-opt"
+
+
+def test_relabelling_is_nothing_to_do_or_refused():
+    """Without a label the container is in the caller's domain, and opens what he can open."""
+    assert [
+        one["relabel"]
+        for one in flags("-v", "/a:/a:Z", "--mount", "type=bind,src=/b,dst=/b,relabel=shared")["asked"]["mounts"]
+    ] == [True, True]
+    assert "cannot relabel what is mounted on /a" in refused(
+        "-v", "/a:/a:z", "--security-opt", "label=type:container_t"
+    )
+    flags("-v", "/a:/a:z", "--security-opt", "label=disable")

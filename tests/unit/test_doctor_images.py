@@ -41,6 +41,9 @@ def test_what_is_lacking_is_said_with_what_to_do(without, tmp_path):
     }  # fmt: skip
     for name, word in words.items():
         assert found[name].status == LIMITED and word in found[name].hint, found[name]
+    without.setattr(shutil, "which", lambda *_, **__: "/usr/bin/pasta")
+    without.setattr(os, "access", lambda *_: False)
+    assert "chmod 0666 /dev/net/tun" in doctor_images.passer().hint
     assert found["overlay"].found == "Function not implemented"
     assert found["forwarding"].status == OK
 

@@ -41,6 +41,13 @@ def test_help_behind_the_containers_command_is_the_commands():
     assert "container web does not exist" in done.stderr
 
 
+def test_help_and_man_take_a_groups_verb():
+    assert minirun("help", "container", "run").stdout == minirun("container", "run", "--help").stdout
+    assert "TH MINIRUN\\-IMAGE\\-PULL 8" in minirun("man", "image", "pull").stdout
+    done = minirun("help", "image", "list")
+    assert done.returncode == 2 and "unknown command 'list' after image" in done.stderr
+
+
 def test_dockers_other_words_for_a_verb_are_understood():
     for words in ("container ls", "container list", "image list", "volume list", "network list"):
         done = minirun("--storage", "/nonexistent", "--root", "/nonexistent", *words.split(), "--help")

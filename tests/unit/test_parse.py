@@ -118,11 +118,11 @@ def test_any_words_end_in_values_or_in_a_usage_error(argv: list[str]) -> None:
 @pytest.mark.parametrize(
     ("verb", "words", "message"),
     [
-        ("state", [], "minirun state wants ID"),
-        ("state", ["a", "b"], "minirun state: too many words, from 'b' on"),
-        ("list", ["a"], "minirun list: too many words, from 'a' on"),
-        ("kill", [], "minirun kill wants ID SIGNAL"),
-        ("exec", [], "minirun exec wants ID"),
+        ("state", [], "state wants ID"),
+        ("state", ["a", "b"], "state: too many words, from 'b' on"),
+        ("list", ["a"], "list: too many words, from 'a' on"),
+        ("kill", [], "kill wants ID SIGNAL"),
+        ("exec", [], "exec wants ID"),
     ],
 )
 def test_the_number_of_words(verb: str, words: list[str], message: str) -> None:

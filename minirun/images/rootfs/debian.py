@@ -41,7 +41,7 @@ def fill(
     tool = shutil.which("mmdebstrap") or shutil.which("debootstrap", path="/usr/sbin:/sbin:/usr/bin")
     if not tool:
         raise MinirunError("neither mmdebstrap nor debootstrap is here", hint=HINT)
-    say(f"{os.path.basename(tool)} makes {suite} ({own.get('variant', 'minbase')}); this takes a while")
+    say(f"{os.path.basename(tool)} makes {suite} ({own.get('variant', 'minbase')}); this takes a minute")
     if os.path.basename(tool) == "mmdebstrap":
         call(mmdebstrap(tool, suite, own, packages, mirrors, f"{scratch}/root.tar"), recipe.date, scratch)
         status, lists = debian_tree.from_tar(tree, f"{scratch}/root.tar")

@@ -23,8 +23,9 @@ from minirun.record import Record
 from minirun.vm.sandbox import confine as cell
 from minirun.vm.sandbox.calls import everything, files
 from minirun.vm.sandbox.calls.process import run
-from minirun.vm.sandbox.descriptors import Files
-from minirun.vm.sandbox.process import Process
+from minirun.vm.sandbox.descriptors import MOST, Files
+from minirun.vm.sandbox.numbers import NUMBER
+from minirun.vm.sandbox.process import PROC_SUPER_MAGIC, Process
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from minirun.plan.ops import Spawn
 
 FAILED = 125
+RLIMIT_NOFILE = 7
 KVM_REQUESTS = (
     "KVM_RUN", "KVM_CREATE_VM", "KVM_CREATE_VCPU", "KVM_SET_USER_MEMORY_REGION", "KVM_SET_CPUID2", "KVM_GET_SREGS",
     "KVM_SET_SREGS", "KVM_SET_XCRS", "KVM_SET_MSRS", "KVM_GET_XSAVE", "KVM_SET_XSAVE", "KVM_GET_SUPPORTED_CPUID",
@@ -51,7 +53,6 @@ class Parts(Record):
     preserve: int
     stdio: tuple[int, int, int]
     kvm: Kvm
-    proc: int
     trace: int
     cell: bytes  # our own filter
     filter: bytes  # the program's
@@ -80,7 +81,7 @@ def spawn(site: Site, op: Spawn, trace: bool) -> Init:
     requests = [getattr(lib, name) for name in KVM_REQUESTS] + list(files.IOCTLS)
     parts = Parts(
         plan=plan, sync=theirs, gate=site.gate_fd, target=site.target_fd, preserve=site.preserve, stdio=site.stdio,
-        kvm=kvm, proc=posix.open("/proc", posix.O_PATH | posix.O_DIRECTORY | posix.O_CLOEXEC), trace=2 if trace else -1,
+        kvm=kvm, trace=2 if trace else -1,
         cell=cell.compiled(requests, site.filter_cache), filter=site.program, limits=limits(op.machine),
         program=next(each for each in site.ops if isinstance(each, Exec)),
     )  # fmt: skip
@@ -91,7 +92,7 @@ def spawn(site: Site, op: Spawn, trace: bool) -> Init:
     pid: int = lib.sandbox_clone(op.flags, cgroup, pidfd)
     if pid == 0:
         live(parts)
-    for fd in (theirs, plan, parts.proc, cgroup):
+    for fd in (theirs, plan, cgroup):
         if fd >= 0:
             posix.close(fd)
     kvm.close()
@@ -128,11 +129,9 @@ def place(parts: Parts) -> int:
     for number, fd in enumerate(parts.stdio):
         if fd >= 0 and fd != number:
             posix.dup2(fd, number)
-    finders = [finder for finder in sys.meta_path if hasattr(finder, "fd")]
-    ours = [parts.kvm.fd, parts.proc, *[finder.fd for finder in finders]]
     first = 3 + parts.preserve
-    base = first + len(ours)
-    wanted = [*ours, parts.sync, parts.plan, parts.gate, parts.target]
+    base = first + 1
+    wanted = [parts.kvm.fd, parts.sync, parts.plan, parts.gate, parts.target]
     high = [fcntl(fd, F_DUPFD_CLOEXEC, base + 8) if fd >= 0 else -1 for fd in wanted]
     for number, fd in enumerate(high):
         if fd >= 0:
@@ -142,10 +141,35 @@ def place(parts: Parts) -> int:
                 posix.close(first + number)
             except OSError:
                 pass
-    parts.kvm.fd, parts.proc = first, first + 1
-    for number, finder in enumerate(finders):
-        finder.fd = first + 2 + number
+    parts.kvm.fd = first
+    sys.meta_path[:] = [finder for finder in sys.meta_path if not hasattr(finder, "fd")]  # its file is not for here
     return base
+
+
+def own_proc() -> int:
+    """The procfs of the container, which the program can look at anyway: the host's must not be within our reach."""
+    try:
+        fd = posix.open("/proc", posix.O_PATH | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC)
+    except OSError:
+        return -1
+    room = ffi.new("uint64_t[15]")
+    done = lib.host_call(NUMBER["fstatfs"], fd, int(ffi.cast("uintptr_t", room)), 0, 0, 0, 0)
+    if done == 0 and int(room[0]) == PROC_SUPER_MAGIC:
+        return fd
+    posix.close(fd)
+    return -1
+
+
+def open_numbers(most: int) -> dict[int, int]:
+    """Of the numbers that the program is given, those that are open: another could become one of ours."""
+    found = {}
+    for number in range(most):
+        try:
+            posix.fstat(number)
+        except OSError:
+            continue
+        found[number] = number
+    return found
 
 
 def become(parts: Parts) -> int:
@@ -154,14 +178,17 @@ def become(parts: Parts) -> int:
     code: int = lib.init_carry_out(base)
     if code:
         return code
-    table = {number: number for number in range(3 + parts.preserve)}
-    process = Process(parts.kvm, parts.proc, Files(table))
+    files = Files(open_numbers(3 + parts.preserve))
+    posix.closerange(base + 3, MOST)  # what init has needed: its procfs, the directory of the root, the target
+    posix.closerange(base + 1, base + 2)
+    process = Process(parts.kvm, own_proc(), files)
     if parts.trace >= 0:
         from minirun.vm.sandbox.trace import Trace
 
         process.trace = Trace(parts.trace)
     process.limits.update(parts.limits)
     process.filter = parts.filter
+    files.most = min(parts.limits.get(RLIMIT_NOFILE, (MOST, MOST))[0], MOST)
     env = [word.encode("utf-8", "surrogateescape") for word in parts.program.env]
     home = lib.init_home()
     if home != ffi.NULL:

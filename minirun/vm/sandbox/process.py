@@ -21,6 +21,8 @@ from minirun.vm.sandbox.thread import Thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from minirun.vm.sandbox.trace import Trace
 
 PROC_SUPER_MAGIC = 0x9FA0
@@ -63,15 +65,27 @@ class Process:
         self.threads = [Thread(self, processor)]
         return self.threads[0]
 
-    def again(self, old: Thread, saved: Saved) -> Thread:
+    def again(self, old: Thread, saved: Saved, prepared: Any) -> Thread:
         """After fork(2), in the child: a VM of our own around the copied memory, the registers as they were."""
-        for left in (*[thread.processor for thread in self.threads], *self.idle):
-            left.leave()
-        self.idle, self.timers = [], set()
-        self.making, self.wake = allocate_lock(), self.lock()
-        for dying in self.files.dying:
-            posix.close(dying)
-        self.files.alone()
+        self.timers = set()
+        first = old.processor.index == 0
+        if len(self.threads) > 1 or self.idle or not first:
+            for left in (*[thread.processor for thread in self.threads], *self.idle):
+                if not first or left is not old.processor:
+                    left.leave()
+            self.idle = []
+        if self.files.shared:  # by threads that are not here any more
+            self.making, self.wake = allocate_lock(), self.lock()
+            for dying in self.files.dying:
+                posix.close(dying)
+            self.files.alone()
+        if first:
+            old.processor.again(prepared)
+            if old.processor.native.pending:  # the parent's
+                old.processor.native.pending = 0
+                old.set_mask(old.mask)
+            self.threads = [old]
+            return old
         processor = Processor(self.memory, self.kvm)
         processor.begin()
         processor.restore(saved)

@@ -139,6 +139,30 @@ class Processor:
         system = lib.SPACE_SYSTEM | lib.SPACE_READ | lib.SPACE_WRITE
         lib.space_map(self.memory.space, self.state, 2 * layout.PAGE, system)
 
+    def prepared(self, saved: Saved, stack: int, tls: int) -> Any:
+        """struct again, for ``again`` after a fork(2): made before it, for what a child touches is copied."""
+        regs, fs, gs, state = saved
+        slots, registers = self.memory.slots, ffi.new("struct kvm_regs *")
+        ffi.memmove(registers, regs, len(regs))
+        registers.rax = 0
+        if stack:
+            registers.rsp = stack
+        kept = self.beginning(), ffi.new("uint32_t[]", list(slots)), registers, ffi.from_buffer(state)
+        made = ffi.new("struct again *", {
+            "kvm": self.kvm.fd, "vm": self.vm.fd, "cpuid": self.supported(), "start": kept[0], "slots": kept[1],
+            "count": len(slots), "slot_size": layout.SLOT, "fs": tls or fs, "gs": gs, "regs": registers,
+            "xsave": kept[3],
+        })  # fmt: skip
+        return made, kept
+
+    def again(self, prepared: Any) -> None:
+        """In a child after fork(2), for the VM's first processor: the same one in a VM of its own."""
+        self.vm.fd = lib.guest_again(self.native, prepared[0])
+        if self.vm.fd < 0:
+            raise OSError(ffi.errno, posix.strerror(ffi.errno), "a VM of a copy")
+        self.fd = self.native.fd
+        self.flip, self.seen = 0, self.memory.epoch
+
     def leave(self) -> None:
         """In a child after fork(2): what was the parent's is not ours to use."""
         lib.guest_unmap(self.native)  # a mapping holds on to the parent's VM, too
@@ -146,14 +170,17 @@ class Processor:
         if self.index == 0:
             self.vm.close()
 
-    def begin(self) -> None:
-        """The state of level 3, everything zero."""
-        start = ffi.new("struct start *", {
+    def beginning(self) -> Any:
+        """struct start: level 3, everything zero."""
+        return ffi.new("struct start *", {
             "cr0": CR0, "cr4": CR4, "efer": EFER, "xcr0": XCR0, "root": layout.TABLES, "gdt": layout.GDT,
             "gdt_limit": 79, "idt": layout.IDT, "idt_limit": VECTORS * 16 - 1, "state": self.state,
             "state_limit": 104 + 18 - 1, "star": 0x23 << 48 | layout.KERNEL_CS << 32, "lstar": layout.ENTRY,
             "fmask": FMASK,
         })  # fmt: skip
+
+    def begin(self) -> None:
+        start = self.beginning()
         if lib.guest_begin(self.native, self.supported(), start) < 0:
             raise OSError(ffi.errno, posix.strerror(ffi.errno), "a processor in user mode")
         self.fresh = xsave(self.fd)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CALL, FAULT, KICKED, LOST = lib.GUEST_CALL, lib.GUEST_FAULT, lib.GUEST_KICKED, lib.GUEST_LOST
 RESULT, AS_IT_IS, AGAIN = lib.GUEST_RESULT, lib.GUEST_AS_IT_IS, -lib.GUEST_AGAIN
-EFAULT, ENOSYS, EINTR, EINVAL, ENOMEM = 14, 38, 4, 22, 12
+EFAULT, ENOSYS, EINTR, EINVAL, ENOMEM, EIO = 14, 38, 4, 22, 12, 5
 MOST_LACKING = 512  # names and numbers that are counted
 StructError: type[Exception] = vars(_struct)["error"]
 SYSCALL_SIZE = 2  # bytes of the instruction
@@ -115,6 +115,12 @@ class Thread:
             if process.trace is not None:
                 process.trace.line(self, name, arguments, None)
             return AS_IT_IS, 0
+        except (Ended, Reborn):
+            raise
+        except Exception as error:  # a defect of ours: the program's call fails, and --trace says why
+            name_of = error.__class__.__name__
+            process.lacking[name_of] = process.lacking.get(name_of, 0) + 1
+            result = -EIO
         finally:
             if self.kept:
                 self.kept.clear()

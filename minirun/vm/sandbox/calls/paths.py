@@ -190,7 +190,12 @@ def reopen(thread: Thread, look: int, flags: int) -> int:
 
 def finish(thread: Thread, here: int, part: bytes, flags: int, mode: int) -> int:
     """The last part, in a directory that was found by way of a magic link."""
-    return open_text(here, part, flags, mode)
+    host = open_text(here, part, flags, mode)
+    if host >= 0 and thread.process.is_proc(host):
+        from minirun.vm.sandbox.calls import proc
+
+        return proc.opened(thread, host, flags)
+    return host
 
 
 def looked_up(thread: Thread, at: int, name: int, *, follow: bool = True) -> int:

@@ -1,8 +1,9 @@
 """Calls that are the host's own, but for pointers, paths and descriptors: a row of kinds each.
 
     n  a number          p  a pointer of the program's, which may be null      f  a descriptor
+    s  a name, copied before it is used: another thread may change it while we look
 
-A path is copied because another thread may change it while we look.  Where it leads is for ``paths`` to say.
+No path is among them: where one leads is for ``paths`` to say.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ ROWS = {
     "read": "fpn", "write": "fpn", "pread64": "fpnn", "pwrite64": "fpnn", "fstat": "fp",
     "fsync": "f", "fdatasync": "f", "ftruncate": "fn", "fadvise64": "fnnn",
     "fallocate": "fnnn", "flock": "fn", "fchmod": "fn", "fchown": "fnn", "fstatfs": "fp", "syncfs": "f", "sync": "",
-    "readahead": "fnn", "fsetxattr": "fppnn", "fgetxattr": "fppn", "flistxattr": "fpn", "fremovexattr": "fp",
+    "readahead": "fnn", "fsetxattr": "fspnn", "fgetxattr": "fspn", "flistxattr": "fpn", "fremovexattr": "fs",
     "sendfile": "ffpn", "copy_file_range": "fpfpnn", "splice": "fpfpnn", "tee": "ffnn", "sync_file_range": "fnnn",
     "fchdir": "f", "getcwd": "pn", "umask": "n",
     # identity
@@ -50,7 +51,7 @@ ROWS = {
     "timerfd_settime": "fnpp", "timerfd_gettime": "fp",
     # sockets
     "bind": "fpn", "connect": "fpn", "listen": "fn", "getsockname": "fpp", "getpeername": "fpp", "sendto": "fpnnpn",
-    "recvfrom": "fpnnpp", "setsockopt": "fnnpn", "getsockopt": "fnnpp", "shutdown": "fn",
+    "recvfrom": "fpnnpp", "shutdown": "fn",
 }  # fmt: skip
 
 # A signal that comes before one of these is handled before it (native/vm/sandbox_enter.c).
@@ -93,7 +94,7 @@ def path(thread: Thread, value: int) -> int:
 
 
 KINDS: dict[str, Callable[[Thread, int], int]] = {
-    "n": lambda thread, value: int64(value), "p": pointer, "f": descriptor,
+    "n": lambda thread, value: int64(value), "p": pointer, "f": descriptor, "s": path,
 }  # fmt: skip
 
 

@@ -40,13 +40,17 @@ def place(where: str) -> tuple[int, list[str]]:
 def opened(thread: Thread, host: int, flags: int) -> int:
     """Something below /proc: ours to refuse, or to answer in the kernel's place."""
     process = thread.process
-    pid, rest = place(process.where(host))
+    where = process.where(host)
+    pid, rest = place(where)
     own = pid == posix.getpid()
     if flags & O_PATH:
         if own and rest[:1] == ["fd"] and len(rest) == 2 and int(rest[1]) not in process.files.table:
             posix.close(host)
             return -ENOENT
         return host
+    if where != "/proc" and not where.startswith("/proc/"):  # elsewhere, or nobody can say where
+        posix.close(host)
+        return -EACCES
     if not pid or not rest:
         return host  # the machine's: the mounts of config.json say what may be written there
     if own and len(rest) == 1 and rest[0] in FOLDERS:

@@ -18,7 +18,7 @@ from minirun.vm.sandbox.thread import Ended, Reborn, Thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    pass
+    from minirun.vm.sandbox.process import Process
 
 EINVAL, ENOSYS, EPERM, EAGAIN, E2BIG, ENOENT, EBUSY = 22, 38, 1, 11, 7, 2, 16
 VM, FS, FILES, SIGHAND, VFORK, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, CHILD_CLEARTID, DETACHED, CHILD_SETTID = (
@@ -62,6 +62,16 @@ def vfork_(thread: Thread) -> int:
     return new_process(thread, VM | VFORK | 17, 0, 0, 0, 0)
 
 
+def copy(process: Process) -> int:
+    """fork(2).  What Python and glibc do beside the call is for programs with threads, and touches pages."""
+    if process.files.shared:
+        return posix.fork()
+    pid: int = call(NUMBER["fork"], 0, 0, 0, 0, 0, 0)
+    if pid < 0:
+        raise OSError(-pid, posix.strerror(-pid), "fork")
+    return pid
+
+
 def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int) -> int:
     """The parent of a vfork waits for the child's execve or end: a pipe's end closes with either."""
     process = thread.process
@@ -70,10 +80,11 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
     processor = thread.processor
     processor.kept = processor.xsave()
     saved = processor.save()
+    prepared = processor.prepared(saved, stack, tls if flags & SETTLS else 0)
     waiting = posix.pipe2(posix.O_CLOEXEC) if flags & VFORK else None
     try:
         with process.memory.lock:  # no other thread is in the midst of a change that the copy would have half of
-            pid = posix.fork()
+            pid = copy(process)
     except OSError:
         for end in waiting or ():
             posix.close(end)
@@ -95,16 +106,18 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
     if waiting is not None:
         posix.close(waiting[0])
         process.vfork_end = waiting[1]
-    child = process.again(thread, saved)
-    if stack:
-        child.processor.regs.rsp = stack
-    if flags & SETTLS:
-        child.processor.sregs.fs.base = tls
+    child = process.again(thread, saved, prepared)
+    if child is not thread:  # a copy of a thread that was not the first
+        if stack:
+            child.processor.regs.rsp = stack
+        if flags & SETTLS:
+            child.processor.sregs.fs.base = tls
+        child.processor.regs.rax = 0
+        child.processor.touch()
+    child.robust = 0
     child.clear_tid = child_tid if flags & CHILD_CLEARTID else 0
     if flags & CHILD_SETTID:
         thread.memory.write(child_tid, pack("<i", posix.getpid()))
-    child.processor.regs.rax = 0
-    child.processor.touch()
     process.files.done()
     if waiting is not None and flags & VM:
         vfork.Guard(thread.memory)

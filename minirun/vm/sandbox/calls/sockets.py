@@ -12,10 +12,42 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.vm.sandbox.thread import Thread
 
-EINVAL, EAFNOSUPPORT, EOPNOTSUPP = 22, 97, 95
+EINVAL, EAFNOSUPPORT, EOPNOTSUPP, ENOPROTOOPT = 22, 97, 95, 92
 CLOEXEC, KINDS = 0o2000000, 0xF
 FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
 call = lib.host_call
+
+# setsockopt(2), getsockopt(2): level -> options.  What is not here may have an address in its structure, which would be
+# one of ours for the host (filters of packets, tables of netfilter, TCP_ZEROCOPY_RECEIVE), or it is a descriptor of the
+# host's.
+OPTIONS = {
+    1: frozenset(range(1, 77)) - {26, 50, 51, 52, 60},  # SOL_SOCKET: not SO_ATTACH_*, SO_ZEROCOPY, SO_PEERPIDFD
+    0: frozenset(range(1, 64)),  # IPPROTO_IP
+    41: frozenset((*range(1, 64), 66, 67, 70, 72, 73, 74, 75, 76, 78)),  # IPPROTO_IPV6
+    6: frozenset((*range(1, 19), 23, 25, 26, 30, 36, 37)),  # IPPROTO_TCP
+    17: frozenset((1, 103, 104)),  # IPPROTO_UDP: CORK, SEGMENT, GRO
+    58: frozenset((1,)),  # IPPROTO_ICMPV6: ICMP6_FILTER
+    255: frozenset((1,)),  # SOL_RAW: ICMP_FILTER
+    270: frozenset(range(1, 16)),  # SOL_NETLINK
+}
+
+
+@served
+def setsockopt(thread: Thread, fd: int, level: int, option: int, value: int, size: int) -> int:
+    host = thread.process.files.host(int32(fd))
+    if int32(option) not in OPTIONS.get(int32(level), ()):
+        return -ENOPROTOOPT
+    at = thread.memory.host(value) if value else 0
+    return int(call(NUMBER["setsockopt"], host, int32(level), int32(option), at, int32(size), 0))
+
+
+@served
+def getsockopt(thread: Thread, fd: int, level: int, option: int, value: int, size: int) -> int:
+    host = thread.process.files.host(int32(fd))
+    if int32(option) not in OPTIONS.get(int32(level), ()):
+        return -ENOPROTOOPT
+    at = [thread.memory.host(where) if where else 0 for where in (value, size)]
+    return int(call(NUMBER["getsockopt"], host, int32(level), int32(option), *at, 0))
 
 
 @served
