@@ -121,8 +121,8 @@ class Shelf:
             posix.close(fd)
 
     def prepare(self) -> None:
-        """The directories above, for their owner only."""
-        for path in (self.storage, f"{self.storage}/containers", f"{self.storage}/names"):
+        """The directories above, for their owner only.  Who finds ``containers`` does not come here: it is the last."""
+        for path in (self.storage, f"{self.storage}/names", f"{self.storage}/containers"):
             parts = path.split("/")
             for count in range(2, len(parts) + 1):
                 try:

@@ -208,6 +208,8 @@ class Thread:
 
     def lost(self, reason: int) -> None:
         """KVM cannot go on: a defect of ours, or a program that does what no processor can."""
+        if reason == -EFAULT:  # behind the end of a file
+            signals.die(self, signals.SIGBUS)
         self.process.last_words(self, 0, f"KVM gave up ({reason})")
         signals.die(self, signals.SIGKILL)
 

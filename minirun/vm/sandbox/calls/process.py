@@ -27,6 +27,7 @@ VM, FS, FILES, SIGHAND, VFORK, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, CHILD_CLE
 OF_A_THREAD = VM | FS | FILES | SIGHAND | THREAD
 PIDFD = 0x1000
 MOST_THREADS = 64
+SIGCHLD = 17
 MOST_WORDS = 2 << 20  # bytes of arguments and environment
 call = lib.host_call
 
@@ -66,7 +67,7 @@ def copy(process: Process) -> int:
     """fork(2).  What Python and glibc do beside the call is for programs with threads, and touches pages."""
     if process.files.shared:
         return posix.fork()
-    pid: int = call(NUMBER["fork"], 0, 0, 0, 0, 0, 0)
+    pid: int = call(NUMBER["clone"], SIGCHLD, 0, 0, 0, 0, 0)
     if pid < 0:
         raise OSError(-pid, posix.strerror(-pid), "fork")
     return pid
