@@ -6,8 +6,8 @@ attribute of the sender's gets through.
 
 from __future__ import annotations
 
-import gzip
 import gc
+import gzip
 import os
 import stat
 from pathlib import Path
