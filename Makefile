@@ -46,11 +46,11 @@ $(BIN)/minirun: $(VENV)/.stamp FORCE
 
 FORCE:
 
-demo: setup ## what minirun does, in two minutes: step by step, from an image, in a machine, side by side
+demo: setup ## what minirun does, in two minutes: step by step, from an image, in VMs, side by side
 	@$(call need_root,the demo,run it as root; or see docs/tutorial.md for containers of an ordinary user)
 	@$(SUDO) rootfs/demo.sh && $(SUDO) rootfs/demo-image.sh && $(SUDO) rootfs/demo-vm.sh
 
-demo-lab: guest-kernel ## the same bundle as a container and as a machine with Linux, in the lab VM: on any computer
+demo-lab: guest-kernel ## the same bundle as a container, in a sandbox, as a machine with Linux, in the lab VM: on any computer
 	@$(SUDO) $(LAB) -- 'RUNS=$(or $(RUNS),2) rootfs/demo-vm.sh'
 
 # What cannot be had is said; the tests that need it skip, and say why.
@@ -90,11 +90,12 @@ format: setup ## let the formatters write
 	@$(BIN)/ruff format minirun native tests rootfs
 	@clang-format -i native/init/*.[ch] native/border/*.[ch] native/seccomp/*.c native/vm/*.[ch] native/measure/*.c native/fuzz/*.c tests/probe/*.[ch] tests/bench/*.c
 
-bench: test-setup guest-kernel ## side by side with runc and crun, with qemu, and with podman; writes docs/performance.md
+bench: test-setup guest-kernel ## side by side with runc and crun, with qemu, with podman, a sandbox; writes docs/performance.md
 	@$(SUDO) $(PYTHON) tests/bench/run.py --write docs/performance.md $(ARGS)
 	@$(SUDO) $(BIN)/python tests/bench/vm.py --write docs/performance.md $(VM_ARGS)
 	@$(SUDO) $(BIN)/python tests/bench/containers.py --write docs/performance.md $(CONTAINER_ARGS)
 	@$(SUDO) $(BIN)/python tests/bench/images.py --write docs/performance.md $(IMAGE_ARGS)
+	@$(SUDO) $(BIN)/python tests/bench/sandbox.py --write docs/performance.md $(SANDBOX_ARGS)
 
 conformance: test-setup ## the suites of runc and crun against all three; writes docs/conformance.md
 	@$(call need_root,the suites,run it as root)

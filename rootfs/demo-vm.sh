@@ -1,6 +1,6 @@
 #!/bin/bash
-# The same bundle behind hardware virtualization, and the two side by side (the second half of `make demo`; the whole of
-# `make demo-lab`, in the lab VM).  Needs root; leaves nothing.
+# The same bundle behind hardware virtualization, with a kernel of its own and without one, and all three side by side (the
+# last part of `make demo`; the whole of `make demo-lab`, in the lab VM).  Needs root; leaves nothing.
 set -euo pipefail
 exec </dev/null
 
@@ -28,17 +28,30 @@ cd "$work/bundle"
 "$minirun" spec
 edit 'c["process"]["terminal"] = False; c["hostname"] = "inside"'
 
+# -----------------------------------------------------------------------------------------------------------------
+if [ -w /dev/kvm ]; then
+    heading "A VM without a kernel: works on any KVM"
+    say "The program runs in a VM's user mode; minirun answers its system calls. Same bundle, same verbs."
+    edit 'c["process"]["args"] = ["sh", "-c", "echo 6 7 | while read a b; do echo the answer is $((a * b)); done; exit 3"]'
+    show --isolation container run "$id"
+    show --isolation sandbox run "$id"
+    say "What the program asks, from outside, as strace would show it (the last lines):"
+    edit 'c["process"]["args"] = ["echo", "hello"]'
+    printf '   %s$ sudo minirun --isolation sandbox run --trace %s 2>&1 | grep -a " = " | tail -n 4%s\n' "$green" "$id" "$plain"
+    "$minirun" --root "$work/state" --isolation sandbox run --trace "$id" 2>&1 | grep -a ' = ' | tail -n 4 | indent || true
+fi
+
 if ! grep -q 'of hardware' <<<"$kvm"; then
-    heading "The same bundle as a container and as a machine"
+    heading "The same bundle as a container, in a sandbox and as a machine"
     say "Linux in a machine needs a KVM that is the processor's, and there is none here."
-    say "make demo-lab shows it on any machine, in the lab VM. What can be compared here:"
-    show compare . --runs 5 -- echo "hello from both"
-    printf '\n%sNothing is left.  Next: docs/vm.md, make demo-lab%s\n' "$bold" "$plain"
+    say "make demo-lab shows it on any machine, in the lab VM. What can be compared here (a machine only by the ladder's guest):"
+    show compare . --runs 5 -- echo "hello from all"
+    printf '\n%sNothing is left.  Next: docs/sandbox.md, docs/vm.md, make demo-lab%s\n' "$bold" "$plain"
     exit 0
 fi
 
 # -----------------------------------------------------------------------------------------------------------------
-heading "The same bundle as a container and as a machine"
+heading "The same bundle as a container, in a sandbox and as a machine"
 say "Debian's kernel, unpacked from its package, and an initramfs with minirun-init as PID 1."
 [ -e "$here/.cache/guest/default" ] || "$here/.venv/bin/python" "$here/rootfs/kernel/guest.py" generic 2>&1 | indent
 cat >rootfs/look.sh <<'EOT'
@@ -52,14 +65,16 @@ echo "effective capabilities|$(awk '/CapEff/ {print $2}' /proc/self/status)"
 echo "devices in sight|$(ls /sys/class/block /sys/bus/virtio/devices 2>/dev/null | grep -c '^[a-z]')"
 EOT
 edit 'c["process"]["args"] = ["sh", "/look.sh"]'
-printf '   %s$ sudo minirun run %s; sudo minirun --isolation vm run %s%s\n' "$green" "$id" "$id" "$plain"
+printf '   %s$ for i in container sandbox vm; do sudo minirun --isolation $i run %s; done%s\n' "$green" "$id" "$plain"
 sh rootfs/look.sh >"$work/host"
 "$minirun" --root "$work/state" run "$id" >"$work/container"
+"$minirun" --root "$work/state" --isolation sandbox run "$id" >"$work/sandbox"
 "$minirun" --root "$work/state" --isolation vm run "$id" >"$work/machine"
-printf '   %s%-24s %-22s %-22s %s%s\n' "$bold" "" "host" "container" "machine" "$plain"
-paste -d'|' "$work/host" "$work/container" "$work/machine" | while IFS='|' read -r what host _ container _ machine; do
-    printf '   %-24s %-22.22s %-22.22s %s\n' "$what" "$host" "$container" "$machine"
-done
+printf '   %s%-23s %-18s %-18s %-18s %s%s\n' "$bold" "" "host" "container" "sandbox" "machine" "$plain"
+paste -d'|' "$work/host" "$work/container" "$work/sandbox" "$work/machine" |
+    while IFS='|' read -r what host _ container _ sandbox _ machine; do
+        printf '   %-23s %-18.18s %-18.18s %-18.18s %s\n' "$what" "$host" "$container" "$sandbox" "$machine"
+    done
 
 # -----------------------------------------------------------------------------------------------------------------
 heading "In the background: the same verbs"
@@ -81,6 +96,6 @@ show delete --force "$id"
 
 # -----------------------------------------------------------------------------------------------------------------
 heading "Side by side, in numbers"
-show compare . --runs "${RUNS:-3}" -- echo "hello from both"
+show compare . --runs "${RUNS:-3}" -- echo "hello from all"
 
 printf '\n%sNothing is left.  Next: docs/vm.md, minirun compare BUNDLE --html FILE%s\n' "$bold" "$plain"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import posix
 import sys
 from _signal import SIG_DFL, default_int_handler, getsignal, signal
-from errno import EACCES, EDQUOT, EIO, EMFILE, ENFILE, ENOMEM, ENOSPC, ENOTDIR, EPERM, EROFS
+from errno import EACCES, EDQUOT, EIO, EMFILE, ENAMETOOLONG, ENFILE, ENOMEM, ENOSPC, ENOTDIR, EPERM, EROFS
 
 from minirun import hot
 from minirun.cli import options
@@ -86,11 +86,11 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
 
 
 # What a host may refuse at any moment: no room, a disk that fails or is not to be written, nothing left of something.
-HOST = (ENOSPC, EDQUOT, EROFS, EIO, EMFILE, ENFILE, ENOMEM, EACCES, EPERM, ENOTDIR)
+HOST = (ENOSPC, EDQUOT, EROFS, EIO, EMFILE, ENFILE, ENAMETOOLONG, ENOMEM, EACCES, EPERM, ENOTDIR)
 
 
 def refused(error: OSError) -> MinirunError:
-    place = str(error.filename) if error.filename else ""
+    place = str(error.filename)[:200] if error.filename else ""
     hint = "minirun system prune makes room" if place and error.errno in (ENOSPC, EDQUOT) else ""
     return MinirunError("the host refuses", reason=": ".join(filter(None, (place, error.strerror))), hint=hint)
 

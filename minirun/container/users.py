@@ -31,7 +31,7 @@ def resolve(root: int, user: str, more: list[str]) -> User:
     found = User(groups=[])
     entry = passwd(root, name or "0")
     if entry:
-        found.uid, found.gid, found.home = int(entry[2]), int(entry[3]), entry[5] or "/"
+        found.uid, found.gid, found.home = int(entry[2]), int(entry[3]), known(entry[5])
     elif is_id(name):
         found.uid = int(name)
     elif name:
@@ -47,6 +47,15 @@ def resolve(root: int, user: str, more: list[str]) -> User:
         if gid not in found.groups:
             found.groups.append(gid)
     return found
+
+
+def known(home: str) -> str:
+    """A home that config.json can hold."""
+    try:
+        home.encode()
+    except UnicodeEncodeError:
+        return "/"
+    return home or "/"
 
 
 def is_id(word: str) -> bool:

@@ -74,7 +74,8 @@ def locate(side: Side, path: bytes, *, follow: bool) -> Spot:
     for _ in range(MOST_LINKS):
         above, _, name = path.rstrip(b"/").rpartition(b"/")
         if name in (b"", b".", b".."):
-            return Spot(side.open(path, O_PATH | posix.O_DIRECTORY), b".", posix.stat_result(DIRECTORY_STATUS))
+            at = side.open(path, O_PATH | posix.O_DIRECTORY)
+            return Spot(at, b".", posix.fstat(at))
         at = side.open(above, O_PATH | posix.O_DIRECTORY)
         try:
             status = posix.stat(name, dir_fd=at, follow_symlinks=False)
@@ -89,9 +90,6 @@ def locate(side: Side, path: bytes, *, follow: bool) -> Spot:
         posix.close(at)
         path = target if target.startswith(b"/") else above + b"/" + target
     raise OSError(ELOOP, posix.strerror(ELOOP), path.decode("utf-8", "replace"))
-
-
-DIRECTORY_STATUS = (DIRECTORY | 0o755, *[0] * 9)
 
 
 def pack_from(side: Side, path: bytes, emit: Callable[[bytes], object], name: bytes | None, follow: bool) -> None:

@@ -1,0 +1,39 @@
+"""A container has made its own files as odd as it can: the verbs that look at them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.shop import IMAGE, Shop
+
+pytestmark = pytest.mark.needs("root", "busybox")
+
+
+def test_the_root_and_links_to_it_are_copied(shop: Shop, tmp_path: Path) -> None:
+    shop.background("sleep", "60", name="a")
+    shop.out("exec", "a", "ln", "-s", "/proc/1/root", "/magic")
+    for source in ("/", "/.", "/bin/.."):
+        target = tmp_path / f"to{source.replace('/', '_')}"
+        shop.out("cp", f"a:{source}", target)
+        assert (target / "bin" / "busybox").is_file()
+    shop.out("cp", "-L", "a:/magic", tmp_path / "magic")  # readlink(2) says "/", which is the container's
+    assert (tmp_path / "magic" / "bin" / "busybox").is_file() and not (tmp_path / "magic" / "boot").exists()
+
+
+def test_a_tree_deeper_than_any_path(shop: Shop) -> None:
+    """One clear error, and the container goes as any other."""
+    deeper = "cd /; n=$(head -c 200 /dev/zero | tr '\\0' n); for i in $(seq 30); do mkdir $n && cd $n; done; true"
+    shop.out("run", "--name", "a", "--net", "none", IMAGE, "sh", "-c", deeper)
+    for words in (["diff", "a"], ["commit", "a", "deep"]):
+        done = shop(*words)
+        assert done.returncode != 0 and "File name too long" in done.stderr and "does not know" not in done.stderr
+        assert len(done.stderr) < 1000
+    shop.out("rm", "a")
+
+
+def test_a_home_that_is_not_utf_8(shop: Shop) -> None:
+    shop.background("sleep", "60", name="a")
+    shop.out("exec", "a", "sh", "-c", r"printf 'c:x:5:6::/\377:/bin/sh\n' > /etc/passwd")
+    assert shop.out("exec", "-u", "c", "a", "sh", "-c", "id -u; echo $HOME") == "5\n/"
