@@ -205,20 +205,24 @@ def signal(place: Place, container: Container, number: int) -> bool:
 
 
 def kill(shelf: Shelf, place: Place, container: Container, number: int) -> None:
-    """A signal; KILL counts as a stop: no policy restarts it."""
+    """A signal; KILL counts as a stop: no policy restarts it, and who comes next sees that it has ended."""
     status = truth(shelf, place, container)
     if status.status not in (RUNNING, PAUSED, RESTARTING):
         raise not_running("kill", container, status)
     ends = number in (KILL, TERM)
-    if ends:
-        link = link_to(shelf, container)
+    link = link_to(shelf, container) if ends else -1
+    try:
         if link >= 0:
             ask(link, b"T", b"K")
+        if status.status == RESTARTING and ends:
+            return
+        if not signal(place, container, number) and not ends:  # of those that end it one may well come too late
+            raise not_running("kill", container, truth(shelf, place, container))
+        if number == KILL and link >= 0:
+            until_end(link, monotonic() + GRACE)
+    finally:
+        if link >= 0:
             posix.close(link)
-    if status.status == RESTARTING and ends:
-        return
-    if not signal(place, container, number) and not ends:  # of those that end it one may well come too late
-        raise not_running("kill", container, truth(shelf, place, container))
 
 
 def not_running(verb: str, container: Container, status: Status) -> MinirunError:

@@ -63,9 +63,8 @@ def of_namespaces(spec: Spec, problems: Problems) -> None:
             )  # fmt: skip
     for name, why in SHARED.items():
         if name not in types:
-            problems.add(
-                NAMESPACES, f"a machine cannot share the host's {name} namespace: {why}", f'add {{"type": "{name}"}}'
-            )
+            hint = f'add {{"type": "{name}"}}' + (f" (container run: without --{name} host)" if name != "mount" else "")
+            problems.add(NAMESPACES, f"a machine cannot share the host's {name} namespace: {why}", hint)
 
 
 def of_mounts(spec: Spec, bundle: str, problems: Problems) -> None:

@@ -85,6 +85,10 @@ def test_kill_sends_what_is_asked(shop: Shop) -> None:
     shop.out("kill", "-s", "SIGHUP", "hup")
     assert shop.out("wait", "hup") == "9"
     assert shop("kill", "hup").returncode == 1
+    for _ in range(3):  # a script's next command finds it ended
+        shop.out("start", "hup")
+        shop.out("kill", "hup")
+        assert shop.out("inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "hup") == "exited 137"
 
 
 def test_wait_tells_every_code(shop: Shop) -> None:
