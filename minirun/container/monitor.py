@@ -229,9 +229,10 @@ class Monitor:
             self.close_init()
         try:
             self.container = self.shelf.load(self.container.id)  # update and rename may have changed it
-        except MinirunError:
-            self.close_stage()
-            return False
+        except MinirunError as error:
+            if error.errno_name == "ENOENT":
+                self.close_stage()
+                return False
         container = self.container
         go_on = restart.again(container.restart, container.retries, code, self.status.restarts, self.status.stopped)
         self.finish(code, RESTARTING if go_on else EXITED)
@@ -287,7 +288,7 @@ class Monitor:
 
     def give_up_restarting(self) -> None:
         self.status.status = EXITED
-        self.shelf.save_status(self.container.id, self.status)
+        self.write_down()
 
     def leave(self, code: int) -> None:
         assert self.hub is not None
