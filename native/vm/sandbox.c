@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define PAGE 4096ull
@@ -225,6 +226,19 @@ static int called_back(struct guest *guest)
     return GUEST_KICKED;
 }
 
+/*
+ * The host has nothing for a page that is mapped: a file is shorter than its mapping, say.  Newer kernels tell which it is
+ * (KVM_EXIT_MEMORY_FAULT, not yet in every distribution's header: flags, address, size).
+ */
+static int not_there(struct guest *guest)
+{
+    const uint64_t *said = (const uint64_t *)(const void *)&guest->run->hw;
+    uint64_t address = guest->run->exit_reason == 39 ? said[1] : 0;
+    forged(guest, VECTOR_BUS);
+    guest->address = address;
+    return GUEST_FAULT;
+}
+
 /* Go on with the program until it needs us: a GUEST_ exit, or -errno of KVM_RUN. */
 int guest_next(struct guest *guest, int how, int64_t result)
 {
@@ -235,6 +249,8 @@ int guest_next(struct guest *guest, int how, int64_t result)
         return forged(guest, 13);
     for (;;) {
         if (ioctl(guest->fd, KVM_RUN, 0) < 0) {
+            if (errno == EFAULT)
+                return not_there(guest);
             if (errno != EINTR)
                 return -errno;
             guest->kicks++;
@@ -264,7 +280,6 @@ void guest_is(struct guest *guest) { own = guest; }
 /* Write it down, and keep the processor from the program until Python has looked. */
 static void caught(int number, siginfo_t *info, void *context)
 {
-    (void)context;
     if (info->si_code > 0 && (number == SIGSEGV || number == SIGBUS || number == SIGILL || number == SIGFPE)) {
         signal(number, SIG_DFL); /* a fault of ours: to go on would be to fault again */
         return;
@@ -274,6 +289,9 @@ static void caught(int number, siginfo_t *info, void *context)
     memcpy(own->info[number - 1], info, GUEST_INFO);
     __atomic_or_fetch(&own->pending, 1ull << (number - 1), __ATOMIC_SEQ_CST);
     own->run->immediate_exit = 1;
+    sigaddset(&((ucontext_t *)context)->uc_sigmask,
+              number); /* the next waits, with its siginfo, until this is delivered */
+    guest_interrupted(context);
 }
 
 /* kind: 0 default, 1 ignored, 2 for the program's handler. */

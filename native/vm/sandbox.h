@@ -58,6 +58,8 @@ struct start {
     uint16_t gdt_limit, idt_limit, state_limit;
 };
 
+#define VECTOR_BUS 256 /* none of a processor's: there is a mapping, and nothing behind it */
+
 /* What a copy that fork(2) has made goes on with; the memory slots are numbered by their places. */
 struct again {
     int kvm, vm;
@@ -87,6 +89,9 @@ long sandbox_clone(uint64_t flags, int cgroup, int *pidfd);
 int64_t sandbox_filter(const void *program, unsigned count, const struct guest *guest);
 int64_t sandbox_reserve(uint64_t size);
 int64_t sandbox_copy(int out, void *own, uint64_t at, uint64_t size);
+#define GUEST_AGAIN 516 /* the kernel's own ERESTART_RESTARTBLOCK: no call returns it */
+long guest_call(struct guest *guest, long number, long a, long b, long c, long d, long e, long f);
+void guest_interrupted(void *context);
 long host_call(long number, long a, long b, long c, long d, long e, long f);
 
 /* native/init, linked into us: the in-container half of a plan, up to the place where a container executes its program */

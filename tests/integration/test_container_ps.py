@@ -85,6 +85,7 @@ def test_top_and_stats(shop: Shop, three: list[str]) -> None:
 def test_prune_takes_what_does_not_run(shop: Shop, three: list[str]) -> None:
     assert shop.out("prune", "-f", "--filter", "label=kind") == three[1]
     assert shop.out("prune", "-f", "--filter", "until=1h") == ""
-    assert shop("prune", input="n\n").stdout == ""
+    done = shop("prune", input="n\n")
+    assert (done.returncode, done.stdout) == (1, "") and "nobody said yes" in done.stderr
     assert shop.out("prune", input="y\n").split()[-1] == three[2]
     assert names(shop.out("ps", "-a")) == ["runs"]

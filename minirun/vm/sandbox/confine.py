@@ -15,12 +15,13 @@ from minirun.vm.sandbox.calls.plain import ROWS
 
 # What the program's calls become, beside those that are the host's own (calls/plain.py).
 FOR_THE_PROGRAM = (
-    "accept4 chroot close dup epoll_create1 epoll_ctl epoll_pwait eventfd2 exit exit_group faccessat2 fchmodat"
+    "accept4 chroot close dup epoll_create1 epoll_ctl epoll_pwait eventfd2 exit exit_group faccessat2 fchmodat fork"
     " fchownat futex getdents getdents64 getsockopt getxattr inotify_add_watch inotify_init1 inotify_rm_watch kill"
     " lgetxattr linkat listxattr llistxattr lremovexattr lseek lsetxattr memfd_create mincore mkdirat mknodat mremap"
     " msync munmap openat2 pause pipe2 ppoll preadv preadv2 prlimit64 pwritev pwritev2 readlinkat readv recvmsg"
     " removexattr renameat2 rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait"
     " sendmsg setsockopt setxattr statx symlinkat tgkill timerfd_create tkill unlinkat utimensat writev newfstatat"
+    " timer_create timer_delete signalfd4 pidfd_open pidfd_send_signal waitid"
 )
 # And what Python needs to serve them.
 FOR_PYTHON = (
@@ -37,9 +38,9 @@ NARROWED = {
     # F_DUPFD to F_SETFL, locks, F_DUPFD_CLOEXEC, sizes of pipes, seals; no F_SETOWN, which sends signals
     "fcntl": (1, (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1031, 1032, 1033, 1034)),
     # PR_SET/GET_PDEATHSIG, GET_DUMPABLE, SET_DUMPABLE, SET_KEEPCAPS, NAME, CAPBSET, CHILD_SUBREAPER, NO_NEW_PRIVS
-    "prctl": (0, (1, 2, 3, 4, 8, 15, 16, 23, 24, 36, 37, 38, 39)),
-    # NORMAL to DONTNEED, FREE
-    "madvise": (2, (0, 1, 2, 3, 4, 8)),
+    "prctl": (0, (1, 2, 7, 8, 15, 16, 23, 24, 29, 30, 36, 37, 38, 39, 47)),
+    # NORMAL to DONTNEED, FREE, COLD, PAGEOUT, POPULATE_READ, POPULATE_WRITE
+    "madvise": (2, (0, 1, 2, 3, 4, 8, 20, 21, 22, 23)),
 }
 
 

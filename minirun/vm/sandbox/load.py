@@ -79,18 +79,18 @@ def read_elf(fd: int) -> Elf:
     return Elf(fd=fd, kind=kind, entry=entry, headers=table, count=count, segments=segments, interpreter=interpreter)
 
 
-def find(opener: Callable[[bytes], int], path: bytes, args: list[bytes], depth: int = 0) -> Image:
+def find(opener: Callable[[bytes], int], path: bytes, args: list[bytes], fd: int = -1, depth: int = 0) -> Image:
     """Scripts lead to their interpreters.  ``opener`` opens an executable file of the root.  Raises OSError."""
     if depth > 4:
         raise OSError(ELOOP, "too many interpreters")
-    fd = opener(path)
+    fd = opener(path) if fd < 0 else fd
     head = posix.pread(fd, 256, 0)
     if head[:2] == b"#!":
         posix.close(fd)
         line = head[2:].partition(b"\n")[0].strip(b" \t\0").split(None, 1)
         if not line:
             raise OSError(ENOEXEC, "no interpreter in the first line")
-        return find(opener, line[0], [line[0], *[word.strip() for word in line[1:]], path, *args[1:]], depth + 1)
+        return find(opener, line[0], [line[0], *[word.strip() for word in line[1:]], path, *args[1:]], -1, depth + 1)
     try:
         program = read_elf(fd)
         loader = read_elf(opener(program.interpreter)) if program.interpreter else None

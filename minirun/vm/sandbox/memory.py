@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from minirun.linux.kvm_vm import Vm
+    from minirun.vm.sandbox.vfork import Guard
 
 READ, WRITE, EXEC = 1, 2, 4
 MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 1, 2, 0x10, 0x20, 0x4000
@@ -44,6 +45,7 @@ class Memory:
         self.space.arena, self.space.arena_size = layout.TABLES, layout.TABLES_SIZE
         self.vm: Vm | None = None
         self.slots: set[int] = set()
+        self.guard: Guard | None = None
         self.epoch = 0  # of the tables: a processor that has seen an older one may know old translations
         self.lock = RLock()  # whoever changes what is mapped has it: several threads may want to at once
         self.limits: dict[int, tuple[int, int]] = {}  # prlimit(2): the program's own
@@ -61,6 +63,7 @@ class Memory:
     def begin(self) -> None:
         """Nothing is mapped but the system's part, and no table says where that is."""
         lib.space_begin(self.space)
+        self.guard = None
         self.areas: list[list[int]] = []
         self.brk_start = self.brk_end = 0
         self.next = layout.MAPPINGS
@@ -130,7 +133,7 @@ class Memory:
             if more == 0 or most == FOREVER:
                 continue
             for area in self.areas:
-                if resource == RLIMIT_AS or area[2] & WRITE:
+                if resource == RLIMIT_AS or (area[2] & WRITE and area[1] != layout.STACK):
                     more += area[1] - area[0] - max(0, min(end, area[1]) - max(start, area[0]))
             if more > most:
                 return True
@@ -237,6 +240,9 @@ class Memory:
     def host(self, address: int, size: int = 1) -> int:
         """The address for the host's kernel, which checks the rest.  Raises Fault."""
         if 0 < address <= layout.LIMIT - size and size >= 0:
+            if self.guard is not None:
+                self.guard.note(address)
+                self.guard.note(address + size - 1)
             return self.base + address
         raise Fault(address)
 

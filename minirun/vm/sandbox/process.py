@@ -10,7 +10,7 @@ import posix
 from _thread import LockType, allocate_lock
 
 from minirun.linux.kvm import Kvm, ffi, lib
-from minirun.vm.sandbox import load
+from minirun.vm.sandbox import load, signals
 from minirun.vm.sandbox.descriptors import Files
 from minirun.vm.sandbox.layout import THREADS
 from minirun.vm.sandbox.memory import Memory
@@ -44,6 +44,10 @@ class Process:
         self.limits: dict[int, tuple[int, int]] = {}
         self.filter = b""  # of /linux/seccomp: struct sock_filter, 8 bytes each
         self.vfork_end = -1
+        self.timers: set[int] = set()  # timer_create(2)
+        self.dumpable = True
+        self.wake = self.lock()  # for the first thread, when it has ended before the others
+        self.heritage: tuple[load.Image, list[bytes], int]  # what it finds then
         self.exe = b""
         self.args: list[bytes] = []
         self.env: list[bytes] = []
@@ -63,6 +67,7 @@ class Process:
 
     def again(self, old: Thread, saved: Saved, prepared: Any) -> Thread:
         """After fork(2), in the child: a VM of our own around the copied memory, the registers as they were."""
+        self.timers = set()
         first = old.processor.index == 0
         if len(self.threads) > 1 or self.idle or not first:
             for left in (*[thread.processor for thread in self.threads], *self.idle):
@@ -70,12 +75,15 @@ class Process:
                     left.leave()
             self.idle = []
         if self.files.shared:  # by threads that are not here any more
-            self.making = allocate_lock()
+            self.making, self.wake = allocate_lock(), self.lock()
             for dying in self.files.dying:
                 posix.close(dying)
             self.files.alone()
         if first:
             old.processor.again(prepared)
+            if old.processor.native.pending:  # the parent's
+                old.processor.native.pending = 0
+                old.set_mask(old.mask)
             self.threads = [old]
             return old
         processor = Processor(self.memory, self.kvm)
@@ -136,29 +144,57 @@ class Process:
             raise OSError(EACCES, posix.strerror(EACCES), path.decode("utf-8", "surrogateescape"))
         return fd
 
+    def find(self, path: bytes, args: list[bytes], fd: int = -1) -> load.Image:
+        """What execve(2) would load; ``fd``: it is open already.  Raises OSError."""
+        return load.find(self.opener, path, args, fd)
+
     def execute(self, thread: Thread, path: bytes, args: list[bytes], env: list[bytes]) -> None:
         """The new program in place of the old; up to the point of no return an OSError leaves the old one as it was."""
-        image = load.find(self.opener, path, args)
-        exe = self.where(image.program.fd).encode("utf-8", "surrogateescape") or path
+        self.install(thread, self.find(path, args), env)
+
+    def install(self, thread: Thread, image: load.Image, env: list[bytes]) -> None:
+        """From here on there is no way back: what goes wrong is the end."""
+        exe = self.where(image.program.fd).encode("utf-8", "surrogateescape") or image.path
+        self.release()
         if self.memory.clear():
             thread.processor.furnish()
         ids = (posix.getuid(), posix.geteuid(), posix.getgid(), posix.getegid())
         try:
             entry, stack = load.load(self.memory, image, env, ids)
+        except OSError:
+            if not self.exe:
+                raise
+            signals.die(thread, signals.SIGKILL)
         finally:
             posix.close(image.program.fd)
             if image.interpreter is not None:
                 posix.close(image.interpreter.fd)
-        self.exe, self.args, self.env = exe, image.args, env
-        name = ffi.new("char[]", path.rpartition(b"/")[2][:15])
+        self.exe, self.args, self.env, self.dumpable = exe, image.args, env, True
+        name = ffi.new("char[]", image.path.rpartition(b"/")[2][:15])
         call(NUMBER["prctl"], 15, int(ffi.cast("uintptr_t", name)), 0, 0, 0, 0)  # PR_SET_NAME, as execve(2) does
         self.files.execve()
+        for timer in self.timers:
+            call(NUMBER["timer_delete"], timer, 0, 0, 0, 0, 0)
+        self.timers = set()
+        self.actions.execve()
+        thread.alternate, thread.clear_tid, thread.robust = (0, 2, 0), 0, 0
+        thread.processor.start(entry, stack)
+
+    def release(self) -> None:
+        """Whoever waits after vfork(2) goes on, and finds what we have written."""
         if self.vfork_end >= 0:
+            if self.memory.guard is not None:
+                self.memory.guard.tell(self.vfork_end)
             posix.close(self.vfork_end)
             self.vfork_end = -1
-        self.actions.execve()
-        thread.alternate, thread.clear_tid = (0, 2, 0), 0
-        thread.processor.start(entry, stack)
+
+    def alone(self, processor: Processor) -> Thread:
+        """A thread on this vCPU is all there is."""
+        with self.making:
+            self.idle = [each.processor for each in self.threads] + [one for one in self.idle if one is not processor]
+            thread = Thread(self, processor)
+            self.threads = [thread]
+        return thread
 
     # -- procfs -----------------------------------------------------------------------------------------------------
 

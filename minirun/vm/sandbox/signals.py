@@ -44,7 +44,7 @@ ORDER = ("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rb
 UCONTEXT = 40 + 256 + 8  # flags, link, stack; sigcontext; mask
 INFO = 128
 # Vector -> signal, si_code (arch/x86/kernel/traps.c)
-OF_FAULTS = {0: (SIGFPE, 1), 1: (SIGTRAP, 1), 3: (SIGTRAP, 0x80), 6: (SIGILL, 2), 16: (SIGFPE, 0), 17: (SIGBUS, 1),
+OF_FAULTS = {0: (SIGFPE, 1), 1: (SIGTRAP, 2), 3: (SIGTRAP, 0x80), 6: (SIGILL, 2), 16: (SIGFPE, 0), 17: (SIGBUS, 1),
              19: (SIGFPE, 0)}  # fmt: skip
 
 
@@ -74,11 +74,15 @@ class Actions:
 def fault(thread: Thread) -> None:
     """A fault of the program's: the signal that Linux sends."""
     guest = thread.processor.native
+    if guest.vector == 14 and thread.memory.guard is not None and thread.memory.guard.note(guest.address):
+        return
     number, code = OF_FAULTS.get(guest.vector, (SIGSEGV, 0x80))
     address = thread.processor.regs.rip
     if guest.vector == 14:
         number, address = SIGSEGV, guest.address
         code = 2 if thread.memory.area(address) else 1  # SEGV_ACCERR, SEGV_MAPERR
+    if guest.vector == lib.VECTOR_BUS:
+        number, code, address = SIGBUS, 2, guest.address or behind_a_file(thread)
     if guest.vector == 13:
         address = 0
     handler = thread.process.actions.get(number)[0]
@@ -87,9 +91,27 @@ def fault(thread: Thread) -> None:
     deliver(thread, number, pack("<iiiiQ", number, 0, code, 0, address))
 
 
+def behind_a_file(thread: Thread) -> int:
+    """The page that is mapped and not there, where KVM does not say: one that a register points to, or near to."""
+    memory, regs = thread.memory, thread.processor.regs
+    for step in (0, 4096, -4096):
+        for name in ORDER:
+            page: int = (getattr(regs, name) & -4096) + step
+            if memory.area(page) is None:
+                continue
+            try:
+                memory.read(page, 1)
+            except Fault:
+                return page
+    return 0
+
+
 def die(thread: Thread, number: int) -> None:
     """As the signal's default has it, on the host: our end is the program's."""
     thread.process.last_words(thread, number)
+    for each in list(thread.process.threads):
+        each.end()
+    thread.process.release()
     lib.guest_action(number, SIG_DFL, 0)
     nothing = ffi.new("uint64_t *", 0)
     lib.host_call(NUMBER["rt_sigprocmask"], 2, int(ffi.cast("uintptr_t", nothing)), 0, 8, 0, 0)

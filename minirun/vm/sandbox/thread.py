@@ -6,7 +6,7 @@ import _struct
 from _struct import pack
 
 from minirun.linux.kvm import ffi, lib
-from minirun.vm.sandbox import signals
+from minirun.vm.sandbox import robust, signals
 from minirun.vm.sandbox.calls import ARGUMENTS, TABLE
 from minirun.vm.sandbox.memory import Fault
 from minirun.vm.sandbox.numbers import NAMES, NUMBER
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from minirun.vm.sandbox.processor import Processor
 
 CALL, FAULT, KICKED, LOST = lib.GUEST_CALL, lib.GUEST_FAULT, lib.GUEST_KICKED, lib.GUEST_LOST
-RESULT, AS_IT_IS = lib.GUEST_RESULT, lib.GUEST_AS_IT_IS
+RESULT, AS_IT_IS, AGAIN = lib.GUEST_RESULT, lib.GUEST_AS_IT_IS, -lib.GUEST_AGAIN
 EFAULT, ENOSYS, EINTR, EINVAL, ENOMEM, EIO = 14, 38, 4, 22, 12, 5
 MOST_LACKING = 512  # names and numbers that are counted
 StructError: type[Exception] = vars(_struct)["error"]
 SYSCALL_SIZE = 2  # bytes of the instruction
+KICK = 64  # the signal by which a thread is told to look up; it is never blocked
 
 
 class Elsewhere(Exception):
@@ -31,7 +32,18 @@ class Elsewhere(Exception):
 
 
 class Ended(Exception):
-    """This thread is done."""
+    """This thread is done; ``handed_over``: the process goes on in its first thread."""
+
+    def __init__(self, code: int, *, handed_over: bool = False) -> None:
+        super().__init__(code)
+        self.handed_over = handed_over
+
+
+class Reborn(Exception):
+    """What goes on is another thread: in a child after fork(2)."""
+
+    def __init__(self, thread: Thread) -> None:
+        self.thread = thread
 
 
 class Thread:
@@ -43,8 +55,10 @@ class Thread:
         self.mask = 0
         self.alternate = (0, 2, 0)  # sigaltstack(2): address, SS_DISABLE, size
         self.clear_tid = 0
+        self.robust = 0  # set_robust_list(2)
         self.number = 0  # the call that is served
         self.tid = 0
+        self.dead = False  # another thread has said so: execve(2)
         self.link = b""  # what a link of procfs's leads to that we have not: calls/paths.py
 
     def serve(self) -> None:
@@ -61,6 +75,8 @@ class Thread:
                 signals.fault(self)
             elif reason != KICKED:
                 self.lost(reason)
+            if self.dead:
+                raise Ended(0)
             if self.processor.native.pending or self.processor.native.run == ffi.NULL or reason == KICKED:
                 how = self.signal(how, result)
 
@@ -99,7 +115,7 @@ class Thread:
             if process.trace is not None:
                 process.trace.line(self, name, arguments, None)
             return AS_IT_IS, 0
-        except Ended:
+        except (Ended, Reborn):
             raise
         except Exception as error:  # a defect of ours: the program's call fails, and --trace says why
             name_of = error.__class__.__name__
@@ -110,7 +126,7 @@ class Thread:
                 self.kept.clear()
             if process.files.shared:
                 process.files.done()
-        if process.trace is not None:
+        if process.trace is not None and result != AGAIN:
             process.trace.line(self, name, arguments, result)
         return RESULT, result
 
@@ -144,21 +160,38 @@ class Thread:
 
     def signal(self, how: int, result: int) -> int:
         """Deliver what was caught; a call that it interrupted is begun anew where the program asked for it."""
+        regs = self.processor.regs
+        if how == RESULT and result == AGAIN:  # it was not begun: the signal came before it
+            self.rewind()
+            how = AS_IT_IS
         while (found := signals.pending(self)) is not None:
             number, info = found
+            if self.dead:
+                raise Ended(0)
             handler, flags, _, _ = self.process.actions.get(number)
             if handler <= signals.SIG_IGN:
+                self.set_mask(self.mask)
                 continue
             if how == RESULT:
-                regs = self.processor.regs
                 if result == -EINTR and flags & signals.SA_RESTART and NAMES.get(self.number) not in NEVER_AGAIN:
-                    regs.rip -= SYSCALL_SIZE
-                    regs.rax = self.number
+                    self.rewind()
                 else:
                     regs.rax = result & 0xFFFFFFFFFFFFFFFF
                 how = AS_IT_IS
             signals.deliver(self, number, info)
         return how
+
+    def rewind(self) -> None:
+        """The program stands before its call."""
+        regs = self.processor.regs
+        regs.rip -= SYSCALL_SIZE
+        regs.rax = self.number
+        self.processor.touch()
+
+    def call_host(self, number: int, *arguments: int) -> int:
+        """A call of the host's that may wait; AGAIN if a signal is to be handled first."""
+        done: int = lib.guest_call(self.processor.native, number, *arguments, *(0,) * (6 - len(arguments)))
+        return done
 
     def room(self, data: bytes) -> int:
         """The host's address of a copy that lives until the next call."""
@@ -167,18 +200,24 @@ class Thread:
         return int(ffi.cast("uintptr_t", copy))
 
     def set_mask(self, mask: int) -> None:
-        """The host holds back what the program blocks."""
+        """The host holds back what the program blocks, and what has been caught and waits for delivery."""
         self.mask = mask & ~(1 << signals.SIGKILL - 1 | 1 << signals.SIGSTOP - 1)
-        room = ffi.new("uint64_t *", self.mask)
+        held = (self.mask | self.processor.native.pending) & ~(1 << KICK - 1)
+        room = ffi.new("uint64_t *", held)
         lib.host_call(NUMBER["rt_sigprocmask"], 2, int(ffi.cast("uintptr_t", room)), 0, 8, 0, 0)
 
     def lost(self, reason: int) -> None:
         """KVM cannot go on: a defect of ours, or a program that does what no processor can."""
+        if reason == -EFAULT:  # behind the end of a file
+            signals.die(self, signals.SIGBUS)
         self.process.last_words(self, 0, f"KVM gave up ({reason})")
         signals.die(self, signals.SIGKILL)
 
     def end(self) -> None:
-        """CLONE_CHILD_CLEARTID: whoever joins this thread waits for this word."""
+        """Locks in its hands are marked; CLONE_CHILD_CLEARTID: whoever joins this thread waits for this word."""
+        if self.robust:
+            robust.let_go(self.memory, self.robust, self.tid)
+            self.robust = 0
         if self.clear_tid:
             try:
                 self.memory.write(self.clear_tid, pack("<I", 0))

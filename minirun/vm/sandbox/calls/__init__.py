@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-THEMES = ("events", "files", "limits", "looks", "memory", "names", "plain", "proc", "process", "signals", "sockets")
+THEMES = (
+    "events", "execute", "files", "limits", "looks", "memory", "messages", "names", "plain", "prctl", "proc", "process",
+    "refused", "signals", "sockets", "timers",
+)  # fmt: skip
 TABLE: dict[str, Callable[..., int]] = {}
 ARGUMENTS: dict[str, int] = {}  # how many of the six a function takes
 

@@ -6,6 +6,7 @@ from _struct import pack, pack_into, unpack, unpack_from
 
 from minirun.linux.kvm import ffi, lib
 from minirun.vm.sandbox.calls import int32, int64, served
+from minirun.vm.sandbox.memory import Fault
 from minirun.vm.sandbox.numbers import NUMBER
 
 TYPE_CHECKING = False
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 EINVAL, EBADF, EINTR = 22, 9, 4
 POLLNVAL = 0x20
 CLOEXEC = 0o2000000
+AGAIN = -lib.GUEST_AGAIN
 call = lib.host_call
 
 
@@ -34,7 +36,9 @@ def polled(thread: Thread, at: int, count: int, timeout: int, mask: int) -> int:
             missing.append(index)
         pack_into("<ihh", view, 8 * index, host, events, 0)
     wait = thread.room(bytes(16)) if missing else timeout
-    done = int(call(NUMBER["ppoll"], int(ffi.cast("uintptr_t", room)), count, wait, mask, 8 if mask else 0, 0))
+    done = int(
+        thread.call_host(NUMBER["ppoll"], int(ffi.cast("uintptr_t", room)), count, wait, mask, 8 if mask else 0, 0)
+    )
     if done < 0:
         return done
     answer = bytearray(rows)
@@ -57,7 +61,19 @@ def poll(thread: Thread, at: int, count: int, timeout: int) -> int:
 def ppoll(thread: Thread, at: int, count: int, timeout: int, mask: int, size: int) -> int:
     span = thread.room(thread.memory.read(timeout, 16)) if timeout else 0
     blocked = thread.room(thread.memory.read(mask, 8)) if mask else 0
-    return polled(thread, at, int(count), span, blocked)
+    done = polled(thread, at, int(count), span, blocked)
+    if span and done != AGAIN:
+        left(thread, timeout, span)
+    return done
+
+
+def left(thread: Thread, timeout: int, span: int, divide: int = 1) -> None:
+    """What is left of the time: the kernel writes it back, where it can."""
+    seconds, rest = unpack("<qq", bytes(ffi.buffer(ffi.cast("char *", span), 16)))
+    try:
+        thread.memory.write(timeout, pack("<qq", seconds, rest // divide))
+    except Fault:
+        pass
 
 
 def selected(thread: Thread, count: int, sets: tuple[int, int, int], span: int, mask: int) -> int:
@@ -79,7 +95,11 @@ def selected(thread: Thread, count: int, sets: tuple[int, int, int], span: int, 
             | (2 if given[2] >> number & 1 else 0)
         )
         pack_into("<ihh", view, 8 * index, files.table[number], events, 0)
-    done = int(call(NUMBER["ppoll"], int(ffi.cast("uintptr_t", room)), len(wanted), span, mask, 8 if mask else 0, 0))
+    done = int(
+        thread.call_host(
+            NUMBER["ppoll"], int(ffi.cast("uintptr_t", room)), len(wanted), span, mask, 8 if mask else 0, 0
+        )
+    )
     if done < 0:
         return done
     found = [0, 0, 0]
@@ -100,7 +120,10 @@ def select(thread: Thread, count: int, read: int, write: int, other: int, timeou
     if timeout:
         seconds, micro = unpack("<qq", thread.memory.read(timeout, 16))
         span = thread.room(pack("<qq", seconds, micro * 1000))
-    return selected(thread, int32(count), (read, write, other), span, 0)
+    done = selected(thread, int32(count), (read, write, other), span, 0)
+    if span and done != AGAIN:
+        left(thread, timeout, span, 1000)
+    return done
 
 
 @served
@@ -110,7 +133,10 @@ def pselect6(thread: Thread, count: int, read: int, write: int, other: int, time
     if masks:
         at, _ = unpack("<QQ", thread.memory.read(masks, 16))
         mask = thread.room(thread.memory.read(at, 8)) if at else 0
-    return selected(thread, int32(count), (read, write, other), span, mask)
+    done = selected(thread, int32(count), (read, write, other), span, mask)
+    if span and done != AGAIN:
+        left(thread, timeout, span)
+    return done
 
 
 @served
@@ -145,7 +171,18 @@ def epoll_pwait(thread: Thread, epoll: int, events: int, most: int, timeout: int
     at = thread.memory.host(events, 12 * count)
     blocked = thread.room(thread.memory.read(mask, 8)) if mask else 0
     host = thread.process.files.host(int32(epoll))
-    return int(call(NUMBER["epoll_pwait"], host, at, count, int32(timeout), blocked, 8))
+    return int(thread.call_host(NUMBER["epoll_pwait"], host, at, count, int32(timeout), blocked, 8))
+
+
+@served
+def epoll_pwait2(thread: Thread, epoll: int, events: int, most: int, timeout: int, mask: int, size: int) -> int:
+    if not timeout:
+        return epoll_pwait(thread, epoll, events, most, 0xFFFFFFFF, mask, size)  # type: ignore[no-any-return]
+    seconds, rest = unpack("<qq", thread.memory.read(timeout, 16))
+    if seconds < 0 or not 0 <= rest < 1_000_000_000:
+        return -EINVAL
+    span = min(seconds * 1000 + (rest + 999_999) // 1_000_000, 0x7FFFFFFF)
+    return epoll_pwait(thread, epoll, events, most, span, mask, size)  # type: ignore[no-any-return]
 
 
 @served

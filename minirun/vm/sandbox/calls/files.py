@@ -110,8 +110,7 @@ def fcntl(thread: Thread, fd: int, command: int, argument: int) -> int:
         argument = thread.memory.host(argument, 32)
     elif command not in (3, 4, 1031, 1032, 1033, 1034):  # flags, pipe sizes, seals
         return -EINVAL
-    done: int = call(NUMBER["fcntl"], host, command, int64(argument), 0, 0, 0)
-    return done
+    return thread.call_host(NUMBER["fcntl"], host, command, int64(argument))
 
 
 @served
@@ -119,6 +118,9 @@ def pipe2(thread: Thread, ends: int, flags: int) -> int:
     reader, writer = posix.pipe2(flags & (O_CLOEXEC | 0o4000 | 0o40000) | O_CLOEXEC)
     files, closing = thread.process.files, bool(flags & O_CLOEXEC)
     numbers = files.add(reader, closing=closing), files.add(writer, closing=closing)
+    if min(numbers) < 0:
+        files.close(max(numbers))
+        return min(numbers)
     thread.memory.write(ends, pack("<ii", *numbers))
     return 0
 
@@ -168,8 +170,7 @@ def vectored(name: str) -> None:
     def function(thread: Thread, fd: int, at: int, count: int, low: int, high: int, flags: int) -> int:
         host = thread.process.files.host(int32(fd))
         iov = vectors(thread, at, int32(count))
-        done: int = call(NUMBER[name], host, iov, int32(count), int64(low), int64(high), int32(flags))
-        return done
+        return thread.call_host(NUMBER[name], host, iov, int32(count), int64(low), int64(high), int32(flags))
 
     function.__name__ = name
     served(function)

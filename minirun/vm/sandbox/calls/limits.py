@@ -38,7 +38,7 @@ def prlimit64(thread: Thread, pid: int, resource: int, new: int, old: int) -> in
         if wanted[0] > wanted[1]:
             return -EINVAL
         if resource in OURS:
-            if wanted[1] > current[1] and posix.geteuid():
+            if wanted[1] > current[1] and not may_raise():
                 return -EPERM
             limits[int(resource)] = wanted
             if resource == RLIMIT_NOFILE:
@@ -46,6 +46,13 @@ def prlimit64(thread: Thread, pid: int, resource: int, new: int, old: int) -> in
             return 0
         return int(call(NUMBER["prlimit64"], 0, int(resource), thread.room(pack("<QQ", *wanted)), 0, 0, 0))
     return 0
+
+
+def may_raise() -> bool:
+    """CAP_SYS_RESOURCE (capget(2))."""
+    head, data = ffi.new("uint32_t[2]", (0x20080522, 0)), ffi.new("uint32_t[6]")
+    done = call(NUMBER["capget"], int(ffi.cast("uintptr_t", head)), int(ffi.cast("uintptr_t", data)), 0, 0, 0, 0)
+    return done == 0 and bool(data[0] >> 24 & 1)
 
 
 RLIMIT_NOFILE = 7

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ENOMEM, EINVAL, EEXIST = 12, 22, 17
 MAP_FIXED_NOREPLACE, MAP_KEPT = 0x100000, 0x0F | MAP_ANONYMOUS | 0x8000  # types, MAP_POPULATE
 MREMAP_MAYMOVE, MREMAP_FIXED = 1, 2
+PASSED_ON = {0, 1, 2, 3, 4, 8, 20, 21, 22, 23}
+ADVICE = PASSED_ON | {10, 11, 12, 13, 14, 15, 16, 17, 19, 25}  # no effect here; not MADV_WIPEONFORK: it would have one
 call = lib.host_call
 
 
@@ -102,17 +104,22 @@ def mremap(thread: Thread, address: int, size: int, wanted: int, flags: int, tar
 
 @served
 def madvise(thread: Thread, address: int, size: int, advice: int) -> int:
-    if address % PAGE:
+    advice = int32(advice)
+    if address % PAGE or advice not in ADVICE:
         return -EINVAL
-    host = thread.memory.host(address, size) if size else 0
-    done: int = (
-        call(NUMBER["madvise"], host, size, int32(advice), 0, 0, 0) if int32(advice) in (0, 1, 2, 3, 4, 8) else 0
-    )
+    if not size:
+        return 0
+    if not thread.memory.covered(address, address + pages(size)):
+        return -ENOMEM
+    host = thread.memory.host(address, size)
+    done: int = call(NUMBER["madvise"], host, size, int32(advice), 0, 0, 0) if advice in PASSED_ON else 0
     return done
 
 
 @served
 def msync(thread: Thread, address: int, size: int, flags: int) -> int:
+    if size and not address % PAGE and not thread.memory.covered(address, address + pages(size)):
+        return -ENOMEM
     return int(call(NUMBER["msync"], thread.memory.host(address, size), size, flags, 0, 0, 0))
 
 

@@ -39,14 +39,25 @@ ROWS = {
     "setsid": "", "getpriority": "nn", "setpriority": "nnn", "sched_yield": "", "sched_getaffinity": "nnp",
     "sched_setaffinity": "nnp", "sched_getscheduler": "n", "sched_getparam": "np", "sched_get_priority_max": "n",
     "sched_get_priority_min": "n", "getrusage": "np", "times": "p", "getcpu": "ppp", "wait4": "npnp",
-    "waitid": "nnpnp", "sysinfo": "p", "uname": "p", "sethostname": "pn", "setdomainname": "pn", "getrandom": "pnn",
+    "sysinfo": "p", "uname": "p",
+    "sethostname": "pn", "setdomainname": "pn", "getrandom": "pnn",
     # time
     "clock_gettime": "np", "clock_getres": "np", "clock_nanosleep": "nnpp", "nanosleep": "pp", "gettimeofday": "pp",
     "time": "p", "alarm": "n", "getitimer": "np", "setitimer": "npp",
+    "timer_settime": "nnpp", "timer_gettime": "np", "timer_getoverrun": "n",
+    "rt_sigqueueinfo": "nnp", "rt_tgsigqueueinfo": "nnnp", "membarrier": "nnn", "sched_rr_get_interval": "np",
+    "sched_setscheduler": "nnp", "sched_setparam": "np", "sched_getattr": "npnn", "sched_setattr": "npn",
+    "ioprio_get": "nn", "ioprio_set": "nnn", "clock_adjtime": "np", "adjtimex": "p", "ustat": "np", "vhangup": "",
     "timerfd_settime": "fnpp", "timerfd_gettime": "fp",
     # sockets
     "bind": "fpn", "connect": "fpn", "listen": "fn", "getsockname": "fpp", "getpeername": "fpp", "sendto": "fpnnpn",
     "recvfrom": "fpnnpp", "shutdown": "fn",
+}  # fmt: skip
+
+# A signal that comes before one of these is handled before it (native/vm/sandbox_enter.c).
+WAITING = {
+    "read", "write", "pread64", "pwrite64", "flock", "sendfile", "splice", "tee", "wait4", "clock_nanosleep",
+    "nanosleep", "connect", "sendto", "recvfrom",
 }  # fmt: skip
 
 
@@ -99,12 +110,20 @@ def make(name: str, kinds: str) -> Callable[..., int]:
     rest = (0,) * (6 - len(kinds))
     exchange = [KINDS[kind] for kind in kinds]
     call = lib.host_call
+    enter = lib.guest_call
+
+    def waiting(thread: Thread, *values: int) -> int:
+        done: int = enter(
+            thread.processor.native, number,
+            *[kind(thread, value) for kind, value in zip(exchange, values, strict=True)], *rest,
+        )  # fmt: skip
+        return done
 
     def plain(thread: Thread, *values: int) -> int:
         done: int = call(number, *[kind(thread, value) for kind, value in zip(exchange, values, strict=True)], *rest)
         return done
 
-    return plain
+    return waiting if name in WAITING else plain
 
 
 for _name, _kinds in ROWS.items():

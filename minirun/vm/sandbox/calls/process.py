@@ -10,15 +10,14 @@ from _struct import pack, unpack
 from _thread import start_new_thread
 
 from minirun.linux.kvm import ffi, lib
+from minirun.vm.sandbox import vfork
 from minirun.vm.sandbox.calls import int32, int64, served
 from minirun.vm.sandbox.memory import Fault
 from minirun.vm.sandbox.numbers import NUMBER
-from minirun.vm.sandbox.thread import Elsewhere, Ended, Thread
+from minirun.vm.sandbox.thread import Ended, Reborn, Thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from minirun.vm.sandbox.process import Process
 
 EINVAL, ENOSYS, EPERM, EAGAIN, E2BIG, ENOENT, EBUSY = 22, 38, 1, 11, 7, 2, 16
@@ -26,6 +25,7 @@ VM, FS, FILES, SIGHAND, VFORK, THREAD, SYSVSEM, SETTLS, PARENT_SETTID, CHILD_CLE
     0x100, 0x200, 0x400, 0x800, 0x4000, 0x10000, 0x40000, 0x80000, 0x100000, 0x200000, 0x400000, 0x1000000,
 )  # fmt: skip
 OF_A_THREAD = VM | FS | FILES | SIGHAND | THREAD
+PIDFD = 0x1000
 MOST_THREADS = 64
 SIGCHLD = 17
 MOST_WORDS = 2 << 20  # bytes of arguments and environment
@@ -36,7 +36,7 @@ call = lib.host_call
 def clone(thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int) -> int:
     if flags & OF_A_THREAD == OF_A_THREAD:
         return new_thread(thread, flags, stack, parent_tid, child_tid, tls)
-    known = VM | VFORK | SETTLS | PARENT_SETTID | CHILD_CLEARTID | CHILD_SETTID | DETACHED | SYSVSEM | 0xFF
+    known = VM | VFORK | PIDFD | SETTLS | PARENT_SETTID | CHILD_CLEARTID | CHILD_SETTID | DETACHED | SYSVSEM | 0xFF
     if flags & ~known:
         return -EINVAL  # namespaces are config.json's to give
     return new_process(thread, flags, stack, parent_tid, child_tid, tls)
@@ -46,9 +46,10 @@ def clone(thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: in
 def clone3(thread: Thread, arguments: int, size: int) -> int:
     if size < 64:
         return -EINVAL
-    flags, _, child, parent, exit_signal, stack, stack_size, tls = unpack("<8Q", thread.memory.read(arguments, 64))
-    if flags & 0x1000 or (size > 64 and any(thread.memory.read(arguments + 64, min(size - 64, 64)))):
-        return -EINVAL  # CLONE_PIDFD, set_tid, cgroup
+    flags, pidfd, child, parent, exit_signal, stack, stack_size, tls = unpack("<8Q", thread.memory.read(arguments, 64))
+    if size > 64 and any(thread.memory.read(arguments + 64, min(size - 64, 64))):
+        return -EINVAL  # set_tid, cgroup
+    parent = pidfd if flags & PIDFD else parent
     return clone(thread, flags | exit_signal & 0xFF, stack + stack_size if stack else 0, parent, child, tls)  # type: ignore[no-any-return]
 
 
@@ -58,7 +59,7 @@ def fork(thread: Thread) -> int:
 
 
 @served
-def vfork(thread: Thread) -> int:
+def vfork_(thread: Thread) -> int:
     return new_process(thread, VM | VFORK | 17, 0, 0, 0, 0)
 
 
@@ -90,11 +91,14 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
             posix.close(end)
         raise
     if pid:
-        if flags & PARENT_SETTID:
+        if flags & PIDFD:
+            number = process.files.add(call(NUMBER["pidfd_open"], pid, 0, 0, 0, 0, 0), closing=True)
+            thread.memory.write(parent_tid, pack("<i", number))
+        elif flags & PARENT_SETTID:
             thread.memory.write(parent_tid, pack("<i", pid))
         if waiting is not None:
             posix.close(waiting[1])
-            posix.read(waiting[0], 1)
+            vfork.hear(waiting[0], thread.memory)
             posix.close(waiting[0])
         return pid
     if process.vfork_end >= 0:  # whoever waits for our parent does not wait for us
@@ -111,12 +115,14 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
             child.processor.sregs.fs.base = tls
         child.processor.regs.rax = 0
         child.processor.touch()
+    child.robust = 0
     child.clear_tid = child_tid if flags & CHILD_CLEARTID else 0
     if flags & CHILD_SETTID:
         thread.memory.write(child_tid, pack("<i", posix.getpid()))
     process.files.done()
-    run(child)
-    raise AssertionError("a child came back")
+    if waiting is not None and flags & VM:
+        vfork.Guard(thread.memory)
+    raise Reborn(child)
 
 
 def new_thread(thread: Thread, flags: int, stack: int, parent_tid: int, child_tid: int, tls: int) -> int:
@@ -162,24 +168,37 @@ def new_thread(thread: Thread, flags: int, stack: int, parent_tid: int, child_ti
 def run(thread: Thread) -> None:
     """Serve until it ends; the last thread's end is the process's."""
     process = thread.process
-    try:
-        thread.serve()
-    except Ended as ended:
-        if process.gone(thread):
-            posix._exit(int(str(ended)) & 0xFF)
-        if call(NUMBER["gettid"], 0, 0, 0, 0, 0, 0) == posix.getpid():
-            stay(thread)
-    except BaseException as error:  # a defect of ours must not become somebody else's
-        process.last_words(thread, 0, f"{error.__class__.__name__}: {error}")
-        posix._exit(125)
+    while True:
+        try:
+            thread.serve()
+        except Reborn as reborn:
+            thread = reborn.thread
+        except Ended as ended:
+            if not ended.handed_over and process.gone(thread):
+                process.release()
+                posix._exit(int(str(ended)) & 0xFF)
+            if call(NUMBER["gettid"], 0, 0, 0, 0, 0, 0) != posix.getpid():
+                return
+            thread = stay(thread)
+        except BaseException as error:  # a defect of ours must not become somebody else's
+            process.last_words(thread, 0, f"{error.__class__.__name__}: {error}")
+            posix._exit(125)
 
 
-def stay(thread: Thread) -> None:
-    """The first thread has ended, others have not; it is our main thread, whose end would be the process's."""
+def stay(thread: Thread) -> Thread:
+    """The first thread has ended, others have not; it is our main thread, whose end would be the process's.
+
+    Unless one of the others executes a program: that goes on in the first thread, whose number is the process's.
+    """
+    process = thread.process
     thread.set_mask((1 << 64) - 1)
     lib.guest_is(ffi.NULL)
-    while True:
-        call(NUMBER["pause"], 0, 0, 0, 0, 0, 0)
+    process.wake.acquire()
+    image, env, mask = process.heritage
+    thread = process.alone(thread.processor)
+    process.install(thread, image, env)
+    thread.set_mask(mask)
+    return thread
 
 
 @served
@@ -190,36 +209,12 @@ def exit_(thread: Thread, code: int) -> int:
 
 @served
 def exit_group(thread: Thread, code: int) -> int:
-    thread.process.last_words(thread, 0)
+    process = thread.process
+    for each in list(process.threads):
+        each.end()
+    process.release()
+    process.last_words(thread, 0)
     posix._exit(code & 0xFF)
-
-
-def strings(thread: Thread, at: int) -> list[bytes]:
-    """A vector of C strings, as execve(2) has them."""
-    found: list[bytes] = []
-    size = 0
-    while at:
-        (address,) = unpack("<Q", thread.memory.read(at, 8))
-        if not address:
-            break
-        found.append(thread.memory.string(address, 131072))
-        size += len(found[-1]) + 9
-        if size > MOST_WORDS:
-            raise OSError(E2BIG, "execve")
-        at += 8
-    return found
-
-
-@served
-def execve(thread: Thread, pathname: int, argv: int, envp: int) -> int:
-    path = thread.memory.string(pathname)
-    args, env = strings(thread, argv), strings(thread, envp)
-    if not path:
-        return -ENOENT
-    if len(thread.process.threads) > 1:
-        return -EBUSY  # the other threads' vCPUs would have to be taken away first: docs/sandbox.md
-    thread.process.execute(thread, path, args or [b""], env)
-    raise Elsewhere
 
 
 @served
@@ -245,7 +240,10 @@ def set_tid_address(thread: Thread, address: int) -> int:
 
 @served
 def set_robust_list(thread: Thread, head: int, size: int) -> int:
-    return 0 if size == 24 else -EINVAL  # the list is not walked when a thread dies with a lock in its hands
+    if size != 24:
+        return -EINVAL
+    thread.robust = head
+    return 0
 
 
 @served
@@ -256,7 +254,9 @@ def futex(thread: Thread, word: int, operation: int, value: int, timeout: int, o
     # FUTEX_REQUEUE and its sisters have a number where the others have a timeout
     fourth = int64(timeout) if command in (3, 4, 5) else memory.host(timeout, 16) if timeout else 0
     second = memory.host(other, 4) if other and command in (3, 4, 5, 11, 12) else 0
-    return int(call(NUMBER["futex"], at, int32(operation), value & 0xFFFFFFFF, fourth, second, last & 0xFFFFFFFF))
+    return int(
+        thread.call_host(NUMBER["futex"], at, int32(operation), value & 0xFFFFFFFF, fourth, second, last & 0xFFFFFFFF)
+    )
 
 
 @served
@@ -272,30 +272,4 @@ def arch_prctl(thread: Thread, code: int, address: int) -> int:
     if code in (0x1003, 0x1004):  # ARCH_GET_FS, ARCH_GET_GS
         thread.memory.write(address, pack("<Q", sregs.fs.base if code == 0x1003 else sregs.gs.base))
         return 0
-    return -EINVAL
-
-
-NAME_OPTIONS: dict[int, Callable[[int], int]] = {}
-PLAIN_PRCTL = (
-    1,
-    2,
-    3,
-    8,
-    23,
-    24,
-    38,
-    39,
-    36,
-    37,
-)  # death signal, dumpable (read), keepcaps, bounding set, no_new_privs
-
-
-@served
-def prctl(thread: Thread, option: int, a: int, b: int, c: int, d: int) -> int:
-    if option in (15, 16):  # PR_SET_NAME, PR_GET_NAME
-        return int(call(NUMBER["prctl"], option, thread.memory.host(a, 16), 0, 0, 0, 0))
-    if option in (2, 37):
-        return int(call(NUMBER["prctl"], option, thread.memory.host(a, 4), 0, 0, 0, 0))
-    if option in PLAIN_PRCTL:
-        return int(call(NUMBER["prctl"], option, int64(a), int64(b), int64(c), int64(d), 0))
     return -EINVAL

@@ -79,14 +79,14 @@ def rt_sigsuspend(thread: Thread, mask: int, size: int) -> int:
     (given,) = unpack("<Q", thread.memory.read(mask, 8))
     before, thread.mask = thread.mask, thread.mask
     room = thread.room(pack("<Q", given & ~(1 << SIGKILL - 1 | 1 << SIGSTOP - 1)))
-    done = call(NUMBER["rt_sigsuspend"], room, 8, 0, 0, 0, 0)
+    done = thread.call_host(NUMBER["rt_sigsuspend"], room, 8, 0, 0, 0, 0)
     thread.set_mask(before)
     return int(done)
 
 
 @served
 def pause(thread: Thread) -> int:
-    return int(call(NUMBER["pause"], 0, 0, 0, 0, 0, 0))
+    return int(thread.call_host(NUMBER["pause"], 0, 0, 0, 0, 0, 0))
 
 
 @served
@@ -98,4 +98,4 @@ def rt_sigpending(thread: Thread, room: int, size: int) -> int:
 def rt_sigtimedwait(thread: Thread, these: int, info: int, timeout: int, size: int) -> int:
     memory = thread.memory
     at = [memory.host(these, 8), memory.host(info, 128) if info else 0, memory.host(timeout, 16) if timeout else 0]
-    return int(call(NUMBER["rt_sigtimedwait"], *at, size, 0, 0)) if size == 8 else -EINVAL
+    return int(thread.call_host(NUMBER["rt_sigtimedwait"], *at, size, 0, 0)) if size == 8 else -EINVAL

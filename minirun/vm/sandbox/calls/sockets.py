@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from _struct import pack, unpack
+from _struct import pack
 
 from minirun.linux.kvm import ffi, lib
 from minirun.vm.sandbox.calls import int32, served
-from minirun.vm.sandbox.calls.files import vectors
 from minirun.vm.sandbox.numbers import NUMBER
 
 TYPE_CHECKING = False
@@ -77,43 +76,10 @@ def socketpair(thread: Thread, family: int, kind: int, protocol: int, ends: int)
 def accept4(thread: Thread, fd: int, address: int, length: int, flags: int) -> int:
     files, memory = thread.process.files, thread.memory
     at = [memory.host(value) if value else 0 for value in (address, length)]
-    host = call(NUMBER["accept4"], files.host(int32(fd)), *at, int32(flags) | CLOEXEC, 0, 0)
+    host = thread.call_host(NUMBER["accept4"], files.host(int32(fd)), *at, int32(flags) | CLOEXEC, 0, 0)
     return files.add(host, closing=bool(flags & CLOEXEC))
 
 
 @served
 def accept(thread: Thread, fd: int, address: int, length: int) -> int:
     return accept4(thread, fd, address, length, 0)  # type: ignore[no-any-return]
-
-
-def message(thread: Thread, at: int) -> tuple[int, bytes]:
-    """A copy of struct msghdr with our addresses, and the original.  Descriptors in it are not passed on."""
-    given = thread.memory.read(at, 56)
-    name, name_size, iov, count, _, _, flags = unpack("<QIxxxxQQQQI", given[:52])
-    memory = thread.memory
-    room = pack(
-        "<QIxxxxQQQQIxxxx", memory.host(name, name_size) if name else 0, name_size, vectors(thread, iov, int32(count)),
-        int32(count), 0, 0, flags,
-    )  # fmt: skip
-    return thread.room(room), given
-
-
-@served
-def sendmsg(thread: Thread, fd: int, at: int, flags: int) -> int:
-    host = thread.process.files.host(int32(fd))
-    copy, given = message(thread, at)
-    if unpack("<Q", given[40:48])[0]:
-        return -EOPNOTSUPP  # descriptors and credentials: not passed here
-    return int(call(NUMBER["sendmsg"], host, copy, int32(flags), 0, 0, 0))
-
-
-@served
-def recvmsg(thread: Thread, fd: int, at: int, flags: int) -> int:
-    host = thread.process.files.host(int32(fd))
-    copy, _ = message(thread, at)
-    done = int(call(NUMBER["recvmsg"], host, copy, int32(flags), 0, 0, 0))
-    if done >= 0:
-        _, name_size, _, _, _, _, result = unpack("<QIxxxxQQQQI", bytes(ffi.buffer(ffi.cast("char *", copy), 52)))
-        thread.memory.write(at + 8, pack("<I", name_size))
-        thread.memory.write(at + 40, pack("<QI", 0, result))
-    return done
