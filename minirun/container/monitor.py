@@ -78,11 +78,11 @@ class Monitor:
 
     def warn(self, text: str) -> None:
         """The start's warnings; later ones have no reader."""
-        if self.hub is None:
-            try:
+        try:
+            if self.hub is None:
                 unix.send(self.parts.channel, b"w" + text.encode("utf-8", "replace")[: protocol.CHUNK])
-            except OSError:
-                return
+        except OSError:
+            return
 
     # the walk
 
@@ -164,11 +164,11 @@ class Monitor:
             unix.send(self.parts.channel, b"Y")
         except OSError:
             pass
-        if self.parts.attach is None:
-            self.first.close()
-        else:
+        if self.parts.attach is not None:
             posix.set_blocking(self.parts.channel, False)
             self.hub.clients.append(self.first)
+        else:
+            self.first.close()
         self.hub.settle = self.settle
 
     def serve(self) -> int:
@@ -258,10 +258,9 @@ class Monitor:
     def close_init(self) -> None:
         assert self.created is not None
         init = self.created.site.init
-        if init is not None:
-            for fd in (init.pidfd, init.sync):
-                if fd >= 0:
-                    posix.close(fd)
+        for fd in (init.pidfd, init.sync) if init is not None else ():
+            if fd >= 0:
+                posix.close(fd)
         self.created.entry.close()
         self.created = None
 
