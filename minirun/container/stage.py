@@ -118,6 +118,10 @@ def network(place: Place, container: Container, stage: Stage, site: bundle.Site)
     site.gateway = next((each.gateway or each.gateway6 for each in attached.interfaces), "")
     for note in attached.notes:
         place.warn(note)
+    from minirun.container.prepare import resolver
+
+    if site.gateway and "nameserver " not in resolver(container, site.resolv):
+        place.warn("the host's name servers are on its own loopback, which is not the container's: --dns names another")
 
 
 def connect(place: Place, container: Container, stage: Stage, created: Created) -> None:
