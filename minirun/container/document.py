@@ -103,8 +103,6 @@ def state(status: Status) -> dict[str, Any]:
 
 def host_config(container: Container) -> dict[str, Any]:
     asked = container.asked
-    resources = asked["resources"]
-    memory, cpu = resources.get("memory", {}), resources.get("cpu", {})
     return {
         "NetworkMode": container.network if container.network != "networks" else container.networks[0]["name"],
         "Binds": [
@@ -143,6 +141,13 @@ def host_config(container: Container) -> dict[str, Any]:
             {"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": access}
             for source, target, access in asked["devices"]
         ],
+        **limits(asked["resources"]),
+    }
+
+
+def limits(resources: dict[str, Any]) -> dict[str, Any]:
+    memory, cpu = resources.get("memory", {}), resources.get("cpu", {})
+    return {
         "Memory": memory.get("limit", 0),
         "MemoryReservation": memory.get("reservation", 0),
         "MemorySwap": memory.get("swap", 0),

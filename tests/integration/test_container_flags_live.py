@@ -194,8 +194,8 @@ def test_explain_does_nothing(here, tmp_path):
 
 def test_inspect_update_rename(here):
     found = here.ok(
-        "container", "create", "--name", "first", "-m", "64m", "-l", "k=v", "--restart", "on-failure:3", "-v", "/tmp:/t:ro",
-        "--tmpfs", "/x:ro", "--cpus", "1.5", "--security-opt", "no-new-privileges", NAME,
+        "container", "create", "--name", "first", "-m", "64m", "-l", "k=v", "--restart", "on-failure:3",
+        "-v", "/tmp:/t:ro", "--tmpfs", "/x:ro", "--cpus", "1.5", "--security-opt", "no-new-privileges", NAME,
     )  # fmt: skip
     assert here.ok("container", "inspect", "-f", ".Id", "first") == found
     fields = "{{.HostConfig.Binds}} {{.HostConfig.Tmpfs}} {{.HostConfig.NanoCpus}} {{.HostConfig.SecurityOpt}}"
