@@ -4,12 +4,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -102,6 +106,50 @@ static void *moves(void *unused)
     return NULL;
 }
 
+static struct msghdr message;
+static char control[4096];
+
+/* The size of what is passed, and the numbers in it: two readings of one structure would differ. */
+static void *grows(void *unused)
+{
+    (void)unused;
+    while (!over) {
+        message.msg_controllen = 24;
+        message.msg_controllen = 4096;
+        message.msg_iovlen = 1;
+        message.msg_iovlen = 1000;
+        ((int *)control)[4] = 3 + (int)(any() % 8);
+    }
+    return NULL;
+}
+
+static void *passes(void *unused)
+{
+    (void)unused;
+    int pair[2], got[64] = {0};
+    socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair);
+    message.msg_iov = shared;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    for (int at = 0; at < 4096; at += 24)
+        *(struct cmsghdr *)(control + at) = (struct cmsghdr){20, SOL_SOCKET, SCM_RIGHTS};
+    while (!over) {
+        struct iovec one = {got, sizeof got};
+        static char into[4096];
+        struct msghdr taken = {
+            .msg_iov = &one, .msg_iovlen = 1, .msg_control = into, .msg_controllen = sizeof into};
+        sendmsg(pair[0], &message, 0);
+        if (recvmsg(pair[1], &taken, 0) >= 0)
+            for (struct cmsghdr *c = CMSG_FIRSTHDR(&taken); c; c = CMSG_NXTHDR(&taken, c))
+                if (c->cmsg_type == SCM_RIGHTS) {
+                    look_at(*(int *)CMSG_DATA(c));
+                    close(*(int *)CMSG_DATA(c));
+                }
+        recvmsg(pair[1], &message, 0);
+    }
+    return NULL;
+}
+
 static void *forks(void *unused)
 {
     (void)unused;
@@ -119,7 +167,7 @@ static void *forks(void *unused)
 
 void races(int seconds)
 {
-    void *(*const kinds[])(void *) = {flip, opens, opens, stale, moves, moves, forks};
+    void *(*const kinds[])(void *) = {flip, opens, opens, stale, moves, moves, forks, grows, passes};
     pthread_t made[sizeof kinds / sizeof *kinds];
     arena = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -253,6 +301,51 @@ void files(const char *own, long from, long count)
             say("a VMM ended at %ld\n", from + i);
     }
     say("files %ld\n", count);
+}
+
+/* Structures with an address in them, which would be one of the VMM's for the host. */
+void options(void)
+{
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof where;
+    int listening = socket(AF_INET, SOCK_STREAM, 0), one = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    bind(listening, (void *)&where, sizeof where);
+    listen(listening, 1);
+    getsockname(listening, (void *)&where, &size);
+    connect(one, (void *)&where, sizeof where);
+    int other = accept(listening, NULL, NULL);
+    say("sent %zd, nodelay %d\n", write(other, "data", 4),
+        setsockopt(one, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
+    uint64_t zerocopy[8] = {0, 0, 0, 0x600000};
+    uint32_t *words = (uint32_t *)zerocopy;
+    words[8] = 4096; /* copybuf_len; the address is before it */
+    size = sizeof zerocopy;
+    int done = getsockopt(one, IPPROTO_TCP, 35, zerocopy, &size);
+    say("zerocopy %d %s\n", done, strerror(errno));
+    struct {
+        unsigned short count;
+        void *code;
+    } filter = {1, (void *)0x600000};
+    const int levels[] = {1, 1, 1, 1, 0, 41}, numbers[] = {26, 50, 51, 52, 64, 64};
+    for (int i = 0; i < 6; i++) {
+        done = setsockopt(one, levels[i], numbers[i], &filter, sizeof filter);
+        say("option %d %s\n", done, strerror(errno));
+    }
+    errno = 0;
+    done = ioctl(one, 0x8912, &filter); /* SIOCGIFCONF */
+    say("ioctl %d %s\n", done, strerror(errno));
+}
+
+void limits(void)
+{
+    say("address space %d\n", mmap(NULL, 300 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+    say("less %d\n", mmap(NULL, 30 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+    say("data %d\n",
+        mmap(NULL, 130 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED);
+    int opened = 0;
+    while (dup(1) >= 0)
+        opened++;
+    say("descriptors %d %d\n", opened, errno == EMFILE);
 }
 
 /* Names that lead to the VMM's memory, descriptors or root, each tried in every way that takes a path. */
