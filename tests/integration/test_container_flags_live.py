@@ -194,15 +194,9 @@ def test_explain_does_nothing(here, tmp_path):
 
 def test_inspect_update_rename(here):
     found = here.ok(
-        "container", "create", "--name", "first", "-m", "64m", "-l", "k=v", "--restart", "on-failure:3",
-        "-v", "/tmp:/t:ro", "--tmpfs", "/x:ro", "--cpus", "1.5", "--security-opt", "no-new-privileges", NAME,
-    )  # fmt: skip
-    assert here.ok("container", "inspect", "-f", ".Id", "first") == found
-    fields = "{{.HostConfig.Binds}} {{.HostConfig.Tmpfs}} {{.HostConfig.NanoCpus}} {{.HostConfig.SecurityOpt}}"
-    assert (
-        here.ok("container", "inspect", "-f", fields, "first")
-        == '["/tmp:/t:ro"] {"/x":"ro"} 1500000000 ["no-new-privileges"]'
+        "container", "create", "--name", "first", "-m", "64m", "-l", "k=v", "--restart", "on-failure:3", NAME
     )
+    assert here.ok("container", "inspect", "-f", ".Id", "first") == found
     assert here.ok("container", "inspect", "-f", "{{.HostConfig.Memory}}", found[:8]) == str(64 << 20)
     assert here.ok("container", "inspect", "-f", ".HostConfig.RestartPolicy", "first") == (
         '{"Name":"on-failure","MaximumRetryCount":3}'
