@@ -31,8 +31,10 @@ ALSO = {
     "epoll_pwait": "epoll_wait", "eventfd2": "eventfd", "execve": "execv execl", "inotify_init1": "inotify_init1",
     "pipe2": "pipe", "utimensat": "futimens", "fchmodat": "chmod", "unlinkat": "unlink rmdir",
     "fadvise64": "posix_fadvise",
-    "set_robust_list": "pthread_mutex_lock", "brk": "brk sbrk", "getdents64": "readdir listed", "arch_prctl": "main",
-    "sendto": "send", "recvfrom": "recv", "getcpu": "sched_getcpu", "faccessat2": "faccessat access", "pread64": "pread",
+    "set_robust_list": "pthread_mutex_lock",
+    "brk": "brk sbrk", "getdents64": "readdir listed", "arch_prctl": "main",
+    "sendto": "send", "recvfrom": "recv", "getcpu": "sched_getcpu", "faccessat2": "faccessat access",
+    "pread64": "pread",
     "pwrite64": "pwrite", "mknodat": "mknod", "symlinkat": "symlink", "readlinkat": "readlink",
 }  # fmt: skip
 FUNCTION = re.compile(r"^static [^;{]*?(\w+)\([^;{]*\)\n\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minirun.cli.asking import confirm
 from minirun.cli.parse import usage
 from minirun.cli.places import each, place_of, shelf_of
 from minirun.cli.stores import write_out
@@ -181,8 +182,8 @@ def wait(call: Call) -> int:
 def prune(call: Call) -> int:
     from minirun.container import listing
 
-    if not call.values.on("force") and not agreed("This removes all containers that do not run. Go on? [y/N] "):
-        return 0
+    if not call.values.on("force"):
+        confirm("all containers that do not run")
     shelf, place = shelf_of(call), place_of(call)
     for word in life.repair(shelf, place):
         call.log.warn(word)
@@ -200,11 +201,3 @@ def prune(call: Call) -> int:
     for problem in damaged:
         call.log.error(problem)
     return 1 if damaged else 0
-
-
-def agreed(question: str) -> bool:
-    import sys
-
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import posix
-
 from minirun.cli import amounts
+from minirun.cli.asking import confirm
 from minirun.cli.image_files import reference_for
 from minirun.cli.image_list import has_label
 from minirun.cli.parse import usage
@@ -156,11 +155,3 @@ def condition_of(word: str) -> tuple[str, bool]:
         if word.startswith(start) and len(word) > len(start):
             return word.removeprefix(start), wanted
     raise usage(f"unknown filter {word!r}", "label=NAME[=VALUE] or label!=NAME[=VALUE]")
-
-
-def confirm(what: str) -> None:
-    """docker's question; whatever is not yes is no."""
-    posix.write(2, f"This removes {what}. Go on? [y/N] ".encode())
-    answer = posix.read(0, 100).decode("utf-8", "replace").strip().lower()
-    if answer not in ("y", "yes"):
-        raise MinirunError("nothing was removed", reason="nobody said yes", hint="--force does not ask")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minirun.cli.asking import confirm
 from minirun.cli.container_inspect import show
 from minirun.cli.oci_list import columns, form_of
 from minirun.cli.parse import usage
@@ -227,12 +228,11 @@ def rm(call: Call) -> int:
 
 
 def prune(call: Call) -> int:
-    from minirun.cli.container_life import agreed
     from minirun.cli.places import shelf_of
     from minirun.network.repair import orphans, repair
 
-    if not call.values.on("force") and not agreed("This forgets all networks that no container uses. Go on? [y/N] "):
-        return 0
+    if not call.values.on("force"):
+        confirm("all networks that no container uses")
     root = store_of(call).root
     for word in repair(root) + orphans():
         call.log.warn(f"{word}: removed")

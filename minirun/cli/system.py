@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from minirun.cli import amounts
+from minirun.cli.asking import confirm
 from minirun.cli.oci_list import columns
 from minirun.cli.parse import usage
 from minirun.cli.places import place_of, shelf_of
@@ -136,7 +137,7 @@ def prune(call: Call) -> int:
         what = ["containers that do not run", "networks without containers"]
         what += ["anonymous volumes without containers"] if volumes else []
         what += ["images that no container was made of" if every else "images without a name", "all leftovers"]
-        ask(f"This removes all {', '.join(what[:-1])}, and {what[-1]}. Go on?")
+        confirm(f"all {', '.join(what[:-1])}, and {what[-1]}")
     shelf, place = shelf_of(call), place_of(call)
     report = system_prune.run(shelf, place, every=every, volumes=volumes)
     for heading, lines in report.parts.items():
@@ -145,14 +146,3 @@ def prune(call: Call) -> int:
         call.log.error(error)
     write_out(f"Total reclaimed space: {amounts.size(report.size)}\n")
     return 1 if report.failed else 0
-
-
-def ask(question: str) -> None:
-    """On a terminal; a script says --force."""
-    if not os.isatty(0):
-        raise usage("there is no terminal to ask on", "--force does not ask")
-    os.write(2, f"{question} [y/N] ".encode())
-    if os.read(0, 100).strip().lower() not in (b"y", b"yes"):
-        from minirun.errors import MinirunError
-
-        raise MinirunError("nothing was removed", exit_code=1)

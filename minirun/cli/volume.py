@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from minirun.cli.asking import confirm
 from minirun.cli.oci_list import columns, form_of
 from minirun.cli.parse import usage
 from minirun.cli.stores import storage_of, write_out
@@ -107,8 +108,8 @@ def inspect(call: Call) -> int:
 def prune(call: Call) -> int:
     everything = call.values.on("all")
     kind = "volumes" if everything else "anonymous volumes"
-    if not call.values.on("force") and not agreed(f"Remove all {kind} that no container has?"):
-        return 1
+    if not call.values.on("force"):
+        confirm(f"all {kind} that no container has")
     from minirun.images.progress import human
     from minirun.images.store import Images
 
@@ -126,13 +127,3 @@ def prune(call: Call) -> int:
 
     write_out(f"Total reclaimed space: {human(freed)}\n")
     return 0
-
-
-def agreed(question: str) -> bool:
-    """On a terminal; a script says --force."""
-    import posix
-
-    if not posix.isatty(0):
-        raise usage("there is no terminal to ask on", "--force does not ask")
-    posix.write(2, f"{question} [y/N] ".encode())
-    return posix.read(0, 100).strip().lower() in (b"y", b"yes")

@@ -50,6 +50,10 @@ def prepare(shelf: Shelf, place: Place, container: Container) -> Stage:
         storage=shelf.storage, directory=directory, rootfs=shelf.rootfs(container.id), root=place.root,
         joined=joined(shelf, container), warn=place.warn,
     )  # fmt: skip
+    if any(entry["kind"] == "volume" and entry["subpath"] for entry in container.asked["mounts"]):
+        from minirun.container import subpaths
+
+        site.parts = subpaths.mount(container, shelf.storage)
     if container.network == "networks" and container.asked["userns"] and container.isolation != "vm":
         stage.late = site
     elif container.network == "networks":
@@ -114,6 +118,10 @@ def network(place: Place, container: Container, stage: Stage, site: bundle.Site)
     site.gateway = next((each.gateway or each.gateway6 for each in attached.interfaces), "")
     for note in attached.notes:
         place.warn(note)
+    from minirun.container.prepare import resolver
+
+    if site.gateway and "nameserver " not in resolver(container, site.resolv):
+        place.warn("the host's name servers are on its own loopback, which is not the container's: --dns names another")
 
 
 def connect(place: Place, container: Container, stage: Stage, created: Created) -> None:
@@ -192,8 +200,10 @@ def sweep(place: Place, container: Container, linger: float = 0) -> None:
 
 
 def unmount(shelf: Shelf, place: Place, container: Container) -> None:
+    from minirun.container import subpaths
     from minirun.container.place import snapshot
 
+    subpaths.unmount(shelf.directory(container.id))
     if container.asked.get("ipc", ("shareable",))[0] == "shareable":  # half made: who knows
         from minirun.container.filesystems import SHM
         from minirun.images.snapshot import detach

@@ -27,7 +27,8 @@ def environment(files: list[str], given: list[str], caller: dict[str, str]) -> l
 def put(made: dict[str, str], word: str, caller: dict[str, str], option: str) -> None:
     name, equals, value = word.partition("=")
     if not name or "\0" in word or (option == "--env-file" and any(c in name for c in " \t")):
-        raise wrong(option, word, "NAME=VALUE")
+        blank = option == "--env-file" and " " in name.strip()
+        raise wrong(option, word, "NAME=VALUE", "no shell reads it: no export, no blanks in a name" if blank else "")
     if equals:
         made[name] = value
     elif name in caller:

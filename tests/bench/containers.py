@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -24,7 +23,7 @@ from typing import Any
 
 import report
 import view
-from scratch import unmount_below
+from scratch import folder, unmount_below
 
 ROOT = Path(__file__).resolve().parents[2]
 MINIRUN = ROOT / ".venv" / "bin" / "minirun"
@@ -131,7 +130,7 @@ def words_of(subject: Subject, row: str) -> list[str]:
 
 def measure(runs: int) -> dict[str, Any]:
     samples: dict[str, dict[str, list[float]]] = {row: {name: [] for name in NAMES} for row in ROWS}
-    with tempfile.TemporaryDirectory(prefix="minirun-bench-") as name:
+    with folder() as name:
         both = subjects(Path(name))
         try:
             for number in range(runs + 1):

@@ -14,7 +14,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -22,7 +21,7 @@ from typing import Any
 
 import containers
 import report
-from scratch import unmount_below
+from scratch import folder, unmount_below
 
 ATTACHES = 30
 
@@ -106,7 +105,7 @@ def attaches(place: str) -> list[float]:
 
 def measure(runs: int, seconds: int) -> dict[str, Any]:
     samples: dict[str, list[float]] = {name: [] for name in containers.NAMES}
-    with tempfile.TemporaryDirectory(prefix="minirun-bench-") as name:
+    with folder() as name:
         both = containers.subjects(Path(name))
         try:
             pairs = [Pair(subject) for subject in both]

@@ -14,7 +14,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +25,20 @@ HERE = Path(__file__).resolve().parent
 BUSYBOX = Path("/bin/busybox")
 MOUNT_POINTS = ("proc", "dev", "sys")
 MNT_DETACH = 2  # <sys/mount.h>
+
+
+@contextmanager
+def folder() -> Iterator[str]:
+    """A directory; podman's cleaning up behind a container may still write there when the block ends."""
+    made = tempfile.mkdtemp(prefix="minirun-bench-")
+    try:
+        yield made
+    finally:
+        for _ in range(50):
+            shutil.rmtree(made, ignore_errors=True)
+            if not os.path.exists(made):
+                break
+            time.sleep(0.1)
 
 
 class Scratch:

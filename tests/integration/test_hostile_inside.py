@@ -37,3 +37,20 @@ def test_a_home_that_is_not_utf_8(shop: Shop) -> None:
     shop.background("sleep", "60", name="a")
     shop.out("exec", "a", "sh", "-c", r"printf 'c:x:5:6::/\377:/bin/sh\n' > /etc/passwd")
     assert shop.out("exec", "-u", "c", "a", "sh", "-c", "id -u; echo $HOME") == "5\n/"
+
+
+def test_a_part_of_a_volume_is_never_outside_of_it(shop: Shop) -> None:
+    """Who had the volume before has put links there; the next one asks for a part of it."""
+    links = (
+        "ln -s / root; ln -s ../../../../../../../../../../etc up; ln -s dir good; mkdir -p dir/in; echo x > dir/in/f"
+    )
+    shop.out("run", "--rm", "--net", "none", "-v", "data:/v", "-w", "/v", IMAGE, "sh", "-c", links)
+    mount = "type=volume,source=data,target=/t,volume-subpath="
+    for bad in ("root", "up", "root/etc", "nothing"):
+        done = shop("run", "--rm", "--net", "none", "--mount", mount + bad, IMAGE, "ls", "/t")
+        assert done.returncode == 125 and done.stdout == "", (bad, done)
+        assert ("leads out of the volume" in done.stderr) == (bad != "nothing"), done.stderr
+    assert shop.out("run", "--rm", "--net", "none", "--mount", mount + "good/in", IMAGE, "cat", "/t/f") == "x"
+    shop.background("sleep", "60", name="a", flags=("--mount", mount + "dir/in/f"))
+    shop.out("restart", "-t", "0", "a")
+    assert shop.out("exec", "a", "cat", "/t") == "x"

@@ -202,3 +202,16 @@ def test_explain_makes_nothing(town: Town) -> None:
     done = town("run", "--explain=json", "-p", "8080:80", IMAGE, "true")
     assert done.returncode == 0 and not (town.root / ".networks").exists()
     (town.root / ".networks").mkdir(parents=True)
+
+
+@pytest.mark.skipif(
+    os.path.exists("/run/systemd/resolve/resolv.conf"), reason="systemd-resolved knows the real servers"
+)
+def test_name_servers_that_cannot_be_reached_are_told(town: Town, tmp_path: Path) -> None:
+    host = tmp_path / "resolv.conf"
+    host.write_text("nameserver 127.0.0.1\n")
+    words = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', str(host), *town.base]
+    for flags, said in (((), True), (("--dns", "192.0.2.53"), False)):
+        done = run(*words, "container", "run", "--rm", *flags, IMAGE, "cat", "/etc/resolv.conf")
+        assert done.returncode == 0 and done.stdout == "nameserver 192.0.2.53\n" * (not said)
+        assert ("the host's name servers are on its own loopback" in done.stderr) == said

@@ -92,7 +92,7 @@ def test_prune_mends_what_a_crash_has_left(shop: Shop):
 
 
 def test_prune_asks_and_does_not_without_a_terminal(shop: Shop):
-    assert "there is no terminal to ask on" in system(shop, "prune", code=2)
+    assert "there is nobody to ask" in system(shop, "prune", code=2)
     assert "--format must be table or json" in system(shop, "df", "--format", "xml", code=2)
 
 

@@ -204,6 +204,12 @@ def test_security_options():
     assert hidden({"privileged": True}) == ([], []) and hidden({"unmask": ["ALL"]}) == ([], [])
 
 
+def test_an_env_file_is_no_shell_script():
+    with pytest.raises(MinirunError, match="not 'export X=1'") as error:
+        words.environment(["A=1\nexport X=1\n"], [], {})
+    assert "no export" in error.value.hint
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
