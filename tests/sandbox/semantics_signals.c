@@ -25,15 +25,15 @@ static void handle(int number, void (*handler)(int, siginfo_t *, void *), int fl
     sigaction(number, &action, NULL);
 }
 
-#define TRY(what, statement)                                                                                          \
-    do {                                                                                                              \
-        seen = code = 0;                                                                                              \
-        where = NULL;                                                                                                 \
-        if (!sigsetjmp(back, 1)) {                                                                                    \
-            statement;                                                                                                \
-        }                                                                                                             \
-        printf("  %s: signal %d code %d\n", what, seen, code);                                                        \
-        fflush(stdout);                                                                                               \
+#define TRY(what, statement)                                                                                      \
+    do {                                                                                                          \
+        seen = code = 0;                                                                                          \
+        where = NULL;                                                                                             \
+        if (!sigsetjmp(back, 1)) {                                                                                \
+            statement;                                                                                            \
+        }                                                                                                         \
+        printf("  %s: signal %d code %d\n", what, seen, code);                                                    \
+        fflush(stdout);                                                                                           \
     } while (0)
 
 static void faults(void)
@@ -97,9 +97,10 @@ static void illegal(void) { __asm__ volatile("ud2"); }
 static void badstack(void)
 {
     handle(SIGUSR1, jump, 0);
-    __asm__ volatile("movq $0x1000, %%rsp; movq %0, %%rax; movq %1, %%rdi; movq $10, %%rsi; syscall" ::"i"(SYS_kill),
-                     "r"((long)getpid())
-                     : "memory");
+    __asm__ volatile(
+        "movq $0x1000, %%rsp; movq %0, %%rax; movq %1, %%rdi; movq $10, %%rsi; syscall" ::"i"(SYS_kill),
+        "r"((long)getpid())
+        : "memory");
 }
 static void blocked_fault(void)
 {
@@ -187,7 +188,8 @@ static void masks(void)
     kill(getpid(), SIGUSR1);
     kill(getpid(), SIGUSR1);
     sigpending(&waiting);
-    printf("  pending %d %d, handled %d\n", sigismember(&waiting, SIGUSR1), sigismember(&waiting, SIGUSR2), (int)count);
+    printf("  pending %d %d, handled %d\n", sigismember(&waiting, SIGUSR1), sigismember(&waiting, SIGUSR2),
+           (int)count);
     SAY(sigsuspend(&old));
     sigprocmask(SIG_BLOCK, NULL, &waiting);
     printf("  handled %d, still blocked %d\n", (int)count, sigismember(&waiting, SIGUSR1));
@@ -273,12 +275,14 @@ static void state(void)
     handle(SIGUSR1, avx, 0);
     uint64_t in[4] = {1, 2, 3, 4}, out[4] = {0};
     long r12 = 0, result;
-    __asm__ volatile("vmovdqu (%[in]), %%ymm1; mov $1, %%r12; mov %[pid], %%rdi; mov $10, %%rsi; mov $62, %%eax; syscall;"
-                     "vmovdqu %%ymm1, (%[out]); mov %%r12, %[r12]"
-                     : "=&a"(result), [r12] "=&r"(r12)
-                     : [in] "r"(in), [out] "r"(out), [pid] "r"((long)getpid())
-                     : "rdi", "rsi", "rcx", "r11", "r12", "xmm1", "memory");
-    printf("  %lu %lu %lu %lu, r12 %ld, kill %ld, fpregs %d\n", out[0], out[1], out[2], out[3], r12, result, (int)count);
+    __asm__ volatile(
+        "vmovdqu (%[in]), %%ymm1; mov $1, %%r12; mov %[pid], %%rdi; mov $10, %%rsi; mov $62, %%eax; syscall;"
+        "vmovdqu %%ymm1, (%[out]); mov %%r12, %[r12]"
+        : "=&a"(result), [r12] "=&r"(r12)
+        : [in] "r"(in), [out] "r"(out), [pid] "r"((long)getpid())
+        : "rdi", "rsi", "rcx", "r11", "r12", "xmm1", "memory");
+    printf("  %lu %lu %lu %lu, r12 %ld, kill %ld, fpregs %d\n", out[0], out[1], out[2], out[3], r12, result,
+           (int)count);
 }
 
 static void ontime(int number, siginfo_t *info, void *context)
@@ -353,6 +357,30 @@ static void in_a_loop(void)
     printf("  five\n");
 }
 
+static int own_pipe[2];
+static void write_one(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    (void)info;
+    (void)context;
+    write(own_pipe[1], "x", 1);
+}
+
+/* A signal that comes just before a call that waits is handled before it: or this would wait for ever. */
+static void self_pipe(void)
+{
+    handle(SIGALRM, write_one, SA_RESTART);
+    pipe(own_pipe);
+    int good = 0;
+    for (int i = 0; i < 300; i++) {
+        struct itimerval soon = {.it_value = {0, 10 + i % 100 * 7}};
+        char byte;
+        setitimer(ITIMER_REAL, &soon, NULL);
+        good += read(own_pipe[0], &byte, 1) == 1;
+    }
+    printf("  %d\n", good);
+}
+
 static void child_ends(void)
 {
     handle(SIGCHLD, tick, SA_RESTART);
@@ -381,7 +409,10 @@ static void child_ends(void)
     SAY(waitpid(pid, &status, 0) == pid && WTERMSIG(status));
 }
 
-const struct check OF_SIGNALS[] = {
-    {"faults", faults}, {"overflow", overflow}, {"deaths", deaths}, {"restart", restart}, {"masks", masks},
-    {"real_time", real_time}, {"handlers", handlers}, {"state", state}, {"timers", timers}, {"to_a_thread", to_a_thread},
-    {"in_a_loop", in_a_loop}, {"child_ends", child_ends}, {NULL, NULL}};
+const struct check OF_SIGNALS[] = {{"faults", faults},         {"overflow", overflow},
+                                   {"deaths", deaths},         {"restart", restart},
+                                   {"masks", masks},           {"real_time", real_time},
+                                   {"handlers", handlers},     {"state", state},
+                                   {"timers", timers},         {"to_a_thread", to_a_thread},
+                                   {"in_a_loop", in_a_loop},   {"self_pipe", self_pipe},
+                                   {"child_ends", child_ends}, {NULL, NULL}};
