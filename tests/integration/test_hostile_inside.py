@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,21 @@ def test_a_part_of_a_volume_is_never_outside_of_it(shop: Shop) -> None:
     shop.background("sleep", "60", name="a", flags=("--mount", mount + "dir/in/f"))
     shop.out("restart", "-t", "0", "a")
     assert shop.out("exec", "a", "cat", "/t") == "x"
+
+
+def test_what_is_copied_out_does_not_run_as_the_hosts_root(shop: Shop, tmp_path: Path) -> None:
+    """Somebody's set-user-ID program in there would be root's out here; -a keeps owner and all."""
+    shop.background("sleep", "60", name="a")
+    shop.out(
+        "exec", "a", "sh", "-c", "mkdir /d; cp /bin/busybox /d/p; chown 1000:1000 /d/p; chmod 6755 /d/p; chmod 2775 /d"
+    )
+    os.setxattr(
+        f"/proc/{shop.status('a')['pid']}/root/d/p", "security.capability", bytes.fromhex("0100000220") + bytes(15)
+    )
+    shop.out("cp", "a:/d", tmp_path / "plain")
+    shop.out("cp", "-a", "a:/d", tmp_path / "all")
+    plain, whole = tmp_path / "plain" / "p", tmp_path / "all" / "p"
+    assert (plain.stat().st_mode & 0o7777, plain.stat().st_uid, os.listxattr(plain)) == (0o755, 0, [])
+    assert plain.parent.stat().st_mode & 0o7777 == 0o775
+    assert (whole.stat().st_mode & 0o7777, whole.stat().st_uid) == (0o6755, 1000)
+    assert os.listxattr(whole) == ["security.capability"]

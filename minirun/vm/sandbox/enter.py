@@ -189,7 +189,7 @@ def become(parts: Parts) -> int:
     if parts.trace >= 0:
         from minirun.vm.sandbox.trace import Trace
 
-        process.trace = Trace(parts.trace)
+        process.trace = Trace(fcntl(parts.trace, F_DUPFD_CLOEXEC, 3))
     process.limits.update(parts.limits)
     process.filter = parts.filter
     files.most = min(parts.limits.get(RLIMIT_NOFILE, (MOST, MOST))[0], MOST)

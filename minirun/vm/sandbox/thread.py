@@ -102,6 +102,8 @@ class Thread:
             return RESULT, -ENOSYS
         arguments = ffi.unpack(guest.arguments, ARGUMENTS[name]) if ARGUMENTS[name] else ()
         self.number = number
+        if process.trace is not None:
+            process.trace.before(self, name, arguments)
         try:
             result = function(self, *arguments)
         except Fault:
