@@ -141,7 +141,8 @@ ls -1 *; echo [a-b]; echo d/*.c; echo nope*; echo d/?.[ch]; echo .*
 ls -i a | awk '{ print $2 }'; ls -F d; ls -d */
 cat /proc/self/cmdline | tr '\0' ' '; cat /proc/sys/kernel/ostype; cat /proc/self/comm
 readlink /proc/self/cwd | grep -c /; [ -e /proc/self/exe ] && echo exe
-cat /dev/null; echo x > /dev/null; head -c 4 /dev/zero | od -c; ls /dev/fd/0 > /dev/null; echo from | cat /dev/stdin
+cat /dev/null; echo x > /dev/null; head -c 4 /dev/zero | od -c; ls /dev/fd/0 > /dev/null
+echo from | cat /dev/stdin; echo to | tee /dev/stdout | cat
 echo out > /dev/stdout; echo err > /dev/stderr; sh < /dev/null; echo 'echo piped $0' | sh
 ls /proc/self/fd | wc -l; ls /proc/self/task | wc -l
 cat /proc/uptime | wc -w; grep -c MemTotal /proc/meminfo; cat /proc/1/comm > /dev/null && echo yes

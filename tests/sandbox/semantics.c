@@ -36,7 +36,7 @@ void ends(const char *what, void (*child)(void))
 /* Each in a child of its own, with ten seconds; what it was started with tells it to be something else. */
 int main(int argc, char **argv)
 {
-    const struct check *all[] = {OF_FAULTS, OF_SIGNALS, OF_PROCESSES, OF_FILES, OF_MEMORY, OF_EVENTS};
+    const struct check *all[] = {OF_FAULTS, OF_SIGNALS, OF_PROCESSES, OF_IDENTITY, OF_FILES, OF_MEMORY, OF_EVENTS};
     if (argc > 1 && !strcmp(argv[1], "exit"))
         return atoi(argv[2]);
     if (argc > 1 && !strcmp(argv[1], "descriptors")) {

@@ -22,7 +22,8 @@ struct check {
     const char *name;
     void (*run)(void);
 };
-extern const struct check OF_FAULTS[], OF_SIGNALS[], OF_PROCESSES[], OF_FILES[], OF_MEMORY[], OF_EVENTS[];
+extern const struct check OF_FAULTS[], OF_SIGNALS[], OF_PROCESSES[], OF_IDENTITY[], OF_FILES[], OF_MEMORY[],
+    OF_EVENTS[];
 
 /* An expression's value, or its errno's name. */
 #define SAY(expression) say(#expression, (long)(expression))

@@ -10,7 +10,7 @@ import posix
 from _thread import LockType, allocate_lock
 
 from minirun.linux.kvm import Kvm, ffi, lib
-from minirun.vm.sandbox import load, signals
+from minirun.vm.sandbox import capabilities, load, signals
 from minirun.vm.sandbox.descriptors import Files
 from minirun.vm.sandbox.layout import THREADS
 from minirun.vm.sandbox.memory import Memory
@@ -173,6 +173,7 @@ class Process:
         name = ffi.new("char[]", image.path.rpartition(b"/")[2][:15])
         call(NUMBER["prctl"], 15, int(ffi.cast("uintptr_t", name)), 0, 0, 0, 0)  # PR_SET_NAME, as execve(2) does
         self.files.execve()
+        capabilities.execve()
         for timer in self.timers:
             call(NUMBER["timer_delete"], timer, 0, 0, 0, 0, 0)
         self.timers = set()
