@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from minirun import hot  # noqa: E402 (the path is set above)
+from minirun.vm.sandbox.calls import THEMES  # noqa: E402
 
 PART = 48 * 1024
 LIBRARIES = ("_json", "_cffi_backend", "minirun._native", "minirun._seccomp", "minirun._kvm")
@@ -35,10 +36,8 @@ FILTERED = ("minirun.plan.seccomp", "minirun.engine.filter_cache", "minirun.runt
 SANDBOXED = (
     "minirun.plan.sandbox",
     "minirun.vm.sandbox.enter",
-    *(
-        f"minirun.vm.sandbox.calls.{name}"
-        for name in ("events", "limits", "looks", "memory", "names", "paths", "proc", "signals", "sockets")
-    ),
+    *(f"minirun.vm.sandbox.calls.{name}" for name in THEMES),
+    "minirun.vm.sandbox.calls.paths",
 )
 FIRST = "minirun.cli.main"
 GROUP = ("minirun.cli.groups", "minirun.cli.container_options")

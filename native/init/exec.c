@@ -213,11 +213,11 @@ int op_exec(struct ctx *c, const struct op *op)
     c->detail = "";
     if ((N(op, EXEC_FLAGS) & EXEC_SET_HOME) && !has_home(S(op, EXEC_ENV), N(op, EXEC_ENV)))
         home = home_of((uint32_t)sc0(getuid));
+    own_null_device();
     if (c->stays) {
         c->home = home;
         return 0;
     }
-    own_null_device();
     const char **args = make_vector(S(op, EXEC_ARGS), N(op, EXEC_ARGS), NULL);
     const char **env = make_vector(S(op, EXEC_ENV), N(op, EXEC_ENV), home);
     if (!args || !env || sc3(close_range, 3 + c->preserve, ~0u, CLOSE_RANGE_CLOEXEC) < 0)

@@ -79,7 +79,8 @@ static void kept_over_execve(void)
     char *words[] = {"x", "descriptors", NULL};
     fflush(stdout);
     if (!fork()) {
-        int a = open("/", O_RDONLY), b = open("/", O_RDONLY | O_CLOEXEC), c = dup(b), d = fcntl(b, F_DUPFD_CLOEXEC, 20);
+        int a = open("/", O_RDONLY), b = open("/", O_RDONLY | O_CLOEXEC), c = dup(b),
+            d = fcntl(b, F_DUPFD_CLOEXEC, 20);
         fcntl(a, F_SETFD, FD_CLOEXEC);
         dup2(b, 30);
         dup3(b, 31, O_CLOEXEC);
@@ -388,7 +389,12 @@ static void identity(void)
     SAY(syscall(SYS_kcmp, getpid(), getpid(), 0, 0, 0));
 }
 
-const struct check OF_PROCESSES[] = {
-    {"spawns", spawns}, {"executes", executes},
-    {"kept_over_execve", kept_over_execve}, {"executes_descriptors", executes_descriptors}, {"with_threads", with_threads}, {"locks", locks}, {"clones", clones},
-    {"identity", identity}, {NULL, NULL}};
+const struct check OF_PROCESSES[] = {{"spawns", spawns},
+                                     {"executes", executes},
+                                     {"kept_over_execve", kept_over_execve},
+                                     {"executes_descriptors", executes_descriptors},
+                                     {"with_threads", with_threads},
+                                     {"locks", locks},
+                                     {"clones", clones},
+                                     {"identity", identity},
+                                     {NULL, NULL}};
