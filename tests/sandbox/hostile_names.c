@@ -109,6 +109,18 @@ void names(void)
                     say("linked %s\n", name);
             }
         }
+    for (int i = 0; i < 2; i++) { /* where are the VMM's code, stack and heap? */
+        static char line[4096];
+        int stat = open(i ? "/proc/thread-self/stat" : "/proc/self/stat", O_RDONLY);
+        if (stat < 0 || read(stat, line, sizeof line - 1) <= 0)
+            say("no stat\n");
+        char *word = strrchr(line, ')');
+        for (int field = 3; word && (word = strchr(word, ' ')); field++)
+            if (strtoull(++word, NULL, 10) >> 22 && strtoull(word, NULL, 10) != -1ull && field != 9 &&
+                field != 22 && field != 23 && field != 25)
+                say("field %d is %.20s\n", field, word);
+        close(stat);
+    }
     for (int fd = 3; fd < 64; fd++) {
         struct stat found;
         if (fstat(fd, &found) == 0 || fcntl(fd, F_GETFD) >= 0)
