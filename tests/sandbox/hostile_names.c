@@ -66,6 +66,36 @@ void limits(void)
     say("descriptors %d %d\n", opened, errno == EMFILE);
 }
 
+/* Where are the code, stack and heap of the VMM? */
+static void places(void)
+{
+    for (int i = 0; i < 2; i++) {
+        static char line[4096];
+        int stat = open(i ? "/proc/thread-self/stat" : "/proc/self/stat", O_RDONLY);
+        if (stat < 0 || read(stat, line, sizeof line - 1) <= 0)
+            say("no stat\n");
+        char *word = strrchr(line, ')');
+        for (int field = 3; word && (word = strchr(word, ' ')); field++)
+            if (strtoull(++word, NULL, 10) >> 22 && strtoull(word, NULL, 10) != -1ull && field != 9 &&
+                field != 22 && field != 23 && field != 25)
+                say("field %d is %.20s\n", field, word);
+        close(stat);
+    }
+}
+
+/* What is open, but may not be executed, by descriptor. */
+static void programs(void)
+{
+    int memory = open("/proc/self/mem", O_PATH), text = open("/tmp/text", O_RDWR | O_CREAT, 0600);
+    write(text, "#!/hostile\n", 11);
+    const int files[] = {memory, text, open("/proc/self", O_PATH), open("/tmp", O_PATH)};
+    for (unsigned i = 0; i < 4; i++)
+        if (raw(322, (uint64_t)files[i], (uint64_t) "", (uint64_t)(char *[]){"x", NULL}, 0, 0x1000, 0) != -EACCES)
+            say("file %d is executed\n", i);
+    for (unsigned i = 0; i < 4; i++)
+        close(files[i]);
+}
+
 /* Names that lead to the VMM's memory, descriptors or root, each tried in every way that takes a path. */
 void names(void)
 {
@@ -109,18 +139,8 @@ void names(void)
                     say("linked %s\n", name);
             }
         }
-    for (int i = 0; i < 2; i++) { /* where are the VMM's code, stack and heap? */
-        static char line[4096];
-        int stat = open(i ? "/proc/thread-self/stat" : "/proc/self/stat", O_RDONLY);
-        if (stat < 0 || read(stat, line, sizeof line - 1) <= 0)
-            say("no stat\n");
-        char *word = strrchr(line, ')');
-        for (int field = 3; word && (word = strchr(word, ' ')); field++)
-            if (strtoull(++word, NULL, 10) >> 22 && strtoull(word, NULL, 10) != -1ull && field != 9 &&
-                field != 22 && field != 23 && field != 25)
-                say("field %d is %.20s\n", field, word);
-        close(stat);
-    }
+    places();
+    programs();
     for (int fd = 3; fd < 64; fd++) {
         struct stat found;
         if (fstat(fd, &found) == 0 || fcntl(fd, F_GETFD) >= 0)

@@ -86,7 +86,11 @@ def find(opener: Callable[[bytes], int], path: bytes, args: list[bytes], fd: int
     if depth > 4:
         raise OSError(ELOOP, "too many interpreters")
     fd = opener(path) if fd < 0 else fd
-    head = posix.pread(fd, 256, 0)
+    try:
+        head = posix.pread(fd, 256, 0)
+    except OSError:
+        posix.close(fd)
+        raise
     if head[:2] == b"#!":
         posix.close(fd)
         line = head[2:].partition(b"\n")[0].strip(b" \t\0").split(None, 1)

@@ -136,17 +136,21 @@ class Process:
         fd = open_host(self.threads[0], AT_FDCWD, int(ffi.cast("uintptr_t", room)), posix.O_RDONLY | posix.O_NONBLOCK)
         if fd < 0:
             raise OSError(-fd, posix.strerror(-fd), path.decode("utf-8", "surrogateescape"))
+        return self.executable(fd, path)
+
+    def executable(self, fd: int, path: bytes) -> int:
+        """``fd``, if it may be executed: an ordinary file with the right to, on a mount with it.  Raises OSError."""
         mode = posix.fstat(fd).st_mode
         empty = ffi.new("char[]", b"")
         allowed = call(NUMBER["faccessat2"], fd, int(ffi.cast("uintptr_t", empty)), 1, 0x1200, 0, 0)  # AT_EACCESS
-        if mode & 0o170000 != 0o100000 or not mode & 0o111 or allowed < 0:
+        if mode & 0o170000 != 0o100000 or not mode & 0o111 or allowed < 0 or self.is_proc(fd):
             posix.close(fd)
             raise OSError(EACCES, posix.strerror(EACCES), path.decode("utf-8", "surrogateescape"))
         return fd
 
     def find(self, path: bytes, args: list[bytes], fd: int = -1) -> load.Image:
         """What execve(2) would load; ``fd``: it is open already.  Raises OSError."""
-        return load.find(self.opener, path, args, fd)
+        return load.find(self.opener, path, args, self.executable(fd, path) if fd >= 0 else fd)
 
     def execute(self, thread: Thread, path: bytes, args: list[bytes], env: list[bytes]) -> None:
         """The new program in place of the old; up to the point of no return an OSError leaves the old one as it was."""
