@@ -219,5 +219,5 @@ class Process:
     def last_words(self, thread: Thread, number: int, text: str = "") -> None:
         if self.trace is not None:
             self.trace.end(thread, number, text)
-        elif text:
+        elif text and self.files.table.get(2) == 2:  # else the program has closed it, and it may be anything
             posix.write(2, f"minirun: the sandbox ended: {text}\n".encode("utf-8", "replace"))
