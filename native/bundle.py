@@ -37,6 +37,7 @@ SANDBOXED = (
     "minirun.plan.sandbox",
     "minirun.vm.sandbox.enter",
     *(f"minirun.vm.sandbox.calls.{name}" for name in THEMES),
+    "minirun.vm.sandbox.calls.paths",
 )
 FIRST = "minirun.cli.main"
 GROUP = ("minirun.cli.groups", "minirun.cli.container_options")

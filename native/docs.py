@@ -1,4 +1,4 @@
-"""Write the documents that are made from tables: docs/errors.md and the manual pages in docs/man.
+"""Write the documents that are made from tables: errors.md and sandbox-calls.md in docs, manual pages in docs/man.
 
 python native/docs.py           rewrite them
 python native/docs.py --check   name those that are out of date; exit 1 if there are any
@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 from minirun.cli import manpages  # noqa: E402 (the path is set above)
 from minirun.hints import HINTS  # noqa: E402
 from minirun.plan.ops import OPS  # noqa: E402
+from native import docs_sandbox  # noqa: E402 (the path is set above)
 
 ERRORS = """\
 # Errors
@@ -78,7 +79,8 @@ def cell(text: str) -> str:
 
 def documents() -> dict[Path, str]:
     pages = {ROOT / "docs" / "man" / name: text for name, text in manpages.pages().items()}
-    return {ROOT / "docs" / "errors.md": errors(), **pages}
+    calls = {ROOT / "docs" / "sandbox-calls.md": docs_sandbox.page()}
+    return {ROOT / "docs" / "errors.md": errors(), **calls, **pages}
 
 
 def stale() -> list[str]:

@@ -120,7 +120,20 @@ def explain(call: Call, request: Request) -> int:
     plan = make_plan(request, spec, found, name)
     for warning in plan.warnings:
         call.log.warn(warning)
-    return print_plan(call, plan.ops)
+    code = print_plan(call, plan.ops)
+    if call.values.text("explain") != "json" and any(getattr(op, "machine", None) for op in plan.ops):
+        explain_sandbox(plan.ops)
+    return code
+
+
+def explain_sandbox(ops: object) -> None:
+    """What is special about a program in a VM without a kernel."""
+    from minirun.plan.sandbox import is_sandbox
+
+    if is_sandbox(ops):  # type: ignore[arg-type]
+        from minirun.vm.sandbox import explain as sandbox
+
+        posix.write(1, sandbox.text().encode())
 
 
 def print_plan(call: Call, ops: object) -> int:

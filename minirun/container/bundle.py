@@ -41,6 +41,7 @@ class Site(Record):
     resolv: list[str] = []  # name servers, from network/attach; [] takes the host's
     root: str = ""  # of the runtime's store: where the network room has its lock
     gateway: str = ""  # the host's address on its first network
+    parts: dict[str, str] = {}  # target -> where a part of a volume was found (subpaths.py)
     tap: str = ""  # of a machine: the annotation dev.minirun.vm.net
     warn: Callable[[str], None] = lambda text: None
 
@@ -69,7 +70,7 @@ def config(container: Container, site: Site, user: User) -> dict[str, Any]:
     asked = container.asked
     owner = container.network.partition(":")[2]
     network = f"{site.storage}/containers/{owner}" if owner else site.directory
-    mounts = filesystems.every(asked, site.storage, site.directory, network)
+    mounts = filesystems.every(asked, site.storage, site.directory, network, site.parts)
     if asked["userns"]:
         mounts = filesystems.in_user_namespace(mounts, container, site.storage)
     if asked["init"]:

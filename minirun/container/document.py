@@ -103,14 +103,21 @@ def state(status: Status) -> dict[str, Any]:
 
 def host_config(container: Container) -> dict[str, Any]:
     asked = container.asked
-    resources = asked["resources"]
-    memory, cpu = resources.get("memory", {}), resources.get("cpu", {})
     return {
         "NetworkMode": container.network if container.network != "networks" else container.networks[0]["name"],
+        "Binds": [
+            ":".join(filter(None, (one["source"], one["target"], ",".join(one["options"]))))
+            for one in asked["mounts"]
+            if one["kind"] != "tmpfs" and not one["anonymous"]
+        ],
+        "Tmpfs": {one["target"]: ",".join(one["options"]) for one in asked["mounts"] if one["kind"] == "tmpfs"},
+        "VolumesFrom": [":".join(one) for one in asked["volumesFrom"]],
+        "PublishAllPorts": asked["publishAll"],
         "PortBindings": bindings(container.ports),
         "RestartPolicy": {"Name": container.restart, "MaximumRetryCount": container.retries},
         "AutoRemove": container.remove,
         "LogConfig": {"Type": container.logDriver, "Config": container.logOptions},
+        "SecurityOpt": security(asked),
         "CapAdd": asked["capAdd"],
         "CapDrop": asked["capDrop"],
         "CgroupnsMode": asked["cgroupns"],
@@ -134,17 +141,31 @@ def host_config(container: Container) -> dict[str, Any]:
             {"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": access}
             for source, target, access in asked["devices"]
         ],
+        **limits(asked["resources"]),
+    }
+
+
+def limits(resources: dict[str, Any]) -> dict[str, Any]:
+    memory, cpu = resources.get("memory", {}), resources.get("cpu", {})
+    return {
         "Memory": memory.get("limit", 0),
         "MemoryReservation": memory.get("reservation", 0),
         "MemorySwap": memory.get("swap", 0),
         "CpuShares": cpu.get("shares", 0),
         "CpuPeriod": cpu.get("period", 0),
+        "NanoCpus": 10**9 * max(cpu.get("quota", 0), 0) // (cpu.get("period") or 100000),
         "CpuQuota": cpu.get("quota", 0),
         "CpusetCpus": cpu.get("cpus", ""),
         "CpusetMems": cpu.get("mems", ""),
         "BlkioWeight": resources.get("blockIO", {}).get("weight", 0),
         "PidsLimit": resources.get("pids", {}).get("limit", 0),
     }
+
+
+def security(asked: dict[str, Any]) -> list[str]:
+    """As --security-opt has them."""
+    found = ["no-new-privileges"] if asked["noNewPrivileges"] else []
+    return found + [f"{name}={asked[name]}" for name in ("seccomp", "apparmor", "label") if asked[name]]
 
 
 def mount(shelf: Shelf, entry: dict[str, Any]) -> dict[str, Any]:

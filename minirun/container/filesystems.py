@@ -52,22 +52,25 @@ def own_files(directory: str, asked: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def wanted(entry: dict[str, Any], storage: str) -> dict[str, Any]:
-    """One that was asked for (``mounts.Wanted``)."""
+def wanted(entry: dict[str, Any], storage: str, parts: dict[str, str]) -> dict[str, Any]:
+    """One that was asked for (``mounts.Wanted``); ``parts``: where a part of a volume was found (subpaths.py)."""
     options = list(entry["options"])
     if entry["kind"] == "tmpfs":
         return mount(entry["target"], "tmpfs", "tmpfs", "nosuid", "nodev", "noexec", *options)
     source = entry["source"]
     if entry["kind"] == "volume":
         source = f"{storage}/volumes/{source}/_data" + (f"/{entry['subpath']}" if entry["subpath"] else "")
+        source = parts.get(entry["target"], source)
     if not any(option in PROPAGATION for option in options):
         options.append("rprivate")
     return mount(entry["target"], "bind", source, "rbind" if entry["recursive"] else "bind", *options)
 
 
-def every(asked: dict[str, Any], storage: str, directory: str, network: str) -> list[dict[str, Any]]:
+def every(
+    asked: dict[str, Any], storage: str, directory: str, network: str, parts: dict[str, str]
+) -> list[dict[str, Any]]:
     """``network``: the directory of the container whose network, and so whose three files, this one has."""
-    chosen = [wanted(entry, storage) for entry in asked["mounts"]]
+    chosen = [wanted(entry, storage, parts) for entry in asked["mounts"]]
     targets = {entry["destination"] for entry in chosen}
     first = [*usual(asked, storage, directory), *own_files(network, asked)]
     first = [entry for entry in first if entry["destination"] not in targets]

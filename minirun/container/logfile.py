@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 LONGEST = 16384  # bytes of one record's text
 SIZE, FILES = 10 << 20, 3
 DRIVERS = ("json-file", "none", "passthrough")
+FLAGS = posix.O_RDWR | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC | posix.O_NOFOLLOW
 UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -67,8 +68,7 @@ class LogFile:
         self.open()
 
     def open(self) -> None:
-        flags = posix.O_RDWR | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC | posix.O_NOFOLLOW
-        self.fd = posix.open(self.path, flags, 0o600)
+        self.fd = posix.open(self.path, FLAGS, 0o600)
         self.size = posix.fstat(self.fd).st_size
         if self.size and posix.pread(self.fd, 1, self.size - 1) != b"\n":  # its writer was killed in the middle
             self.size += posix.write(self.fd, b"\n")
@@ -114,6 +114,12 @@ class LogFile:
             return
 
     def rotate(self) -> None:
+        """The next file is opened first: where there is no room for one the old one goes on."""
+        new = f"{self.path}.new"
+        try:
+            fd = posix.open(new, FLAGS, 0o600)
+        except OSError:
+            return
         try:
             for number in range(self.files - 1, 0, -1):
                 older = f"{self.path}.{number - 1}" if number > 1 else self.path
@@ -121,12 +127,12 @@ class LogFile:
                     posix.rename(older, f"{self.path}.{number}")
                 except FileNotFoundError:
                     continue
-            if self.files == 1:
-                posix.unlink(self.path)
+            posix.rename(new, self.path)  # in its place, if there is to be one file only
         except OSError:
+            posix.close(fd)
             return
         posix.close(self.fd)
-        self.open()
+        self.fd, self.size = fd, 0
 
     def close(self) -> None:
         self.flush()

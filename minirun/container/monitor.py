@@ -78,11 +78,11 @@ class Monitor:
 
     def warn(self, text: str) -> None:
         """The start's warnings; later ones have no reader."""
-        if self.hub is None:
-            try:
+        try:
+            if self.hub is None:
                 unix.send(self.parts.channel, b"w" + text.encode("utf-8", "replace")[: protocol.CHUNK])
-            except OSError:
-                return
+        except OSError:
+            return
 
     # the walk
 
@@ -164,11 +164,11 @@ class Monitor:
             unix.send(self.parts.channel, b"Y")
         except OSError:
             pass
-        if self.parts.attach is None:
-            self.first.close()
-        else:
+        if self.parts.attach is not None:
             posix.set_blocking(self.parts.channel, False)
             self.hub.clients.append(self.first)
+        else:
+            self.first.close()
         self.hub.settle = self.settle
 
     def serve(self) -> int:
@@ -229,9 +229,10 @@ class Monitor:
             self.close_init()
         try:
             self.container = self.shelf.load(self.container.id)  # update and rename may have changed it
-        except MinirunError:
-            self.close_stage()
-            return False
+        except MinirunError as error:
+            if error.errno_name == "ENOENT":
+                self.close_stage()
+                return False
         container = self.container
         go_on = restart.again(container.restart, container.retries, code, self.status.restarts, self.status.stopped)
         self.finish(code, RESTARTING if go_on else EXITED)
@@ -257,10 +258,9 @@ class Monitor:
     def close_init(self) -> None:
         assert self.created is not None
         init = self.created.site.init
-        if init is not None:
-            for fd in (init.pidfd, init.sync):
-                if fd >= 0:
-                    posix.close(fd)
+        for fd in (init.pidfd, init.sync) if init is not None else ():
+            if fd >= 0:
+                posix.close(fd)
         self.created.entry.close()
         self.created = None
 
@@ -287,7 +287,7 @@ class Monitor:
 
     def give_up_restarting(self) -> None:
         self.status.status = EXITED
-        self.shelf.save_status(self.container.id, self.status)
+        self.write_down()
 
     def leave(self, code: int) -> None:
         assert self.hub is not None

@@ -110,7 +110,7 @@ REMOVE = "minirun container rm -f ID takes it away"
 
 def container_from(data: bytes, path: str) -> Container:
     container = Container(**members(data, path, Container, REMOVE))
-    for name, kind in ASKED.items():
+    for name, kind in ASKED.items() if container.asked else ():
         if not fits(container.asked.get(name), kind):
             raise damaged(path, f"asked/{name} is not {words(kind)}", REMOVE)
     return container

@@ -50,6 +50,10 @@ def prepare(shelf: Shelf, place: Place, container: Container) -> Stage:
         storage=shelf.storage, directory=directory, rootfs=shelf.rootfs(container.id), root=place.root,
         joined=joined(shelf, container), warn=place.warn,
     )  # fmt: skip
+    if any(entry["kind"] == "volume" and entry["subpath"] for entry in container.asked["mounts"]):
+        from minirun.container import subpaths
+
+        site.parts = subpaths.mount(container, shelf.storage)
     if container.network == "networks" and container.asked["userns"] and container.isolation != "vm":
         stage.late = site
     elif container.network == "networks":
@@ -196,8 +200,10 @@ def sweep(place: Place, container: Container, linger: float = 0) -> None:
 
 
 def unmount(shelf: Shelf, place: Place, container: Container) -> None:
+    from minirun.container import subpaths
     from minirun.container.place import snapshot
 
+    subpaths.unmount(shelf.directory(container.id))
     if container.asked.get("ipc", ("shareable",))[0] == "shareable":  # half made: who knows
         from minirun.container.filesystems import SHM
         from minirun.images.snapshot import detach

@@ -37,6 +37,7 @@ class Side:
     def __init__(self, root: int, name: str, *, confined: bool, owner: tuple[int, int] = (0, 0), ids: Ids = ()) -> None:  # type: ignore[assignment]
         self.root = root
         self.name = name
+        self.confined = confined
         self.resolve = INSIDE if confined else 0
         self.owner = owner
         self.ids = list(ids)
@@ -122,11 +123,13 @@ def pack_from(side: Side, path: bytes, emit: Callable[[bytes], object], name: by
         spot.close()
 
 
-def land(side: Side, base: int, fd: int, what: str, owner: Callable[[int, int], tuple[int, int]]) -> list[str]:
+def land(
+    side: Side, base: int, fd: int, what: str, owner: Callable[[int, int], tuple[int, int]], harmless: bool = False
+) -> list[str]:
     """The tar that comes out of ``fd``, into an open directory; devices that could not be made."""
     stream = Stream(fd, what)
     try:
-        landing = Landing(base, TarReader(stream, what), owner)
+        landing = Landing(base, TarReader(stream, what), owner, harmless)
         landing.run()
         while not stream.at_end():
             stream.chunk = memoryview(b"")
@@ -153,7 +156,7 @@ def copy(source: Side, path: str, target: Side, to: str, *, archive: bool = Fals
     try:
         return through_a_pipe(
             lambda emit: pack_from(source, words, emit, called, follow),
-            lambda fd: land(target, base, fd, f"the copy to {target.name}", owner),
+            lambda fd: land(target, base, fd, f"the copy to {target.name}", owner, source.confined and not archive),
         )
     finally:
         posix.close(base)

@@ -133,6 +133,7 @@ def attempt(storage: str, ledger: Ledger, network: Network, route: rtnetlink.Rou
                 tear_down(ledger, network.name, device)
                 raise cannot(network.name, f"give it {gateway}", error) from error
     sysctl(f"net/ipv6/conf/{name}/accept_ra", [], value=b"0")  # no container tells this host of a router
+    sysctl(f"net/ipv6/conf/{name}/accept_dad", [], value=b"0")  # its link-local address is usable at once, too
     route.up(index)
     # two at the same moment, with different roots: the later bridge yields
     if network.automatic and pool.collides(device.subnets(), route, below=index):

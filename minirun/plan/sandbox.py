@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DATA, STACK, CORE, RSS, NOFILE, MEMLOCK, AS = 2, 3, 4, 5, 7, 8, 9
 OURS = (DATA, STACK, NOFILE, MEMLOCK, AS)
+IN_ONE = "in a VM without a kernel"
 WHERE = "run it with --isolation container"
 
 
@@ -43,13 +44,18 @@ def plan_exec(asked: ExecAsked) -> Plan:
 def sandboxed(made: Plan) -> Plan:
     """The steps that are ours; what is the program's alone goes into the words of the spawn."""
     kept = [op for op in made.ops if op.KIND == "rlimit" and not belongs(op)]
-    words = ["in a VM without a kernel"]
+    words = [IN_ONE]
     words += [f"limit {op.resource} {op.soft} {op.hard}" for op in kept]  # type: ignore[attr-defined]
     made.ops = [op for op in made.ops if belongs(op)]
     for op in made.ops:
         if op.KIND == "spawn":
             op.machine = words  # type: ignore[attr-defined]
     return made
+
+
+def is_sandbox(ops: list[Op]) -> bool:
+    """Does this plan make one?"""
+    return any(op.KIND == "spawn" and op.machine[:1] == [IN_ONE] for op in ops)  # type: ignore[attr-defined]
 
 
 def belongs(op: Op) -> bool:

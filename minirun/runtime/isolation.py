@@ -61,7 +61,7 @@ def prepare(entry: Entry, state: State, site: Site) -> None:
     if state.isolation == SANDBOX:
         from minirun.vm.sandbox import enter
 
-        site.spawner = enter.spawner()
+        site.spawner = enter.spawner(site.trace)
     elif state.isolation != CONTAINER:
         from minirun.runtime import machine
 
@@ -73,7 +73,7 @@ def prepare_exec(store: Store, state: State, site: Site) -> None:
     if state.isolation == SANDBOX:
         from minirun.vm.sandbox import enter
 
-        site.spawner = enter.spawner()
+        site.spawner = enter.spawner(site.trace)
     elif state.isolation != CONTAINER:
         from minirun.runtime import machine
 

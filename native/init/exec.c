@@ -181,6 +181,31 @@ static const char *home_of(uint32_t uid)
     return home;
 }
 
+/* Is it the null device, and of which file system? */
+static int is_null(int fd, struct statx *is)
+{
+    return sys_statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, is) == 0 && (is->stx_mode & 0170000) == 0020000 &&
+           is->stx_rdev_major == 1 && is->stx_rdev_minor == 3;
+}
+
+/*
+ * A null device that the caller left as a standard stream is the host's file: root in here could change its mode and
+ * owner for the whole host by fchmod(2).  The container's own takes its place (as runc has it), if there is one.
+ */
+static void own_null_device(void)
+{
+    struct statx is, ours;
+    int null = sys_openat2(AT_FDCWD, "/dev/null", O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0, 0);
+    if (null < 0)
+        return;
+    if (is_null(null, &ours))
+        for (int fd = 0; fd < 3; fd++)
+            if (is_null(fd, &is) &&
+                (is.stx_dev_major != ours.stx_dev_major || is.stx_dev_minor != ours.stx_dev_minor))
+                sc3(dup3, null, fd, 0);
+    sc1(close, null);
+}
+
 /* fd is open until exec: nothing but stdio and what the caller asked to preserve passes. */
 int op_exec(struct ctx *c, const struct op *op)
 {
@@ -188,6 +213,7 @@ int op_exec(struct ctx *c, const struct op *op)
     c->detail = "";
     if ((N(op, EXEC_FLAGS) & EXEC_SET_HOME) && !has_home(S(op, EXEC_ENV), N(op, EXEC_ENV)))
         home = home_of((uint32_t)sc0(getuid));
+    own_null_device();
     if (c->stays) {
         c->home = home;
         return 0;

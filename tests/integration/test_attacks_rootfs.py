@@ -284,3 +284,12 @@ def test_sysctls_are_written_to_a_procfs_of_our_own(
     name = minirun.create(bundle)
     assert forwarding(minirun.state(name)["pid"]) == "1"
     assert minirun("delete", "--force", name).returncode == 0
+
+
+def test_the_hosts_null_device_is_not_handed_in(minirun: Runtime, bundle: Bundle) -> None:
+    """As a standard stream it would be open inside, and root could change its mode for the whole host: fchmod(2)."""
+    script = "[ /dev/null -ef /proc/self/fd/0 ] && echo own"
+    done = minirun.run(bundle.args("/bin/sh", "-c", script), stdin=subprocess.DEVNULL)
+    assert done.stdout == "own\n", done.stderr
+    name = minirun.start(bundle.args("/bin/sleep", "100"))
+    assert minirun("exec", name, "/bin/sh", "-c", script, stdin=subprocess.DEVNULL).stdout == "own\n"

@@ -70,6 +70,14 @@ def test_templates(shop: Shop, three: list[str]) -> None:
     assert shop.out("inspect", "-f", "{{.State.Running}} {{.State.FinishedAt}}", "runs") == "true 0001-01-01T00:00:00Z"
 
 
+def test_inspect_has_what_scripts_ask(shop: Shop) -> None:
+    flags = ("-v", "/tmp:/t:ro", "--tmpfs", "/x:ro", "--cpus", "1.5", "--security-opt", "no-new-privileges")
+    shop.out("create", "--name", "asked", *NONE, *flags, IMAGE, "true")
+    fields = "{{.HostConfig.Binds}} {{.HostConfig.Tmpfs}} {{.HostConfig.NanoCpus}} {{.HostConfig.SecurityOpt}}"
+    said = '["/tmp:/t:ro"] {"/x":"ro"} 1500000000 ["no-new-privileges"]'
+    assert shop.out("inspect", "-f", fields, "asked") == said
+
+
 def test_top_and_stats(shop: Shop, three: list[str]) -> None:
     lines = shop.out("top", "runs").splitlines()
     assert len(lines) == 2 and lines[1].endswith("sleep 100")

@@ -11,7 +11,7 @@ import pytest
 from minirun.network import networks
 from minirun.network.attach import Wanted
 from minirun.network.networks import Network
-from tests.integration.net_world import HOST, OUTSIDE, World, inside
+from tests.integration.net_world import HOST, HOST6, OUTSIDE, OUTSIDE6, World, inside
 from tests.needs import run
 
 pytestmark = pytest.mark.needs("root", "nftables")
@@ -116,3 +116,13 @@ def test_a_network_that_is_made_anew_is_the_new_one(net: World) -> None:
     networks.remove(net.place.storage, net.place.root, "lan")
     networks.create(net.place.storage, Network(name="lan", subnet="10.6.0.0/24"))
     assert net.join("two", Wanted(name="lan")).interfaces[0].ip == "10.6.0.2/24"
+
+
+def test_the_first_packet_of_ipv6_arrives_from_outside(net: World) -> None:
+    """This host asks for the container by its own link-local address on the bridge, which must not be in doubt then."""
+    networks.create(net.place.storage, Network(name="six", subnet6="fd00:5::/64"))
+    net.join("web", Wanted(name="six"), ports=["8080:80"])
+    net.serve("web", 80)
+    began = time.monotonic()
+    assert net.ask("outside", HOST6, 8080) == f"web sees {OUTSIDE6}"
+    assert time.monotonic() - began < 0.9

@@ -62,7 +62,7 @@ def test_a_member_of_another_type(two: Shop) -> None:
     whole = json.loads(file.read_text())
     changes: list[dict[str, object]] = [
         {"layers": "x"},
-        {"asked": {}},
+        {"asked": {"args": []}},
         {"asked": {**whole["asked"], "mounts": [1]}},
         {"tty": 1},
         {"id": None},

@@ -10,6 +10,8 @@
  *   crowd            threads and descriptors without end, and fork(2) among them
  *   files SEED N     execve(2) of N mutations of this file (hostile_files.c has these two)
  *   names            every name that might lead to what is the VMM's
+ *   options          socket options with addresses in them
+ *   limits           what the limits of config.json leave
  */
 #define _GNU_SOURCE
 #include "hostile.h"
@@ -368,6 +370,10 @@ int main(int argc, char **argv)
         files(argv[0], first, second);
     else if (!strcmp(word, "names"))
         names();
+    else if (!strcmp(word, "options"))
+        options();
+    else if (!strcmp(word, "limits"))
+        limits();
     else
         return 0;
     say("still here\n");

@@ -18,6 +18,8 @@ void maps(void);
 void crowd(void);
 void files(const char *own, long from, long count);
 void names(void);
+void options(void);
+void limits(void);
 
 static inline long raw(uint64_t n, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, uint64_t f)
 {

@@ -1,15 +1,19 @@
-/* The rest of hostile.c: what needs threads, files and names. */
+/* The rest of hostile.c: what needs threads and files. */
 #define _GNU_SOURCE
 #include "hostile.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -102,6 +106,50 @@ static void *moves(void *unused)
     return NULL;
 }
 
+static struct msghdr message;
+static char control[4096];
+
+/* The size of what is passed, and the numbers in it: two readings of one structure would differ. */
+static void *grows(void *unused)
+{
+    (void)unused;
+    while (!over) {
+        message.msg_controllen = 24;
+        message.msg_controllen = 4096;
+        message.msg_iovlen = 1;
+        message.msg_iovlen = 1000;
+        ((int *)control)[4] = 3 + (int)(any() % 8);
+    }
+    return NULL;
+}
+
+static void *passes(void *unused)
+{
+    (void)unused;
+    int pair[2], got[64] = {0};
+    socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair);
+    message.msg_iov = shared;
+    message.msg_iovlen = 1;
+    message.msg_control = control;
+    for (int at = 0; at < 4096; at += 24)
+        *(struct cmsghdr *)(control + at) = (struct cmsghdr){20, SOL_SOCKET, SCM_RIGHTS};
+    while (!over) {
+        struct iovec one = {got, sizeof got};
+        static char into[4096];
+        struct msghdr taken = {
+            .msg_iov = &one, .msg_iovlen = 1, .msg_control = into, .msg_controllen = sizeof into};
+        sendmsg(pair[0], &message, 0);
+        if (recvmsg(pair[1], &taken, 0) >= 0)
+            for (struct cmsghdr *c = CMSG_FIRSTHDR(&taken); c; c = CMSG_NXTHDR(&taken, c))
+                if (c->cmsg_type == SCM_RIGHTS) {
+                    look_at(*(int *)CMSG_DATA(c));
+                    close(*(int *)CMSG_DATA(c));
+                }
+        recvmsg(pair[1], &message, 0);
+    }
+    return NULL;
+}
+
 static void *forks(void *unused)
 {
     (void)unused;
@@ -119,7 +167,7 @@ static void *forks(void *unused)
 
 void races(int seconds)
 {
-    void *(*const kinds[])(void *) = {flip, opens, opens, stale, moves, moves, forks};
+    void *(*const kinds[])(void *) = {flip, opens, opens, stale, moves, moves, forks, grows, passes};
     pthread_t made[sizeof kinds / sizeof *kinds];
     arena = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     for (unsigned i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -253,59 +301,4 @@ void files(const char *own, long from, long count)
             say("a VMM ended at %ld\n", from + i);
     }
     say("files %ld\n", count);
-}
-
-/* Names that lead to the VMM's memory, descriptors or root, each tried in every way that takes a path. */
-void names(void)
-{
-    const char *const ways[] = {"/proc/self",
-                                "/proc/1",
-                                "/proc/thread-self",
-                                "/proc/self/task/1",
-                                "/proc/self/root/proc/self",
-                                "/proc/self/cwd/proc/1",
-                                "/proc/self/root/proc/self/task/1",
-                                "/proc/self/fd/../../1"};
-    const char *const ends[] = {"mem",       "fd/3",    "fd/4",  "fd/5",    "fd/6",
-                                "map_files", "pagemap", "stack", "syscall", "auxv"};
-    char name[128];
-    chdir("/");
-    for (int fd = 3; fd < 30; fd++)
-        close(fd);
-    for (unsigned i = 0; i < sizeof ways / sizeof *ways; i++)
-        for (unsigned j = 0; j < sizeof ends / sizeof *ends; j++) {
-            snprintf(name, sizeof name, "%s/%s", ways[i], ends[j]);
-            for (int flags = 0; flags < 8; flags++) {
-                int fd = open(name, (flags & 1 ? O_RDWR : O_RDONLY) | (flags & 2 ? O_NOFOLLOW : 0) |
-                                        (flags & 4 ? O_CREAT | O_EXCL : 0));
-                char room[16];
-                if (fd >= 0 && read(fd, room, sizeof room) > 0)
-                    say("%s with %d\n", name, flags);
-                if (fd >= 0)
-                    close(fd);
-            }
-            struct stat found;
-            if (strstr(ends[j], "fd/")) {
-                if (stat(name, &found) == 0)
-                    say("stat %s\n", name);
-                if (chmod(name, 0) == 0 || chown(name, 1, 1) == 0 || truncate(name, 0) == 0)
-                    say("changed %s\n", name);
-                if (chdir(name) == 0 || chroot(name) == 0)
-                    say("went to %s\n", name);
-                if (setxattr(name, "user.x", "x", 1, 0) == 0 || link(name, "/tmp/link") == 0)
-                    say("marked %s\n", name);
-                if (linkat(AT_FDCWD, name, AT_FDCWD, "/tmp/link", AT_SYMLINK_FOLLOW) == 0)
-                    say("linked %s\n", name);
-            }
-        }
-    for (int fd = 3; fd < 64; fd++) {
-        struct stat found;
-        if (fstat(fd, &found) == 0 || fcntl(fd, F_GETFD) >= 0)
-            say("%d is open\n", fd);
-    }
-    const int refused[] = {101, 310, 311, 312, 438, 321, 323, 298, 250, 248,
-                           425, 272, 308, 165, 155, 304, 434, 317, 175, 169};
-    for (unsigned i = 0; i < sizeof refused / sizeof *refused; i++)
-        if (raw((uint64_t)refused[i], 0, 1, 0, 0, 0, 0) >= 0)
-            say("call %d is served\n", refused[i]);
 }

@@ -6,6 +6,7 @@ Written by hand where a call or a habit of shells is meant; the rest are pipelin
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 SEED = 7
 COUNT = 150
@@ -27,7 +28,7 @@ awk '{ s += $1 } END { print s, NR }' n
 awk 'BEGIN { while (("sort a" | getline l) > 0) print "got", l; system("echo sys"); exit 3 }'
 find d -type f | sort | xargs wc -c
 find d -name '*.c' -exec echo {} \; | sort
-find . -newer /etc/passwd | sort | head -3
+find . -newer a -type l | sort; find . -name n -mtime +100
 grep -n five b; grep -c apple a; grep -v apple a; grep -q nope a
 for i in 1 2 3; do for j in a b; do echo "$i$j"; done; done | tail -n 2
 i=0; while [ $i -lt 5 ]; do i=$((i+1)); [ $i = 3 ] && continue; echo $i; done
@@ -61,8 +62,8 @@ sh -c 'kill -KILL $$'; echo $?
 sh -c 'kill -SEGV $$' 2>&1; echo $?
 sleep 0.05 & wait $!; echo $?
 (sleep 0.02; exit 7) & p=$!; wait $p; echo $?
-sleep 10 & kill $!; wait $!; echo $?
-sleep 10 & p=$!; kill -STOP $p; kill -CONT $p; kill -INT $p; kill $p; wait $p; echo $?
+sleep 10 & kill $!; wait $! 2>/dev/null; echo $?
+sleep 10 & p=$!; kill -STOP $p; kill -CONT $p; kill -INT $p; kill $p; wait $p 2>/dev/null; echo $?
 for i in 1 2 3 4 5; do (echo $i) & done | sort; wait
 yes | head -n 3
 yes | head -c 100000 | wc -c
@@ -140,9 +141,10 @@ ls -1 *; echo [a-b]; echo d/*.c; echo nope*; echo d/?.[ch]; echo .*
 ls -i a | awk '{ print $2 }'; ls -F d; ls -d */
 cat /proc/self/cmdline | tr '\0' ' '; cat /proc/sys/kernel/ostype; cat /proc/self/comm
 readlink /proc/self/cwd | grep -c /; [ -e /proc/self/exe ] && echo exe
-cat /dev/null; echo x > /dev/null; head -c 4 /dev/zero | od -c; ls /dev/fd/0 > /dev/null; echo from | cat /dev/stdin
+cat /dev/null; echo x > /dev/null; head -c 4 /dev/zero | od -c; ls /dev/fd/0 > /dev/null
+echo from | cat /dev/stdin; echo to | tee /dev/stdout | cat
 echo out > /dev/stdout; echo err > /dev/stderr; sh < /dev/null; echo 'echo piped $0' | sh
-ls /proc/self/fd | wc -l; ls -l /proc/$$/fd/ | wc -l
+ls /proc/self/fd | wc -l; ls /proc/self/task | wc -l
 cat /proc/uptime | wc -w; grep -c MemTotal /proc/meminfo; cat /proc/1/comm > /dev/null && echo yes
 mktemp -u | grep -c tmp; T=$(mktemp -d); ls -A $T; rmdir $T; mktemp nope/XXXXXX 2>&1 | sed 's/X.*//'
 truncate -s 10000 sp; stat -c %s sp; du sp | cut -f1; truncate -s 3 a; cat a
@@ -201,12 +203,20 @@ def lines() -> list[str]:
     return hand + [generated(source) for _ in range(COUNT - len(hand))]
 
 
-def script() -> str:
-    """All of them, one after the other: output, errors and exit code of each, behind a marker."""
-    parts = [f"mkdir /tmp/base; cd /tmp/base; ({PREPARE}); cd /tmp"]
+def write(folder: Path) -> None:
+    """Each line in a file, and what runs them one after the other: /tmp/N.out, N.err, N.code have what they say."""
+    folder.mkdir()
     for number, line in enumerate(lines()):
-        parts.append("cp -a base here; cd here")
-        parts.append(f"cat > /tmp/line <<'ENDOFLINE'\n{line}\nENDOFLINE")
-        parts.append("sh /tmp/line > /tmp/out 2> /tmp/err < /dev/null; code=$?; cd /tmp; rm -rf here")
-        parts.append(f"echo '=== {number}'; cat /tmp/out; echo '--- err'; cat /tmp/err; echo \"--- code $code\"")
-    return "\n".join(parts) + "\n"
+        (folder / str(number)).write_text(line + "\n")
+    begin = f"mkdir /tmp/base && cd /tmp/base && ({PREPARE}) && cd /tmp || exit 1"
+    each = "cp -a base here; cd here; sh /lines/$i > /tmp/$i.out 2> /tmp/$i.err < /dev/null; echo $? > /tmp/$i.code"
+    after = "cd /tmp; rm -rf here"
+    loop = f"i=0; while [ $i -lt {COUNT} ]; do {each}; {after}; i=$((i+1)); done"
+    (folder / "all").write_text(f"{begin}\n{loop}\n")
+
+
+def answers(tmp: Path) -> list[str]:
+    return [
+        "\n".join((tmp / f"{number}.{what}").read_text(errors="replace") for what in ("code", "out", "err"))
+        for number in range(COUNT)
+    ]

@@ -9,6 +9,12 @@ void say(const char *what, long value)
     fflush(stdout);
 }
 
+void handle(int number, void (*handler)(int, siginfo_t *, void *), int flags)
+{
+    struct sigaction action = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | flags};
+    sigaction(number, &action, NULL);
+}
+
 void ends(const char *what, void (*child)(void))
 {
     fflush(stdout);
@@ -30,7 +36,7 @@ void ends(const char *what, void (*child)(void))
 /* Each in a child of its own, with ten seconds; what it was started with tells it to be something else. */
 int main(int argc, char **argv)
 {
-    const struct check *all[] = {OF_SIGNALS, OF_PROCESSES, OF_FILES, OF_MEMORY, OF_EVENTS};
+    const struct check *all[] = {OF_FAULTS, OF_SIGNALS, OF_PROCESSES, OF_IDENTITY, OF_FILES, OF_MEMORY, OF_EVENTS};
     if (argc > 1 && !strcmp(argv[1], "exit"))
         return atoi(argv[2]);
     if (argc > 1 && !strcmp(argv[1], "descriptors")) {

@@ -22,11 +22,13 @@ struct check {
     const char *name;
     void (*run)(void);
 };
-extern const struct check OF_SIGNALS[], OF_PROCESSES[], OF_FILES[], OF_MEMORY[], OF_EVENTS[];
+extern const struct check OF_FAULTS[], OF_SIGNALS[], OF_PROCESSES[], OF_IDENTITY[], OF_FILES[], OF_MEMORY[],
+    OF_EVENTS[];
 
 /* An expression's value, or its errno's name. */
 #define SAY(expression) say(#expression, (long)(expression))
 void say(const char *what, long value);
+void handle(int number, void (*handler)(int, siginfo_t *, void *), int flags);
 /* How a child that does this ends. */
 void ends(const char *what, void (*child)(void));
 #endif

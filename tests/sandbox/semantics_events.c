@@ -111,9 +111,11 @@ static void passing(void)
     write(ends[1], "through", 7);
     char control[CMSG_SPACE(2 * sizeof(int))] = {0}, byte = 'b';
     struct iovec part = {&byte, 1};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-    *head = (struct cmsghdr){.cmsg_len = CMSG_LEN(2 * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    *head =
+        (struct cmsghdr){.cmsg_len = CMSG_LEN(2 * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(head), ends, sizeof ends);
     SAY(sendmsg(pair[0], &message, 0));
     memset(control, 0, sizeof control);
@@ -122,8 +124,8 @@ static void passing(void)
     int got[2] = {-1, -1};
     if (head)
         memcpy(got, CMSG_DATA(head), sizeof got);
-    printf("  flags %x, %d %d: new %d\n", message.msg_flags, head ? (int)head->cmsg_len : 0, head ? head->cmsg_type : 0,
-           got[0] != ends[0]);
+    printf("  flags %x, %d %d: new %d\n", message.msg_flags, head ? (int)head->cmsg_len : 0,
+           head ? head->cmsg_type : 0, got[0] != ends[0]);
     SAY(fcntl(got[0], F_GETFD));
     char text[16] = "";
     SAY(read(got[0], text, 15));
@@ -131,7 +133,8 @@ static void passing(void)
     int bad[2] = {1, 999};
     message.msg_controllen = sizeof control;
     head = CMSG_FIRSTHDR(&message);
-    *head = (struct cmsghdr){.cmsg_len = CMSG_LEN(2 * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    *head =
+        (struct cmsghdr){.cmsg_len = CMSG_LEN(2 * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
     memcpy(CMSG_DATA(head), bad, sizeof bad);
     SAY(sendmsg(pair[0], &message, 0));
     memcpy(CMSG_DATA(head), ends, sizeof ends);
@@ -170,7 +173,8 @@ static void credentials(void)
     socklen_t size = sizeof peer;
     SAY(getsockopt(pair[0], SOL_SOCKET, SO_PEERCRED, &peer, &size));
     SAY(peer.pid == getpid());
-    struct mmsghdr many[2] = {{.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}}, {.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}}};
+    struct mmsghdr many[2] = {{.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}},
+                              {.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}}};
     SAY(sendmmsg(pair[0], many, 2, 0));
     SAY(recvmmsg(pair[1], many, 2, MSG_DONTWAIT, NULL) > 0);
 }
@@ -259,4 +263,5 @@ static void clocks(void)
 }
 
 const struct check OF_EVENTS[] = {
-    {"waiting", waiting}, {"epolls", epolls}, {"passing", passing}, {"credentials", credentials}, {"loopback", loopback}, {"clocks", clocks}, {NULL, NULL}};
+    {"waiting", waiting},   {"epolls", epolls}, {"passing", passing}, {"credentials", credentials},
+    {"loopback", loopback}, {"clocks", clocks}, {NULL, NULL}};

@@ -199,7 +199,8 @@ static void locked(void)
 
 static void transfers(void)
 {
-    int from = open("/tmp/from", O_RDWR | O_CREAT | O_TRUNC, 0600), to = open("/tmp/to", O_RDWR | O_CREAT | O_TRUNC, 0600);
+    int from = open("/tmp/from", O_RDWR | O_CREAT | O_TRUNC, 0600),
+        to = open("/tmp/to", O_RDWR | O_CREAT | O_TRUNC, 0600);
     char text[100] = "";
     write(from, "some text that moves", 20);
     off_t offset = 5;
@@ -302,6 +303,8 @@ static void of_proc(void)
     SAY(write(fd, "other", 5));
 }
 
-const struct check OF_FILES[] = {
-    {"paths", paths}, {"looking_only", looking_only}, {"by_number", by_number}, {"renames", renames},
-    {"duplicates", duplicates}, {"descriptors", descriptors}, {"locked", locked}, {"transfers", transfers}, {"of_proc", of_proc}, {NULL, NULL}};
+const struct check OF_FILES[] = {{"paths", paths},           {"looking_only", looking_only},
+                                 {"by_number", by_number},   {"renames", renames},
+                                 {"duplicates", duplicates}, {"descriptors", descriptors},
+                                 {"locked", locked},         {"transfers", transfers},
+                                 {"of_proc", of_proc},       {NULL, NULL}};

@@ -48,7 +48,9 @@ static void maps(void)
     SAY(mprotect(a, 4096, PROT_READ));
     SAY(mprotect(a + 4096, 4096, PROT_READ));
     SAY(mprotect(a + 4097, 4096, PROT_READ));
-    SAY(mmap(a + 4096, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED ? -1 : 0);
+    SAY(mmap(a + 4096, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED
+            ? -1
+            : 0);
     SAY(mmap(a, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == a);
     SAY(mmap(a + 1, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED ? -1 : 0);
     SAY(madvise(a + 8192, 4096, MADV_DONTNEED));
@@ -186,6 +188,6 @@ static void lasting(void)
     SAY(msync(at, 3 * 4096, MS_SYNC));
 }
 
-const struct check OF_MEMORY[] = {
-    {"remap", remap}, {"maps", maps}, {"shared_by_fork", shared_by_fork}, {"code", code}, {"the_break", the_break},
-    {"kernel_looks", kernel_looks}, {"limits", limits}, {"lasting", lasting}, {NULL, NULL}};
+const struct check OF_MEMORY[] = {{"remap", remap},   {"maps", maps},           {"shared_by_fork", shared_by_fork},
+                                  {"code", code},     {"the_break", the_break}, {"kernel_looks", kernel_looks},
+                                  {"limits", limits}, {"lasting", lasting},     {NULL, NULL}};

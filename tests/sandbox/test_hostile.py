@@ -97,3 +97,18 @@ def test_broken_programs(attack: Attack) -> None:
 
 def test_no_name_leads_to_the_vmm(attack: Attack) -> None:
     assert [row for row in attack("names") if "VMM" not in row] == []
+
+
+def test_options_with_addresses_in_them(attack: Attack) -> None:
+    refused = "-1 Protocol not available"
+    assert attack("options") == [
+        "sent 4, nodelay 0", f"zerocopy {refused}", *[f"option {refused}"] * 6,
+        "ioctl -1 Inappropriate ioctl for device",
+    ]  # fmt: skip
+
+
+def test_limits_are_the_program_s(attack: Attack, bundle: Bundle) -> None:
+    """They would weigh on minirun, too, if they were the process's: of memory it has more than a program may need."""
+    rows = {"RLIMIT_AS": 256 << 20, "RLIMIT_DATA": 128 << 20, "RLIMIT_NOFILE": 12}
+    bundle.config["process"]["rlimits"] = [{"type": name, "soft": most, "hard": most} for name, most in rows.items()]
+    assert attack("limits") == ["address space 1", "less 1", "data 1", "descriptors 9 1"]

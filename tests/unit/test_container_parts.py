@@ -23,7 +23,7 @@ def made(**members: object) -> Container:
 
 
 def test_records_survive_the_disk() -> None:
-    container = made(labels={"a": "b"}, ports=[{"port": 80}], asked={"x": [1, None]})
+    container = made(labels={"a": "b"}, ports=[{"port": 80}], imageConfig={"x": [1, None]})
     assert container_from(container.to_json(), "f") == container
     status = Status(status="running", pid=7)
     assert status_from(status.to_json()[:-1] + b',"newer":1}', "f") == status, "what a newer minirun wrote is left out"
@@ -132,6 +132,23 @@ def test_a_record_cut_short_is_left_out_and_the_next_is_whole(tmp_path: Path) ->
     log.close()
     assert [line.text for raw in logs.Reader(str(tmp_path)).more() if (line := logs.parse(raw))] == ["a\n", "c\n"]
     assert json.loads((tmp_path / "log").read_text().splitlines()[-1])["log"] == "c\n"
+
+
+def test_a_log_that_cannot_be_rotated_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for another file must not end the monitor."""
+    log = LogFile(str(tmp_path), {"max-size": "100"})
+    monkeypatch.setattr("posix.open", no_room)
+    for _ in range(5):
+        log.write("stdout", b"a line of some length\n")
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["log"] and (tmp_path / "log").read_text().count("\n") == 5
+    log.write("stdout", b"the next\n")
+    assert (tmp_path / "log").read_text().count("\n") == 1 and (tmp_path / "log.1").read_text().count("\n") == 5
+    log.close()
+
+
+def no_room(*_: object) -> int:
+    raise OSError(28, "No space left on device")
 
 
 def test_log_options() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,12 @@ def test_links_lead_nowhere_outside(isolated: Isolated, bundle: Bundle, tmp_path
     bundle.config["mounts"] += [{"destination": "/volume", "source": "volume", "options": ["rbind"]}]
     script = "cd /; for each in volume/* root-*; do cat $each 2>&1 | sed 's/.*: //'; done; ls -d /volume/../etc"
     assert isolated.output(bundle, "/bin/sh", "-c", script) == "No such file or directory\n" * 6 + "/volume/../etc\n"
+
+
+def test_the_hosts_null_device_is_out_of_reach(isolated: Isolated, bundle: Bundle) -> None:
+    """As a standard stream it could be open inside, and fchmod(2) would be the whole host's."""
+    script = "chmod 600 /proc/self/fd/0 /dev/stdin /dev/null; chmod 600 /proc/self/fd/1"
+    isolated.run(
+        bundle.args("/bin/sh", "-c", script), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, capture_output=False
+    )
+    assert stat.S_IMODE(os.stat("/dev/null").st_mode) == 0o666

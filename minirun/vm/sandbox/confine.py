@@ -15,7 +15,7 @@ from minirun.vm.sandbox.calls.plain import ROWS
 
 # What the program's calls become, beside those that are the host's own (calls/plain.py).
 FOR_THE_PROGRAM = (
-    "accept4 chroot close dup epoll_create1 epoll_ctl epoll_pwait eventfd2 exit exit_group faccessat2 fchmodat fork"
+    "accept4 chroot close dup epoll_create1 epoll_ctl epoll_pwait eventfd2 exit exit_group faccessat2 fchmodat"
     " fchownat futex getdents getdents64 getsockopt getxattr inotify_add_watch inotify_init1 inotify_rm_watch kill"
     " lgetxattr linkat listxattr llistxattr lremovexattr lseek lsetxattr memfd_create mincore mkdirat mknodat mremap"
     " msync munmap openat2 pause pipe2 ppoll preadv preadv2 prlimit64 pwritev pwritev2 readlinkat readv recvmsg"

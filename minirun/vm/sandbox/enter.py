@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 FAILED = 125
 RLIMIT_NOFILE = 7
+PR_SET_DUMPABLE = 4
 KVM_REQUESTS = (
     "KVM_RUN", "KVM_CREATE_VM", "KVM_CREATE_VCPU", "KVM_SET_USER_MEMORY_REGION", "KVM_SET_CPUID2", "KVM_GET_SREGS",
     "KVM_SET_SREGS", "KVM_SET_XCRS", "KVM_SET_MSRS", "KVM_GET_XSAVE", "KVM_SET_XSAVE", "KVM_GET_SUPPORTED_CPUID",
@@ -54,6 +55,7 @@ class Parts(Record):
     stdio: tuple[int, int, int]
     kvm: Kvm
     trace: int
+    dumpable: bool
     cell: bytes  # our own filter
     filter: bytes  # the program's
     limits: dict[int, tuple[int, int]]
@@ -81,7 +83,7 @@ def spawn(site: Site, op: Spawn, trace: bool) -> Init:
     requests = [getattr(lib, name) for name in KVM_REQUESTS] + list(files.IOCTLS)
     parts = Parts(
         plan=plan, sync=theirs, gate=site.gate_fd, target=site.target_fd, preserve=site.preserve, stdio=site.stdio,
-        kvm=kvm, trace=2 if trace else -1,
+        kvm=kvm, trace=2 if trace else -1, dumpable=site.dumpable,
         cell=cell.compiled(requests, site.filter_cache), filter=site.program, limits=limits(op.machine),
         program=next(each for each in site.ops if isinstance(each, Exec)),
     )  # fmt: skip
@@ -112,6 +114,8 @@ def live(parts: Parts) -> None:
     """The copy's whole life.  Nothing of minirun's own way may run on in it."""
     code = FAILED
     try:
+        if not parts.dumpable:  # those in a container that we come into must not look into us
+            lib.host_call(NUMBER["prctl"], PR_SET_DUMPABLE, 0, 0, 0, 0, 0)
         code = become(parts)
     except BaseException as error:
         try:
@@ -185,7 +189,7 @@ def become(parts: Parts) -> int:
     if parts.trace >= 0:
         from minirun.vm.sandbox.trace import Trace
 
-        process.trace = Trace(parts.trace)
+        process.trace = Trace(fcntl(parts.trace, F_DUPFD_CLOEXEC, 3))
     process.limits.update(parts.limits)
     process.filter = parts.filter
     files.most = min(parts.limits.get(RLIMIT_NOFILE, (MOST, MOST))[0], MOST)

@@ -68,6 +68,8 @@ def read_elf(fd: int) -> Elf:
     segments, interpreter = [], b""
     for number in range(count):
         what, flags, offset, address, _, in_file, in_memory, _ = unpack_from("<IIQQQQQQ", rows, 56 * number)
+        if what in (PT_LOAD, PT_INTERP) and max(offset, in_file) >> 62:
+            raise OSError(ENOEXEC, "a broken segment")
         if what == PT_LOAD:
             if in_file > in_memory or address + in_memory > layout.LIMIT or (offset - address) % PAGE:
                 raise OSError(ENOEXEC, "a broken segment")
@@ -84,18 +86,26 @@ def find(opener: Callable[[bytes], int], path: bytes, args: list[bytes], fd: int
     if depth > 4:
         raise OSError(ELOOP, "too many interpreters")
     fd = opener(path) if fd < 0 else fd
-    head = posix.pread(fd, 256, 0)
+    try:
+        head = posix.pread(fd, 256, 0)
+    except OSError:
+        posix.close(fd)
+        raise
     if head[:2] == b"#!":
         posix.close(fd)
         line = head[2:].partition(b"\n")[0].strip(b" \t\0").split(None, 1)
         if not line:
             raise OSError(ENOEXEC, "no interpreter in the first line")
         return find(opener, line[0], [line[0], *[word.strip() for word in line[1:]], path, *args[1:]], -1, depth + 1)
+    opened = [fd]
     try:
-        program = read_elf(fd)
-        loader = read_elf(opener(program.interpreter)) if program.interpreter else None
+        program, loader = read_elf(fd), None
+        if program.interpreter:
+            opened.append(opener(program.interpreter))
+            loader = read_elf(opened[-1])
     except OSError:
-        posix.close(fd)
+        for each in opened:
+            posix.close(each)
         raise
     return Image(program=program, interpreter=loader, path=path, args=args)
 

@@ -10,7 +10,7 @@ import posix
 from _thread import LockType, allocate_lock
 
 from minirun.linux.kvm import Kvm, ffi, lib
-from minirun.vm.sandbox import load, signals
+from minirun.vm.sandbox import capabilities, load, signals
 from minirun.vm.sandbox.descriptors import Files
 from minirun.vm.sandbox.layout import THREADS
 from minirun.vm.sandbox.memory import Memory
@@ -136,17 +136,21 @@ class Process:
         fd = open_host(self.threads[0], AT_FDCWD, int(ffi.cast("uintptr_t", room)), posix.O_RDONLY | posix.O_NONBLOCK)
         if fd < 0:
             raise OSError(-fd, posix.strerror(-fd), path.decode("utf-8", "surrogateescape"))
+        return self.executable(fd, path)
+
+    def executable(self, fd: int, path: bytes) -> int:
+        """``fd``, if it may be executed: an ordinary file with the right to, on a mount with it.  Raises OSError."""
         mode = posix.fstat(fd).st_mode
         empty = ffi.new("char[]", b"")
         allowed = call(NUMBER["faccessat2"], fd, int(ffi.cast("uintptr_t", empty)), 1, 0x1200, 0, 0)  # AT_EACCESS
-        if mode & 0o170000 != 0o100000 or not mode & 0o111 or allowed < 0:
+        if mode & 0o170000 != 0o100000 or not mode & 0o111 or allowed < 0 or self.is_proc(fd):
             posix.close(fd)
             raise OSError(EACCES, posix.strerror(EACCES), path.decode("utf-8", "surrogateescape"))
         return fd
 
     def find(self, path: bytes, args: list[bytes], fd: int = -1) -> load.Image:
         """What execve(2) would load; ``fd``: it is open already.  Raises OSError."""
-        return load.find(self.opener, path, args, fd)
+        return load.find(self.opener, path, args, self.executable(fd, path) if fd >= 0 else fd)
 
     def execute(self, thread: Thread, path: bytes, args: list[bytes], env: list[bytes]) -> None:
         """The new program in place of the old; up to the point of no return an OSError leaves the old one as it was."""
@@ -173,6 +177,7 @@ class Process:
         name = ffi.new("char[]", image.path.rpartition(b"/")[2][:15])
         call(NUMBER["prctl"], 15, int(ffi.cast("uintptr_t", name)), 0, 0, 0, 0)  # PR_SET_NAME, as execve(2) does
         self.files.execve()
+        capabilities.execve()
         for timer in self.timers:
             call(NUMBER["timer_delete"], timer, 0, 0, 0, 0, 0)
         self.timers = set()
@@ -214,5 +219,5 @@ class Process:
     def last_words(self, thread: Thread, number: int, text: str = "") -> None:
         if self.trace is not None:
             self.trace.end(thread, number, text)
-        elif text:
+        elif text and self.files.table.get(2) == 2:  # else the program has closed it, and it may be anything
             posix.write(2, f"minirun: the sandbox ended: {text}\n".encode("utf-8", "replace"))

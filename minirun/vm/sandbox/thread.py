@@ -13,6 +13,7 @@ from minirun.vm.sandbox.numbers import NAMES, NUMBER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from minirun.vm.sandbox.process import Process
@@ -97,10 +98,12 @@ class Thread:
             if name or len(process.lacking) < MOST_LACKING:
                 process.lacking[name or str(number)] = process.lacking.get(name or str(number), 0) + 1
             if process.trace is not None:
-                process.trace.line(self, name or f"syscall_{number}", ffi.unpack(guest.arguments, 6), -ENOSYS)
+                self.show(name or f"syscall_{number}", ffi.unpack(guest.arguments, 6), -ENOSYS)
             return RESULT, -ENOSYS
         arguments = ffi.unpack(guest.arguments, ARGUMENTS[name]) if ARGUMENTS[name] else ()
         self.number = number
+        if process.trace is not None:
+            process.trace.before(self, name, arguments)
         try:
             result = function(self, *arguments)
         except Fault:
@@ -113,13 +116,12 @@ class Thread:
             result = -ENOMEM
         except Elsewhere:
             if process.trace is not None:
-                process.trace.line(self, name, arguments, None)
+                self.show(name, arguments, None)
             return AS_IT_IS, 0
         except (Ended, Reborn):
             raise
-        except Exception as error:  # a defect of ours: the program's call fails, and --trace says why
-            name_of = error.__class__.__name__
-            process.lacking[name_of] = process.lacking.get(name_of, 0) + 1
+        except Exception as error:  # a defect of ours must not be the program's end
+            self.defect(name, error)
             result = -EIO
         finally:
             if self.kept:
@@ -127,8 +129,24 @@ class Thread:
             if process.files.shared:
                 process.files.done()
         if process.trace is not None and result != AGAIN:
-            process.trace.line(self, name, arguments, result)
+            self.show(name, arguments, result)
         return RESULT, result
+
+    def show(self, name: str, arguments: Sequence[int], result: int | None) -> None:
+        """For --trace; what cannot be shown is no reason to end."""
+        try:
+            if self.process.trace is not None:
+                self.process.trace.line(self, name, arguments, result)
+        except Exception as error:
+            self.defect(name, error)
+
+    def defect(self, name: str, error: Exception) -> None:
+        """Said once for each call, where the program's errors go."""
+        process, what = self.process, f"defect in {name}"
+        if what not in process.lacking and process.files.table.get(2) == 2:
+            lines = f"minirun: {what}: {error.__class__.__name__}: {error}\n".encode("utf-8", "replace")
+            lib.host_call(NUMBER["write"], 2, int(ffi.cast("uintptr_t", ffi.from_buffer(lines))), len(lines), 0, 0, 0)
+        process.lacking[what] = process.lacking.get(what, 0) + 1
 
     def filtered(self, program: bytes) -> int | None:
         """What /linux/seccomp says of this call (seccomp(2)): None lets it be served."""

@@ -94,7 +94,7 @@ def selected(thread: Thread, count: int, sets: tuple[int, int, int], span: int, 
             | (4 if given[1] >> number & 1 else 0)
             | (2 if given[2] >> number & 1 else 0)
         )
-        pack_into("<ihh", view, 8 * index, files.table[number], events, 0)
+        pack_into("<ihh", view, 8 * index, files.table.get(number, -1), events, 0)
     done = int(
         thread.call_host(
             NUMBER["ppoll"], int(ffi.cast("uintptr_t", room)), len(wanted), span, mask, 8 if mask else 0, 0

@@ -62,7 +62,7 @@ def close(thread: Thread, fd: int) -> int:
 def close_range(thread: Thread, first: int, last: int, flags: int) -> int:
     files = thread.process.files
     first, last = first & 0xFFFFFFFF, last & 0xFFFFFFFF
-    for number in [number for number in files.table if first <= number <= last]:
+    for number in [number for number in list(files.table) if first <= number <= last]:
         if flags & 4:  # CLOSE_RANGE_CLOEXEC
             files.closing.add(number)
         else:

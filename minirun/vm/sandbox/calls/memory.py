@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import posix
+
 from minirun.linux.kvm import lib
 from minirun.vm.sandbox import layout
 from minirun.vm.sandbox.calls import ARGUMENTS, TABLE, int32, int64, served
 from minirun.vm.sandbox.layout import PAGE
-from minirun.vm.sandbox.memory import MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, READ, WRITE, pages
+from minirun.vm.sandbox.memory import EXEC, MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, READ, WRITE, pages
 from minirun.vm.sandbox.numbers import NUMBER
 
 TYPE_CHECKING = False
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 
     from minirun.vm.sandbox.thread import Thread
 
-ENOMEM, EINVAL, EEXIST = 12, 22, 17
+EPERM, ENOMEM, EINVAL, EEXIST = 1, 12, 22, 17
+ST_NOEXEC = 8
 MAP_FIXED_NOREPLACE, MAP_KEPT = 0x100000, 0x0F | MAP_ANONYMOUS | 0x8000  # types, MAP_POPULATE
 MREMAP_MAYMOVE, MREMAP_FIXED = 1, 2
 PASSED_ON = {0, 1, 2, 3, 4, 8, 20, 21, 22, 23}
@@ -57,6 +60,8 @@ def mmap(thread: Thread, address: int, size: int, protection: int, flags: int, f
         return -EINVAL if size == 0 else -ENOMEM
     anonymous = flags & MAP_ANONYMOUS
     host = -1 if anonymous else thread.process.files.host(int32(fd))
+    if host >= 0 and protection & EXEC and posix.fstatvfs(host).f_flag & ST_NOEXEC:
+        return -EPERM
     if flags & (MAP_FIXED | MAP_FIXED_NOREPLACE):
         if address % PAGE:
             return -EINVAL

@@ -22,10 +22,13 @@ HEADER, MANY = 56, 64  # struct msghdr, struct mmsghdr
 MOST_CONTROL, MOST_MESSAGES = 1 << 17, 1024
 
 
-def header(thread: Thread, at: int, control: Any) -> int:
-    """A copy of struct msghdr with our addresses; ``control`` in place of its own."""
+def header(thread: Thread, given: bytes, control: Any, size: int) -> int:
+    """Of a copy of struct msghdr another with our addresses; ``control`` and its ``size`` in place of its own.
+
+    The program's is read once: another thread may change it, and what was measured must be what the host gets.
+    """
     memory = thread.memory
-    name, name_size, iov, count, _, size, flags = unpack("<QIxxxxQQQQI", memory.read(at, HEADER)[:52])
+    name, name_size, iov, count, _, _, flags = unpack("<QIxxxxQQQQI", given[:52])
     where = int(ffi.cast("uintptr_t", control)) if size else 0
     return thread.room(
         pack("<QIxxxxQQQQIxxxx", memory.host(name, max(int32(name_size), 0)) if name else 0, name_size,
@@ -33,9 +36,9 @@ def header(thread: Thread, at: int, control: Any) -> int:
     )  # fmt: skip
 
 
-def given_control(thread: Thread, at: int) -> tuple[int, int]:
+def given_control(given: bytes) -> tuple[int, int]:
     """Where it is in the program's memory, and its size."""
-    where, size = unpack("<QQ", thread.memory.read(at + 32, 16))
+    where, size = unpack("<QQ", given[32:48])
     if size > MOST_CONTROL:
         raise OSError(ENOBUFS, "msg_controllen")
     return (where, size) if where else (0, 0)
@@ -57,7 +60,8 @@ def parts(control: Any, size: int) -> list[tuple[int, int, int, int]]:
 def sendmsg(thread: Thread, fd: int, at: int, flags: int) -> int:
     files = thread.process.files
     host = files.host(int32(fd))
-    where, size = given_control(thread, at)
+    given = thread.memory.read(at, HEADER)
+    where, size = given_control(given)
     control = ffi.new("char[]", max(size, 1))
     if size:
         view = ffi.buffer(control, size)
@@ -67,15 +71,16 @@ def sendmsg(thread: Thread, fd: int, at: int, flags: int) -> int:
                 count = length // 4
                 numbers = unpack_from(f"<{count}i", view, start)
                 pack_into(f"<{count}i", view, start, *[files.host(number) for number in numbers])
-    return thread.call_host(NUMBER["sendmsg"], host, header(thread, at, control), int32(flags))
+    return thread.call_host(NUMBER["sendmsg"], host, header(thread, given, control, size), int32(flags))
 
 
 @served
 def recvmsg(thread: Thread, fd: int, at: int, flags: int) -> int:
     host, flags = thread.process.files.host(int32(fd)), int32(flags)
-    where, size = given_control(thread, at)
+    given = thread.memory.read(at, HEADER)
+    where, size = given_control(given)
     control = ffi.new("char[]", max(size, 1))
-    copy = header(thread, at, control)
+    copy = header(thread, given, control, size)
     done = thread.call_host(NUMBER["recvmsg"], host, copy, flags | MSG_CMSG_CLOEXEC)
     if done < 0:
         return done

@@ -56,15 +56,20 @@ def open_host(thread: Thread, at: int, name: int, flags: int, mode: int = 0, res
 
             return proc.opened(thread, host, flags)
         return host
-    if host == -ELOOP or (host in (-ENOENT, -ENOTDIR) and not resolve and names_a_number(name)):
+    if host == -ELOOP or (host in (-ENOENT, -ENOTDIR) and not resolve and means_a_number(at, name)):
         return walk(thread, at, bytes(ffi.string(ffi.cast("char *", name))), flags, mode, host) if not resolve else host
     return host
 
 
-def names_a_number(name: int) -> bool:
-    """Only then can a descriptor be meant that the program has, and we have not."""
+def means_a_number(at: int, name: int) -> bool:
+    """Could it be a descriptor that the program has, and we have not: by its number, or as /dev/stdin is one?"""
     text: bytes = ffi.string(ffi.cast("char *", name))
-    return text.rpartition(b"/")[2].isdigit()
+    if text.rpartition(b"/")[2].isdigit():
+        return True
+    look = open_plainly(at, name, DEPARTURE)
+    if look >= 0:
+        posix.close(look)
+    return look >= 0
 
 
 def walk(thread: Thread, at: int, name: bytes, flags: int, mode: int, error: int) -> int:

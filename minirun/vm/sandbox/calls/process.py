@@ -176,6 +176,7 @@ def run(thread: Thread) -> None:
         except Ended as ended:
             if not ended.handed_over and process.gone(thread):
                 process.release()
+                process.last_words(thread, 0)
                 posix._exit(int(str(ended)) & 0xFF)
             if call(NUMBER["gettid"], 0, 0, 0, 0, 0, 0) != posix.getpid():
                 return
