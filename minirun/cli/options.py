@@ -51,7 +51,9 @@ PRESERVE = Option(long="preserve-fds", value="N", default="0", help="descriptors
 NO_PIVOT = Option(long="no-pivot", help="MS_MOVE and chroot instead of pivot_root, for a rootfs on a ramdisk")
 NO_KEYRING = Option(long="no-new-keyring", help="keep the caller's session keyring")
 EXPLAIN = Option(long="explain", value="?FORMAT", help="print the plan (table or json) and do nothing; needs no root")
-TRACE = Option(long="trace", help="run, then print the plan with the time of every step")
+TRACE = Option(
+    long="trace", help="run, then print the plan with the time of every step; in a sandbox, its system calls too"
+)
 DETACH = Option(long="detach", short="d", help="do not wait for the process")
 FORMAT = Option(long="format", short="f", value="FORMAT", default="table", help="table or json")
 REGEX = Option(long="regex", short="r", help="ID is a regular expression: every container with a part that matches")
