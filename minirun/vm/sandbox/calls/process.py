@@ -122,6 +122,9 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
     process.files.done()
     if waiting is not None and flags & VM:
         vfork.Guard(thread.memory)
+    if child is thread:
+        child.tid = posix.getpid()
+        return 0
     raise Reborn(child)
 
 
