@@ -95,7 +95,9 @@ def test_broken_programs(attack: Attack) -> None:
     assert attack("files", SEED, 100) == ["files 100"]
 
 
-def test_no_name_leads_to_the_vmm(attack: Attack) -> None:
+@pytest.mark.parametrize("user", [0, 1000])
+def test_no_name_leads_to_the_vmm(attack: Attack, bundle: Bundle, user: int) -> None:
+    bundle.config["process"]["user"] = {"uid": user, "gid": user}
     assert [row for row in attack("names") if "VMM" not in row] == []
 
 
