@@ -169,7 +169,8 @@ def rows(data: dict[str, Any]) -> list[list[str]]:
 def shown(values: list[float], factor: float) -> str:
     if not values:
         return ""
-    words = [f"{value / factor:.3g}" for value in (median(values), min(values))]
+    found = [value / factor for value in (median(values), min(values))]
+    words = [f"{value:.0f}" if value >= 100 else f"{value:.3g}" for value in found]
     return words[0] if len(values) == 1 else f"{words[0]} ({words[1]})"
 
 

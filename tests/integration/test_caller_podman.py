@@ -55,6 +55,18 @@ def test_run(podman: Podman) -> None:
     assert "minirun version" in podman.ok("info", "--format", "{{.Host.OCIRuntime.Version}}")
 
 
+@pytest.mark.needs("kvm")
+def test_an_annotation_makes_it_a_sandbox(podman: Podman) -> None:
+    """A VM without a kernel, for podman a container like any other: streams, exit code, exec, stop."""
+    words = ("--annotation", "dev.minirun.isolation=sandbox")
+    done = podman.run(*words, args=("sh", "-c", "echo out | cat; echo err >&2; exit 7"))
+    assert (done.returncode, done.stdout, done.stderr) == (7, "out\n", "err\n")
+    podman.start("boxed", *words, args=("sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"))
+    assert podman.ok("exec", "boxed", "echo", "inside").strip() == "inside"
+    podman.ok("stop", "boxed")
+    assert podman.ok("inspect", "--format", "{{.State.ExitCode}}", "boxed").strip() == "3"
+
+
 def test_life(podman: Podman) -> None:
     """exec, inspect, top, pause, stats, kill, logs, stop, start, restart, wait, rm."""
     podman.start("web", args=("sh", "-c", "echo out; echo err >&2; trap 'exit 3' TERM; while :; do sleep 0.1; done"))

@@ -80,9 +80,9 @@ class Process:
                 posix.close(dying)
             self.files.alone()
         if first:
+            held = old.processor.native.pending  # the parent's
             old.processor.again(prepared)
-            if old.processor.native.pending:  # the parent's
-                old.processor.native.pending = 0
+            if held:
                 old.set_mask(old.mask)
             self.threads = [old]
             return old
