@@ -171,6 +171,18 @@ def events() -> None:
     say("waited", int(signal.sigwait([signal.SIGUSR2])) == signal.SIGUSR2)
 
 
+def names() -> None:
+    """A socket's path, by way of a descriptor of ours."""
+    with tempfile.TemporaryDirectory() as folder:
+        number = os.dup2(os.open(folder, os.O_RDONLY), 50)
+        for path in (f"{folder}/one", f"/proc/self/fd/{number}/two"):
+            server, client = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+            server.bind(path)
+            server.listen()
+            client.connect(path)
+        say("names", sorted(os.listdir(folder)))
+
+
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *words: object) -> None:
         pass
@@ -185,7 +197,7 @@ def web() -> None:
     server.shutdown()
 
 
-for step in (threads, processes, many, files, events, web):
+for step in (threads, processes, many, files, events, names, web):
     step()
 asyncio.run(loops())
 threading.Thread(target=time.sleep, args=(100,), daemon=True).start()

@@ -21,7 +21,7 @@ FOR_THE_PROGRAM = (
     " msync munmap openat2 pause pipe2 ppoll preadv preadv2 prlimit64 pwritev pwritev2 readlinkat readv recvmsg"
     " removexattr renameat2 rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait"
     " sendmsg setsockopt setxattr statx symlinkat tgkill timerfd_create tkill unlinkat utimensat writev newfstatat"
-    " timer_create timer_delete signalfd4 pidfd_open pidfd_send_signal waitid"
+    " bind connect sendto timer_create timer_delete signalfd4 pidfd_open pidfd_send_signal waitid"
 )
 # And what Python needs to serve them.
 FOR_PYTHON = (

@@ -29,6 +29,7 @@ PARTS = {
     "fcntl": "no owner of signals (F_SETOWN), no leases, no F_NOTIFY",
     "socket": "families unix, inet, inet6, netlink",
     "socketpair": "as socket",
+    "bind": "a path that leads through a link of /proc is known by another name afterwards",
     "setsockopt": "no filters, no zero copy, nothing of netfilter",
     "getsockopt": "as setsockopt",
     "set_robust_list": "locks are marked at an end of the program's own, not at SIGKILL",

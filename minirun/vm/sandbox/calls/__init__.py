@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 THEMES = (
-    "events", "execute", "files", "limits", "looks", "memory", "messages", "names", "plain", "prctl", "proc", "process",
-    "refused", "signals", "sockets", "timers",
+    "addresses", "events", "execute", "files", "limits", "looks", "memory", "messages", "names", "plain", "prctl",
+    "proc", "process", "refused", "signals", "sockets", "timers",
 )  # fmt: skip
 TABLE: dict[str, Callable[..., int]] = {}
 ARGUMENTS: dict[str, int] = {}  # how many of the six a function takes

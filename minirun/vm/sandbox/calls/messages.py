@@ -5,7 +5,7 @@ from __future__ import annotations
 from _struct import pack, pack_into, unpack, unpack_from
 
 from minirun.linux.kvm import ffi
-from minirun.vm.sandbox.calls import int32, served
+from minirun.vm.sandbox.calls import addresses, int32, served
 from minirun.vm.sandbox.calls.files import vectors
 from minirun.vm.sandbox.numbers import NUMBER
 
@@ -22,7 +22,7 @@ HEADER, MANY = 56, 64  # struct msghdr, struct mmsghdr
 MOST_CONTROL, MOST_MESSAGES = 1 << 17, 1024
 
 
-def header(thread: Thread, given: bytes, control: Any, size: int) -> int:
+def header(thread: Thread, given: bytes, control: Any, size: int, *, sent: bool = False) -> int:
     """Of a copy of struct msghdr another with our addresses; ``control`` and its ``size`` in place of its own.
 
     The program's is read once: another thread may change it, and what was measured must be what the host gets.
@@ -30,8 +30,11 @@ def header(thread: Thread, given: bytes, control: Any, size: int) -> int:
     memory = thread.memory
     name, name_size, iov, count, _, _, flags = unpack("<QIxxxxQQQQI", given[:52])
     where = int(ffi.cast("uintptr_t", control)) if size else 0
+    name_at = memory.host(name, max(int32(name_size), 0)) if name else 0
+    if sent and name:
+        name_at, name_size = addresses.name(thread, name, int32(name_size))
     return thread.room(
-        pack("<QIxxxxQQQQIxxxx", memory.host(name, max(int32(name_size), 0)) if name else 0, name_size,
+        pack("<QIxxxxQQQQIxxxx", name_at, name_size & 0xFFFFFFFF,
              vectors(thread, iov, int32(count)), count, where, size, flags)
     )  # fmt: skip
 
@@ -71,7 +74,7 @@ def sendmsg(thread: Thread, fd: int, at: int, flags: int) -> int:
                 count = length // 4
                 numbers = unpack_from(f"<{count}i", view, start)
                 pack_into(f"<{count}i", view, start, *[files.host(number) for number in numbers])
-    return thread.call_host(NUMBER["sendmsg"], host, header(thread, given, control, size), int32(flags))
+    return thread.call_host(NUMBER["sendmsg"], host, header(thread, given, control, size, sent=True), int32(flags))
 
 
 @served

@@ -50,14 +50,14 @@ ROWS = {
     "ioprio_get": "nn", "ioprio_set": "nnn", "clock_adjtime": "np", "adjtimex": "p", "ustat": "np", "vhangup": "",
     "timerfd_settime": "fnpp", "timerfd_gettime": "fp",
     # sockets
-    "bind": "fpn", "connect": "fpn", "listen": "fn", "getsockname": "fpp", "getpeername": "fpp", "sendto": "fpnnpn",
+    "listen": "fn", "getsockname": "fpp", "getpeername": "fpp",
     "recvfrom": "fpnnpp", "shutdown": "fn",
 }  # fmt: skip
 
 # A signal that comes before one of these is handled before it (native/vm/sandbox_enter.c).
 WAITING = {
     "read", "write", "pread64", "pwrite64", "flock", "sendfile", "splice", "tee", "wait4", "clock_nanosleep",
-    "nanosleep", "connect", "sendto", "recvfrom",
+    "nanosleep", "recvfrom",
 }  # fmt: skip
 
 
