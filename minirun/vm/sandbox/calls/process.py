@@ -18,6 +18,8 @@ from minirun.vm.sandbox.thread import Ended, Reborn, Thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from minirun.vm.sandbox.process import Process
 
 EINVAL, ENOSYS, EPERM, EAGAIN, E2BIG, ENOENT, EBUSY = 22, 38, 1, 11, 7, 2, 16
@@ -101,12 +103,20 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
             vfork.hear(waiting[0], thread.memory)
             posix.close(waiting[0])
         return pid
-    if process.vfork_end >= 0:  # whoever waits for our parent does not wait for us
-        posix.close(process.vfork_end)
-        process.vfork_end = -1
     if waiting is not None:
         posix.close(waiting[0])
-        process.vfork_end = waiting[1]
+    end = waiting[1] if waiting is not None else -1
+    return in_child(thread, (saved, prepared), flags, (stack, child_tid, tls), end)
+
+
+def in_child(thread: Thread, kept: tuple[Any, Any], flags: int, given: tuple[int, int, int], end: int) -> int:
+    """``end``: of the pipe at which a vfork's parent waits, or -1."""
+    process = thread.process
+    saved, prepared = kept
+    stack, child_tid, tls = given
+    if process.vfork_end >= 0:  # whoever waits for our parent does not wait for us
+        posix.close(process.vfork_end)
+    process.vfork_end = end
     child = process.again(thread, saved, prepared)
     if child is not thread:  # a copy of a thread that was not the first
         if stack:
@@ -120,7 +130,7 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
     if flags & CHILD_SETTID:
         thread.memory.write(child_tid, pack("<i", posix.getpid()))
     process.files.done()
-    if waiting is not None and flags & VM:
+    if end >= 0 and flags & VM:
         vfork.Guard(thread.memory)
     if child is thread:
         child.tid = posix.getpid()
