@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from minirun.container.life import Attach
 
 PIECE = 4096  # PIPE_BUF
-SIGTERM, INTERRUPTS = 15, (1, 2, 15)
+INTERRUPTS = (1, 2, 15)
 STREAM = {b"O": 1, b"R": 2}
 PATIENT = 2  # interrupts that are passed on; with the next one we leave, as docker does
 ENOUGH = 64  # records waiting for our reader
@@ -57,8 +57,9 @@ def until_it_runs(link: int, monitor: int, signals: int, warn: Callable[[str], N
     while True:
         for fd, _ in poller.poll():
             if fd == signals:
-                if read_signal(signals) in INTERRUPTS:
-                    posix.kill(monitor, SIGTERM)
+                number = read_signal(signals)
+                if number in INTERRUPTS:
+                    posix.kill(monitor, number)
                 continue
             data = unix.receive(link, protocol.LARGEST)[0]
             letter = data[:1]

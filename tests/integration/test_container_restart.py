@@ -148,8 +148,9 @@ def test_interrupted_at_any_moment(shop: Shop) -> None:
         process = shop.start("run", "--rm", *NONE, "--init", IMAGE, "sleep", "0.2")
         time.sleep(0.005 * step)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
-        assert process.returncode in (0, 130, -signal.SIGINT), step
+        said = str(process.communicate(timeout=10)[1])
+        python_s_own_start = process.returncode == 1 and "Fatal Python error" in said  # nothing of ours runs yet
+        assert process.returncode in (0, 130, -signal.SIGINT) or python_s_own_start, (step, said)
     shop.out("ps", "-a")
     assert not any(shop.left().values())
 
