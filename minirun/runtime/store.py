@@ -130,7 +130,7 @@ class Store:
             entry = Entry(path, container_id)
         except FileNotFoundError:
             return self.reserve(container_id)  # a delete --force was quicker than we
-        if not entry.lock():
+        if not entry.lock() or posix.listdir(entry.fd):  # deleted, and perhaps made again by another create
             entry.close()
             return self.reserve(container_id)
         return entry
