@@ -100,8 +100,8 @@ def provide(images: Images, request: Request) -> None:
     if request.pull == "never":
         return
     from minirun.images import reference
-    from minirun.images.progress import progress_for  # type: ignore[import-not-found,unused-ignore]
-    from minirun.images.pull import pull  # type: ignore[import-not-found,unused-ignore]
+    from minirun.images.progress import progress_for
+    from minirun.images.pull import pull
 
     wanted = reference.parse(request.image)
     with progress_for(quiet=request.quiet, verb="pulled") as progress:

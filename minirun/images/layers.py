@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from minirun.images.media import Descriptor
-    from minirun.images.progress import Progress  # type: ignore[import-not-found,unused-ignore]
+    from minirun.images.progress import Progress
     from minirun.images.store import Image, Images
 
 ALGORITHM = "sha256:"
