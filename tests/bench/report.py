@@ -156,3 +156,14 @@ def write(file: Path, data: dict[str, Any]) -> None:
     before, after = place(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(f"{before}\n{as_markdown(data)}\n{after}")
+
+
+def put(file: Path, marks: tuple[str, str], table: list[list[str]], notes: list[str]) -> None:
+    """The table (its header first, its first column words) and the notes between the two marks, and nothing else."""
+    before, begin, rest = file.read_text().partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not begin or not end:
+        raise SystemExit(f"bench: {file} has no {marks[0]} … {marks[1]}")
+    rule = ["---", *["---:"] * (len(table[0]) - 1)]
+    lines = ["| " + " | ".join(row) + " |" for row in (table[0], rule, *table[1:])]
+    file.write_text("\n".join([f"{before}{begin}", *lines, "", *(f"- {note}" for note in notes), f"{end}{after}"]))

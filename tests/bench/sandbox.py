@@ -183,18 +183,6 @@ def conditions(data: dict[str, Any]) -> list[str]:
     ]
 
 
-def write(file: Path, data: dict[str, Any]) -> None:
-    """Replace what is between the two marks, and nothing else."""
-    before, begin, rest = file.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"bench: {file} has no {BEGIN} … {END}")
-    table = rows(data)
-    lines = ["| " + " | ".join(row) + " |" for row in (table[0], ["---", "---:", "---:", "---:"], *table[1:])]
-    notes = ["", *(f"- {line}" for line in conditions(data))]
-    file.write_text("\n".join([f"{before}{begin}", *lines, *notes, f"{end}{after}"]))
-
-
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="bench", description="Measure a sandbox beside a container.")
     parser.add_argument("--runs", type=int, default=15, metavar="N", help="rounds (default 15)")
@@ -213,7 +201,7 @@ def main(argv: list[str]) -> int:
     if chosen.json:
         chosen.json.write_text(json.dumps(data, indent=2) + "\n")
     if target:
-        write(target, data)
+        report.put(target, (BEGIN, END), rows(data), conditions(data))
     return 0
 
 
