@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests import reach
-from tests.host import host_picture
+from tests.host import changes, host_picture
 from tests.needs import BUSYBOX, ROOT, require, run
 
 __all__ = ["BUSYBOX", "ROOT", "require", "run"]  # what other tests have from here
@@ -220,6 +220,6 @@ def clean_host(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if request.session.testsfailed == failed:
         end = time.monotonic() + 3
-        while (now := host_picture()) != before and time.monotonic() < end:
+        while (left := changes(before, host_picture())) and time.monotonic() < end:
             time.sleep(0.05)
-        assert now == before
+        assert not left

@@ -1,4 +1,4 @@
-"""A picture of the host: what a container could leave behind. Two pictures, before and after, must be equal."""
+"""A picture of the host: what a container could leave behind, and the comparison of two, before and after."""
 
 from __future__ import annotations
 
@@ -27,6 +27,23 @@ def host_picture() -> dict[str, list[str]]:
         "netns": sorted(network_namespaces()),
         "inits": sorted(inits),
     }
+
+
+def changes(before: dict[str, list[str]], now: dict[str, list[str]]) -> dict[str, list[str]]:
+    """What differs: mounts and cgroups that came or went; namespaces and processes that came.
+
+    One of these that is gone belonged to an earlier test's container, whose end the kernel had not quite finished.
+    """
+    found = {}
+    for kind, was in before.items():
+        came, went = set(now[kind]) - set(was), set(was) - set(now[kind])
+        if kind in ("mounts", "cgroups"):
+            found[kind] = sorted(came) + sorted(f"gone: {one}" for one in went)
+        else:
+            found[kind] = sorted(came)
+    if len(now["mounts"]) != len(before["mounts"]):  # the same line twice
+        found["mounts"].append(f"{len(before['mounts'])} mounts before, {len(now['mounts'])} now")
+    return {kind: lines for kind, lines in found.items() if lines}
 
 
 def network_namespaces() -> set[str]:
