@@ -28,17 +28,14 @@ ROOT_OF_PACKAGE = Path(hot.PACKAGE).parent
 
 # A train for each verb's module: what it imports, and what it is known to import on its way when all goes well;
 # without what is there already because another train went before it.
-MAIN = ("minirun.cli.main",)
 PLANNED = (
     "minirun.plan.wire", "minirun.cgroups.device_program", "minirun.cgroups.device_filter", "minirun.linux.bpf",
 )  # fmt: skip
 FILTERED = ("minirun.plan.seccomp", "minirun.engine.filter_cache", "minirun.runtime.notify")
-SANDBOXED = (
-    "minirun.plan.sandbox",
-    "minirun.vm.sandbox.enter",
-    *(f"minirun.vm.sandbox.calls.{name}" for name in THEMES),
-    "minirun.vm.sandbox.calls.paths",
-)
+SANDBOXED = ("minirun.plan.sandbox", "minirun.vm.sandbox.enter")
+# Both processes need these: before there are two.
+ZYGOTE = ("minirun.facts", "minirun.runtime.isolation", "minirun.runtime.root", "minirun.vm.sandbox.zygote")
+IN_THE_SANDBOX = ("minirun.vm.sandbox.inside",)
 FIRST = "minirun.cli.main"
 GROUP = ("minirun.cli.groups", "minirun.cli.container_options")
 STARTED = (
@@ -49,11 +46,17 @@ STARTED = (
 )  # fmt: skip
 MADE = ("minirun.container.devices", "minirun.container.flags", "minirun.container.make", "minirun.container.names")
 TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
-    FIRST: ("", ()),
+    FIRST: ("", (FIRST,)),
     "minirun.cli.oci_run": (FIRST, ("minirun.cli.oci_run", "minirun.runtime.run", *PLANNED)),
     "minirun.runtime.start": ("minirun.cli.oci_run", ("minirun.runtime.start", "minirun.runtime.lifecycle")),
     "minirun.plan.seccomp": ("minirun.cli.oci_run", FILTERED),
     "minirun.vm.vmm": ("minirun.cli.oci_run", ("minirun.runtime.machine", "minirun.plan.machine", "minirun.vm.vmm")),
+    "minirun.vm.sandbox.zygote": (FIRST, ZYGOTE),
+    "minirun.vm.sandbox.inside": ("minirun.vm.sandbox.zygote", IN_THE_SANDBOX),
+    "minirun.vm.sandbox.calls": (
+        "minirun.vm.sandbox.inside",
+        tuple(f"minirun.vm.sandbox.calls.{name}" for name in THEMES),
+    ),
     "minirun.vm.sandbox.enter": ("minirun.cli.oci_run", SANDBOXED),
     "minirun.cli.oci_start": (FIRST, ("minirun.cli.oci_start",)),
     "minirun.cli.oci_exec": (FIRST, ("minirun.cli.oci_exec", "minirun.plan.wire", "minirun.engine.filter_cache")),
@@ -80,6 +83,9 @@ TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "minirun.network.attach": ("minirun.cli.container_run", ("minirun.network.attach", "minirun.network.netns")),
 }
+
+
+PACKED = ("minirun.vm.sandbox.calls",)  # its modules lie in it as bytes: minirun/vm/sandbox/luggage.py
 
 
 class Strip(ast.NodeTransformer):
@@ -178,15 +184,23 @@ def parts(cars: list[Any]) -> list[tuple[Any, ...]]:
     return [tuple(part) for part in found]
 
 
+def imported(train: str) -> tuple[str, ...]:
+    """By a train and those that it goes behind."""
+    behind, names = TRAINS[train]
+    return (*(imported(behind) if behind else ()), *names)
+
+
 def build() -> Path:
     """Write the bundle; returns its path."""
     files = module_files()
     codes = {name: lean(path.read_text(), str(path)) for name, path in files.items()}
     sections = {"": [dumps({name: (*stamp(path), dumps(codes[name])) for name, path in files.items()})]}
-    for train, (behind, names) in TRAINS.items():
-        there = finish_order((*MAIN, *TRAINS[behind][1])) if behind else []
-        order = [name for name in finish_order((*MAIN, *TRAINS.get(behind, ("", ()))[1], *names)) if name not in there]
+    for train, (behind, _) in TRAINS.items():
+        there = finish_order(imported(behind)) if behind else []
+        order = [name for name in finish_order(imported(train)) if name not in there]
         cars = [(name, *stamp(files[name]), short(codes[name])) for name in order]
+        if train in PACKED:
+            cars = [(*car, dumps(code)) for *car, code in cars]  # type: ignore[misc]
         sections[train] = [dumps(part) for part in parts(cars)]
     places: dict[str, list[tuple[int, int]]] = {}
     at = hot.FIRST

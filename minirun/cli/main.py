@@ -24,6 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from minirun.vm.sandbox.zygote import Zygote
+
 
 class Call(Record):
     """One invocation: what a verb gets."""
@@ -34,6 +36,7 @@ class Call(Record):
     env: dict[str, str]
     cwd: str
     log: Log
+    begun: Zygote | None = None  # by isolation.early
 
 
 def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
@@ -65,6 +68,8 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
         call = Call(glob=glob, values=values, words=arguments(verb, found), env=env, cwd=cwd, log=log)
         if posix.geteuid() != 0 and verb.name in INSIDE:
             go_inside(call)
+        if glob.text("isolation") == "sandbox" and verb.name in ("create", "run") and not values.text("explain"):
+            return early(call, verb.name)
         return handler(verb.name)(call)
     except MinirunError as error:
         log.error(error)
@@ -128,6 +133,19 @@ def go_inside(call: Call) -> None:
     from minirun.container.own_namespace import follow
 
     follow(store_of(call), call.words[0])
+
+
+def early(call: Call, name: str) -> int:
+    """What isolates may take its time to be made: it is begun while we read and plan."""
+    hot.board("minirun.vm.sandbox.zygote")
+    from minirun.runtime import isolation
+
+    call.begun = isolation.early(call.glob.text("isolation"), call.env)
+    try:
+        return handler(name)(call)
+    finally:
+        if call.begun is not None:
+            call.begun.dismiss()
 
 
 def handler(name: str) -> Callable[[Call], int]:

@@ -44,6 +44,7 @@ def request_of(call: Call) -> Request:
             notify_folder=f"{store_of(call).root}/{call.words[0]}/notify",
         ),
         env=call.env,
+        begun=call.begun,
         isolation=call.glob.text("isolation"),
         trace=values.on("trace"),
         warn=call.log.warn,

@@ -38,6 +38,21 @@ def receive(fd: int, size: int) -> tuple[bytes, int]:
             raise error
 
 
+def send_fds(fd: int, passed: list[int]) -> None:
+    """At most 16 descriptors.  Raises BrokenPipeError when nobody is there any more."""
+    if lib.minirun_send_fds(fd, passed, len(passed)) < 0:
+        raise oserror()
+
+
+def receive_fds(fd: int) -> list[int]:
+    """What ``send_fds`` sent; none at end of file."""
+    room = ffi.new("int[16]")
+    count = lib.minirun_receive_fds(fd, room)
+    if count < 0:
+        raise oserror()
+    return list(room[0:count])
+
+
 def take_fd(pidfd: int, number: int) -> int:
     """pidfd_getfd(2): a copy of another process's descriptor.  It wants the rights of a debugger (ptrace(2))."""
     fd: int = lib.minirun_pidfd_getfd(pidfd, number)

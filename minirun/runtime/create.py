@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from minirun.plan.container import Plan
     from minirun.runtime.store import Entry, Store
     from minirun.spec.types import Spec
+    from minirun.vm.sandbox.zygote import Zygote
 
 
 LARGEST = 16 << 20  # bytes of a config.json; a link to /dev/zero has no end
@@ -45,6 +46,7 @@ class Request(Record):
     pidfd_socket: str = ""
     options: container.Options
     isolation: str = ""  # container or vm; "" leaves it to config.json
+    begun: Zygote | None = None  # what isolation.early returned
     env: dict[str, str]  # the caller's: where systemd's bus is
     foreground: bool = False  # run without --detach: the terminal, if there is one, is ours
     same_process: bool = False  # run: no gate, START comes from here
@@ -142,7 +144,7 @@ def create(store: Store, request: Request) -> Created:
     try:
         entry.begin(state, data)
         sockets(entry, request, site)
-        isolation.prepare(entry, state, site)
+        isolation.prepare(entry, state, site, request.begun)
         init = carry_out(site)
         state.pid, state.startTime = init.pid, status.start_time(init.pid)
         state.complete = True

@@ -9,6 +9,10 @@ isolation's modules are imported where it is used: a container's start knows not
 
 from __future__ import annotations
 
+import posix
+
+from minirun import hot
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from minirun.engine.execute import Site
@@ -16,8 +20,19 @@ if TYPE_CHECKING:
     from minirun.plan.exec import ExecAsked
     from minirun.runtime.store import Entry, State, Store
     from minirun.spec.types import Resources
+    from minirun.vm.sandbox.zygote import Zygote
 
 CONTAINER, VM, SANDBOX = "container", "vm", "sandbox"
+
+
+def early(word: str, env: dict[str, str]) -> Zygote | None:
+    """A sandbox's first process can be begun before config.json is read, if the command line says what isolates."""
+    if word != SANDBOX:
+        return None
+    from minirun.runtime.root import filter_cache
+    from minirun.vm.sandbox import zygote
+
+    return zygote.begin(filter_cache(env, posix.geteuid()))
 
 
 def plan(word: str, asked: Asked) -> Plan:
@@ -27,14 +42,10 @@ def plan(word: str, asked: Asked) -> Plan:
 
         return container.plan(asked)
     if word == SANDBOX:
-        from minirun import hot
-
         hot.board("minirun.vm.sandbox.enter")
         from minirun.plan import sandbox
 
         return sandbox.plan(asked)
-    from minirun import hot
-
     hot.board("minirun.vm.vmm")
     from minirun.plan import machine
 
@@ -56,12 +67,12 @@ def plan_exec(word: str, asked: ExecAsked) -> Plan:
     return machine.plan_exec(asked)
 
 
-def prepare(entry: Entry, state: State, site: Site) -> None:
-    """Who spawns init, for create."""
+def prepare(entry: Entry, state: State, site: Site, begun: Zygote | None) -> None:
+    """Who spawns init, for create; ``begun``: what ``early`` returned."""
     if state.isolation == SANDBOX:
         from minirun.vm.sandbox import enter
 
-        site.spawner = enter.spawner(site.trace)
+        site.spawner = enter.spawner(begun, trace=site.trace)
     elif state.isolation != CONTAINER:
         from minirun.runtime import machine
 
@@ -73,7 +84,7 @@ def prepare_exec(store: Store, state: State, site: Site) -> None:
     if state.isolation == SANDBOX:
         from minirun.vm.sandbox import enter
 
-        site.spawner = enter.spawner(site.trace)
+        site.spawner = enter.spawner(None, trace=site.trace)
     elif state.isolation != CONTAINER:
         from minirun.runtime import machine
 

@@ -173,6 +173,14 @@ int minirun_signalfd_read(int fd)
 /* Unmount what is on top at `path`, and all below, at once; a link there is not followed. */
 int minirun_detach(const char *path) { return umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW); }
 
+/* getcpu(2): the one we are on. */
+int minirun_cpu(void)
+{
+    unsigned cpu = 0;
+    syscall(SYS_getcpu, &cpu, NULL, NULL);
+    return (int)cpu;
+}
+
 /* sched_setattr(2) of another process: policy, flags, nice, priority, runtime, deadline, period. */
 int minirun_sched_setattr(int pid, const int64_t values[7])
 {

@@ -11,10 +11,16 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* One descriptor's worth of control data, aligned as the kernel wants it. */
+#define MOST_FDS 16
+
+/* Control data for one descriptor, or for several, aligned as the kernel wants it. */
 union fd_control {
     struct cmsghdr header;
     char bytes[CMSG_SPACE(sizeof(int))];
+};
+union fds_control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(MOST_FDS * sizeof(int))];
 };
 
 int minirun_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends); }
@@ -51,6 +57,41 @@ long minirun_receive(int socket, void *data, size_t size, int *passed)
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
         memcpy(passed, CMSG_DATA(header), sizeof *passed);
     return n;
+}
+
+/* A byte, and at most MOST_FDS descriptors with it. */
+long minirun_send_fds(int socket, const int *fds, unsigned count)
+{
+    char byte = 0;
+    struct iovec vector = {&byte, 1};
+    union fds_control control;
+    memset(&control, 0, sizeof control);
+    struct msghdr message = {.msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = CMSG_SPACE(count * sizeof *fds)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(count * sizeof *fds);
+    memcpy(CMSG_DATA(header), fds, count * sizeof *fds);
+    return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+/* Their number, 0 at end of file.  `fds` has room for MOST_FDS. */
+long minirun_receive_fds(int socket, int *fds)
+{
+    char byte;
+    struct iovec vector = {&byte, 1};
+    union fds_control control;
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    long n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    struct cmsghdr *header = n <= 0 ? NULL : CMSG_FIRSTHDR(&message);
+    if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+        return n < 0 ? -1 : 0;
+    memcpy(fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+    return (long)((header->cmsg_len - CMSG_LEN(0)) / sizeof *fds);
 }
 
 static int address_of(const char *path, struct sockaddr_un *address)

@@ -117,7 +117,6 @@ static int carry_all_out(struct ctx *c, int base)
     c->sync_fd = base;
     c->gate_fd = base + 2;
     c->target_fd = base + 3;
-    sc3(close_range, base + 4, ~0u, 0); /* whatever leaked into the runtime ends here */
     default_signals();
     sc1(umask, 0);
     if (map_plan(c, base + 1) < 0 || set_dumpable(c) < 0 || run_plan(c) < 0) {
@@ -129,7 +128,10 @@ static int carry_all_out(struct ctx *c, int base)
     return 0;
 }
 
-/* A process that is to go on where the others execute their program: it has carried out all the rest when this is 0. */
+/*
+ * A process that is to go on where the others execute their program: it has carried out all the rest when this is 0.
+ * It has seen to it that nothing is open behind `base` but what it needs.
+ */
 int init_carry_out(int base)
 {
     own.stays = true;
@@ -163,6 +165,7 @@ int init_main(int argc, char **argv)
         return guest_main(argv[0]);
     if (base < 3 || base > 1 << 20)
         return 2;
+    sc3(close_range, base + 4, ~0u, 0); /* whatever leaked into the runtime ends here */
     return carry_all_out(&own, (int)base);
 }
 

@@ -12,7 +12,6 @@
 #include "sandbox.h"
 
 #include <errno.h>
-#include <linux/sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -25,7 +24,8 @@
 #define PRESENT 1ull
 #define WRITABLE 2ull
 #define USER 4ull
-#define LARGE 128ull
+#define ACCESSED 32ull
+#define DIRTY 64ull
 #define NO_EXECUTE (1ull << 63)
 #define ADDRESS 0x000ffffffffff000ull
 #define MOST (1ull << 39) /* what one entry of the root covers */
@@ -55,7 +55,8 @@ int space_begin(struct space *space)
 
 static uint64_t entry_bits(unsigned bits)
 {
-    uint64_t entry = PRESENT;
+    uint64_t entry =
+        PRESENT | ACCESSED | DIRTY; /* nobody asks; and KVM makes ready what was accessed before it is */
     if (!bits)
         return 0;
     if (!(bits & SPACE_SYSTEM))
@@ -74,7 +75,7 @@ static uint64_t *below(struct space *space, uint64_t *slot)
         uint64_t made = new_table(space);
         if (!made)
             return NULL;
-        *slot = made | PRESENT | WRITABLE | USER;
+        *slot = made | PRESENT | WRITABLE | USER | ACCESSED;
     }
     return table(space, *slot & ADDRESS);
 }
@@ -325,21 +326,4 @@ long host_call(long number, long a, long b, long c, long d, long e, long f)
 {
     long result = syscall(number, a, b, c, d, e, f);
     return result == -1 ? -errno : result;
-}
-
-/*
- * clone3(2) as fork does it: a copy of us, in new namespaces and a cgroup.  glibc's fork takes no flags; what it would do
- * beside the call is for programs with threads, and there is one here.
- */
-long sandbox_clone(uint64_t flags, int cgroup, int *pidfd)
-{
-    struct clone_args args = {.flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
-                              .pidfd = (uint64_t)(uintptr_t)pidfd,
-                              .exit_signal = SIGCHLD};
-    if (cgroup >= 0) {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (uint64_t)cgroup;
-    }
-    long pid = syscall(SYS_clone3, &args, sizeof args);
-    return pid < 0 ? -errno : pid;
 }

@@ -74,18 +74,38 @@ struct again {
 #define PORT_CALL 0x80
 #define PORT_FAULT 0x81
 
+/*
+ * What a program's first vCPU needs of the kernel, whatever the program: an address space, a VM, a vCPU, a memory slot.
+ * `cpuid`: struct kvm_cpuid2 with room; it is filled with what KVM can show.  `call` is what has failed with `err`.
+ */
+struct first {
+    int kvm;
+    uint64_t size, system, system_size, slot_size; /* layout.py */
+    void *cpuid;
+    uint64_t base, run_size;
+    int vm, vcpu;
+    struct kvm_run *run;
+    int err;
+    const char *call;
+};
+
+int first_make(struct first *first);
+void first_drop(struct first *first);
+long sandbox_become(uint64_t flags, int cgroup, int *pid);
+int vm_outlives(const int fds[2]);
+
 struct kvm_regs *guest_regs(struct guest *guest);
 struct kvm_sregs *guest_sregs(struct guest *guest);
 void guest_dirty(struct guest *guest);
 int guest_map(struct guest *guest, uint64_t size);
 int guest_again(struct guest *guest, const struct again *again);
 int guest_begin(struct guest *guest, void *cpuid, const struct start *start);
+int guest_start(struct guest *guest, uint64_t entry, uint64_t stack, const void *xsave);
 void guest_unmap(struct guest *guest);
 int guest_next(struct guest *guest, int how, int64_t result);
 void guest_is(struct guest *guest);
 int guest_action(int number, int kind, unsigned flags);
 int guest_signal(struct guest *guest, void *info);
-long sandbox_clone(uint64_t flags, int cgroup, int *pidfd);
 int64_t sandbox_filter(const void *program, unsigned count, const struct guest *guest);
 int64_t sandbox_reserve(uint64_t size);
 int64_t sandbox_copy(int out, void *own, uint64_t at, uint64_t size);

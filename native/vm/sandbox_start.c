@@ -36,12 +36,14 @@ static int set_msrs(struct guest *guest, const struct start *start)
     return ioctl(guest->fd, KVM_SET_MSRS, msrs) == 3 ? 0 : -1;
 }
 
-/* `cpuid`: struct kvm_cpuid2.  0, or -1 with errno. */
+/* `cpuid`: struct kvm_cpuid2, or NULL if the vCPU has it already.  0, or -1 with errno. */
 int guest_begin(struct guest *guest, void *cpuid, const struct start *start)
 {
     struct kvm_sregs *sregs = guest_sregs(guest);
     struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = start->xcr0}}};
-    if (ioctl(guest->fd, KVM_SET_CPUID2, cpuid) < 0 || ioctl(guest->fd, KVM_GET_SREGS, sregs) < 0)
+    if (cpuid && ioctl(guest->fd, KVM_SET_CPUID2, cpuid) < 0)
+        return -1;
+    if (ioctl(guest->fd, KVM_GET_SREGS, sregs) < 0)
         return -1;
     sregs->cr0 = start->cr0;
     sregs->cr3 = start->root;
@@ -57,6 +59,19 @@ int guest_begin(struct guest *guest, void *cpuid, const struct start *start)
     if (ioctl(guest->fd, KVM_SET_SREGS, sregs) < 0 || ioctl(guest->fd, KVM_SET_XCRS, &xcrs) < 0)
         return -1;
     return set_msrs(guest, start);
+}
+
+/* The registers of a program that begins; `xsave` as the vCPU had it before the first one. */
+int guest_start(struct guest *guest, uint64_t entry, uint64_t stack, const void *xsave)
+{
+    struct kvm_regs *regs = guest_regs(guest);
+    memset(regs, 0, sizeof *regs);
+    regs->rip = entry;
+    regs->rsp = stack;
+    regs->rflags = 0x202;
+    guest_sregs(guest)->fs.base = guest_sregs(guest)->gs.base = 0;
+    guest_dirty(guest);
+    return ioctl(guest->fd, KVM_SET_XSAVE, xsave);
 }
 
 static int own_vm(struct guest *guest, const struct again *again)

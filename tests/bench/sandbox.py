@@ -45,6 +45,7 @@ from minirun.linux.kvm import Kvm
 from minirun.vm.sandbox.calls import everything
 from minirun.vm.sandbox.calls.process import run
 from minirun.vm.sandbox.descriptors import Files
+from minirun.vm.sandbox.first import First
 from minirun.vm.sandbox.process import Process
 everything()
 kvm, proc = Kvm(), os.open("/proc", os.O_PATH | os.O_DIRECTORY)
@@ -53,7 +54,7 @@ for number in range({runs}):
     begin = time.perf_counter()
     pid = os.fork()
     if pid == 0:
-        process = Process(kvm, proc, Files({{0: 0, 1: 1, 2: 2}}))
+        process = Process(kvm, proc, Files({{0: 0, 1: 1, 2: 2}}), First(kvm))
         thread = process.begin()
         process.execute(thread, b"/bin/true", [b"true"], [])
         run(thread)

@@ -11,7 +11,8 @@ What can be said of a call here is said of its numbers; whom kill(2) reaches is 
 from __future__ import annotations
 
 from minirun.engine.filter_cache import filter_of
-from minirun.vm.sandbox.calls.plain import ROWS
+from minirun.linux.kvm import lib
+from minirun.vm.sandbox.calls.plain import IOCTLS, ROWS
 
 # What the program's calls become, beside those that are the host's own (calls/plain.py).
 FOR_THE_PROGRAM = (
@@ -28,6 +29,13 @@ FOR_PYTHON = (
     "brk clock_gettime getcwd getpid gettid process_vm_readv process_vm_writev restart_syscall rseq set_robust_list"
     " set_tid_address"
 )
+# ioctl(2): KVM's, and those of terminals and sockets.
+KVM_REQUESTS = (
+    "KVM_RUN", "KVM_CREATE_VM", "KVM_CREATE_VCPU", "KVM_SET_USER_MEMORY_REGION", "KVM_SET_CPUID2", "KVM_GET_SREGS",
+    "KVM_SET_SREGS", "KVM_SET_XCRS", "KVM_SET_MSRS", "KVM_GET_XSAVE", "KVM_SET_XSAVE", "KVM_GET_SUPPORTED_CPUID",
+    "KVM_GET_VCPU_MMAP_SIZE",
+)  # fmt: skip
+REQUESTS = sorted({*(getattr(lib, name) for name in KVM_REQUESTS), *IOCTLS})
 PROT_EXEC = 4
 CLONE_NAMESPACES = 0x7E020000 | 0x00000080  # CLONE_NEW*
 FAMILIES = (1, 2, 10, 16)  # AF_UNIX, AF_INET, AF_INET6, AF_NETLINK
@@ -44,8 +52,8 @@ NARROWED = {
 }
 
 
-def lines(requests: list[int]) -> list[str]:
-    """In the form that minirun compiles filters from; ``requests``: the ioctls of KVM and of terminals."""
+def lines() -> list[str]:
+    """In the form that minirun compiles filters from."""
     freely = sorted({*ROWS, *FOR_THE_PROGRAM.split(), *FOR_PYTHON.split()} - set(NARROWED))
     rows = ["default errno 1", f"allow {' '.join(freely)}"]
     rows += [f"allow {call} where 2 & {PROT_EXEC:#x} == 0x0" for call in ("mmap", "mprotect")]
@@ -53,8 +61,8 @@ def lines(requests: list[int]) -> list[str]:
     rows.append("errno 38 clone3")
     for call, (argument, numbers) in NARROWED.items():
         rows += [f"allow {call} where {argument} == {number:#x}" for number in numbers]
-    return rows + [f"allow ioctl where 1 == {number:#x}" for number in sorted(set(requests))]
+    return rows + [f"allow ioctl where 1 == {number:#x}" for number in REQUESTS]
 
 
-def compiled(requests: list[int], cache: str) -> bytes:
-    return filter_of(lines(requests), cache)
+def compiled(cache: str) -> bytes:
+    return filter_of(lines(), cache)

@@ -63,8 +63,8 @@ def text() -> str:
     """For --explain: the memory map, and how many calls there are."""
     rows = [
         (0, layout.LOWEST, "nothing: a null pointer faults"),
-        (0x400000, layout.PIE, "a program that is linked to an address of its own; its heap"),
-        (layout.PIE, layout.MAPPINGS, "a program that is not, shifted at random; its heap; mmap(2), downwards"),
+        (0x400000, layout.HEAPS, "the program, shifted at random if it can be; its heap"),
+        (layout.HEAPS, layout.MAPPINGS, "mmap(2), downwards: the loader, libraries, what the program asks for"),
         (layout.MAPPINGS, layout.STACK - layout.STACK_SIZE, "kept free, but for what mmap(2) is told to place here"),
         (layout.STACK - layout.STACK_SIZE, layout.STACK, "the first thread's stack"),
         (

@@ -2,8 +2,8 @@
 
     [0, 64 KiB)             nothing, ever: a null pointer must fault
     0x400000 …              a program that is linked to an address of its own, and its heap
-    PIE                     one that is not
-    MAPPINGS … downwards    mmap(2): the ELF interpreter, libraries, thread stacks
+    PIE                     one that is not, and its heap
+    HEAPS … MAPPINGS        from the top downwards,    mmap(2): the ELF interpreter, libraries, thread stacks
     STACK                   the first thread's stack, downwards
     SYSTEM                  page tables, GDT, IDT, task state, the page that SYSCALL enters: not the program's
 
@@ -15,10 +15,11 @@ from __future__ import annotations
 PAGE = 4096
 GIB = 1 << 30
 LOWEST = 0x10000
-PIE = 4 * GIB
+PIE = 16 << 20
+HEAPS = 4 * GIB  # what mmap(2) is not told to place is placed above
 SIZE = 32 * GIB
 SLOT = 256 << 20  # physical memory is given to the VM in pieces of this size, when something in it is mapped
-# Each piece costs a wait for all who look at the VM's slots, so the last one has all that every program has.
+# Each piece costs a wait for all who look at the VM's slots: the first and the last have all that most programs have.
 SYSTEM_SIZE = 64 << 20
 SYSTEM = SIZE - SYSTEM_SIZE
 GAP = 1 << 20

@@ -1,4 +1,4 @@
-"""The program's memory: a reservation of the VMM's, of which mmap(2) and its sisters make pieces usable.
+"""The program's memory: a reservation of the VMM's (``first``), of which mmap(2) and its sisters make pieces usable.
 
 The byte at the program's address A is at base + A here (layout.py), with the program's own protection: so the host's
 kernel refuses what the program may not touch, with EFAULT, when an address of the program's is handed on to it.
@@ -38,8 +38,8 @@ def pages(size: int) -> int:
 class Memory:
     """``areas``: sorted [start, end, protection] of what is mapped."""
 
-    def __init__(self) -> None:
-        self.base = self.reserve()
+    def __init__(self, base: int) -> None:
+        self.base = base
         self.space: Any = ffi.new("struct space *")
         self.space.base = ffi.cast("uint8_t *", self.base)
         self.space.arena, self.space.arena_size = layout.TABLES, layout.TABLES_SIZE
@@ -49,16 +49,7 @@ class Memory:
         self.epoch = 0  # of the tables: a processor that has seen an older one may know old translations
         self.lock = RLock()  # whoever changes what is mapped has it: several threads may want to at once
         self.limits: dict[int, tuple[int, int]] = {}  # prlimit(2): the program's own
-        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED
-        call(SYS_MMAP, self.base + layout.SYSTEM, layout.SYSTEM_SIZE, READ | WRITE, flags, -1, 0)
         self.begin()
-
-    @staticmethod
-    def reserve() -> int:
-        at: int = lib.sandbox_reserve(layout.SIZE)
-        if at < 0:
-            raise OSError(-at, "cannot reserve the program's address space", "mmap")
-        return at
 
     def begin(self) -> None:
         """Nothing is mapped but the system's part, and no table says where that is."""
@@ -88,6 +79,10 @@ class Memory:
         return done
 
     # -- the VM's view ----------------------------------------------------------------------------------------------
+
+    def begun(self, vm: Vm) -> None:
+        """This VM has the first and the last slot (first.py), and nothing is mapped."""
+        self.vm, self.slots = vm, {0, layout.SYSTEM // layout.SLOT}
 
     def attach(self, vm: Vm) -> None:
         """Everything that is mapped is this VM's memory from now on."""
@@ -233,7 +228,7 @@ class Memory:
             if top - end >= size:
                 break
             top = min(top, start)
-        return top - size if top - size > layout.PIE else 0
+        return top - size if top - size > layout.HEAPS else 0
 
     # -- the program's bytes ----------------------------------------------------------------------------------------
 

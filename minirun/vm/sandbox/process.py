@@ -12,6 +12,7 @@ from _thread import LockType, allocate_lock
 from minirun.linux.kvm import Kvm, ffi, lib
 from minirun.vm.sandbox import capabilities, load, signals
 from minirun.vm.sandbox.descriptors import Files
+from minirun.vm.sandbox.first import First
 from minirun.vm.sandbox.layout import THREADS
 from minirun.vm.sandbox.memory import Memory
 from minirun.vm.sandbox.numbers import NUMBER
@@ -33,17 +34,19 @@ call = lib.host_call
 class Process:
     """``proc``: O_PATH of a procfs; ``exe``: what /proc/self/exe leads to, for the program."""
 
-    def __init__(self, kvm: Kvm, proc: int, files: Files, trace: Trace | None = None) -> None:
+    def __init__(self, kvm: Kvm, proc: int, files: Files, first: First) -> None:
+        self.first = first
         self.kvm = kvm
         self.proc = proc
         self.files = files
-        self.trace = trace
-        self.memory = Memory()
+        self.trace: Trace | None = None
+        self.memory = Memory(self.first.native.base)
         self.actions = Actions()
         self.lacking: dict[str, int] = {}
         self.limits: dict[int, tuple[int, int]] = {}
         self.filter = b""  # of /linux/seccomp: struct sock_filter, 8 bytes each
         self.vfork_end = -1
+        self.circle = -1  # vm_outlives, native/vm/sandbox_first.c
         self.timers: set[int] = set()  # timer_create(2)
         self.dumpable = True
         self.wake = self.lock()  # for the first thread, when it has ended before the others
@@ -59,7 +62,7 @@ class Process:
 
     def begin(self) -> Thread:
         """The VM with its first vCPU; nothing is loaded yet."""
-        processor = Processor(self.memory, self.kvm)
+        processor = Processor(self.memory, self.kvm, first=self.first)
         processor.furnish()
         processor.begin()
         self.threads = [Thread(self, processor)]
@@ -68,6 +71,9 @@ class Process:
     def again(self, old: Thread, saved: Saved, prepared: Any) -> Thread:
         """After fork(2), in the child: a VM of our own around the copied memory, the registers as they were."""
         self.timers = set()
+        if self.circle >= 0:
+            posix.close(self.circle)
+            self.circle = -1
         first = old.processor.index == 0
         if len(self.threads) > 1 or self.idle or not first:
             for left in (*[thread.processor for thread in self.threads], *self.idle):

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar
 
+    from minirun.vm.sandbox.first import First
     from minirun.vm.sandbox.memory import Memory
 
 CR0 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 31  # PE MP ET NE WP PG
@@ -28,7 +29,6 @@ WITH_ERROR = {8, 10, 11, 12, 13, 14, 17, 21, 29, 30}
 FOR_PROGRAMS = (3, 4)  # int3, into: the gates that level 3 may call by itself
 VECTORS = 32
 CALLED, RESULT, AS_IT_IS = lib.GUEST_CALL, lib.GUEST_RESULT, lib.GUEST_AS_IT_IS
-REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
 XSAVE_SIZE = 4096
 STUB = 16  # where in the entry page SYSRET stands
 Saved = tuple[bytes, int, int, bytes]  # general registers, FS and GS base, XSAVE state
@@ -95,28 +95,52 @@ class Processor:
 
     cpuid: ClassVar[list[Any]] = []  # struct kvm_cpuid2, kept over fork(2)
 
-    def __init__(self, memory: Memory, kvm: Kvm, vm: Vm | None = None, index: int = 0) -> None:
+    def __init__(
+        self, memory: Memory, kvm: Kvm, vm: Vm | None = None, index: int = 0, first: First | None = None
+    ) -> None:
         self.memory = memory
         self.kvm = kvm
         self.index = index
-        self.vm = vm or kvm.create_vm()
-        self.fd = ioctl(self.vm.fd, "KVM_CREATE_VCPU", index)
         self.native: Any = ffi.new("struct guest *")
-        self.native.fd = self.fd
         self.native.space = memory.space
+        self.knows = first is not None  # what it is: KVM_SET_CPUID2
+        if first is not None:
+            self.take(first)
+        else:
+            self.make(vm)
         self.state = layout.STATES + index * 2 * layout.PAGE  # the task state, and behind it the stack
         self.native.stack = self.state + 2 * layout.PAGE
         self.native.stub = layout.ENTRY + STUB
-        if lib.guest_map(self.native, self.vm.run_size) < 0:
-            raise OSError(ffi.errno, "mmap of kvm_run", "KVM_GET_VCPU_MMAP_SIZE")
         self.regs: Any = lib.guest_regs(self.native)
         self.sregs: Any = lib.guest_sregs(self.native)
         self.flip = 0
         self.seen = -1
         self.kept = b""  # the XSAVE state, for a copy that fork(2) makes
-        if vm is None:
-            memory.attach(self.vm)
         self.furnish_state()
+
+    def take(self, first: First) -> None:
+        """What has been made."""
+        self.vm = Vm(first.native.vm, first.native.run_size)
+        self.fd = self.native.fd = first.native.vcpu
+        self.native.run, self.native.run_size = first.native.run, first.native.run_size
+        Processor.cpuid[:] = [first.cpuid]
+        self.memory.begun(self.vm)
+
+    def descriptors(self) -> list[int]:
+        return [self.vm.fd, self.fd]
+
+    def moved(self, vm: int, own: int) -> None:
+        """The same, by other descriptors."""
+        self.vm.fd, self.fd, self.native.fd = vm, own, own
+
+    def make(self, vm: Vm | None) -> None:
+        """One more of ``vm``, or one with a VM of its own."""
+        self.vm = vm or self.kvm.create_vm()
+        self.fd = self.native.fd = ioctl(self.vm.fd, "KVM_CREATE_VCPU", self.index)
+        if lib.guest_map(self.native, self.vm.run_size) < 0:
+            raise OSError(ffi.errno, "mmap of kvm_run", "KVM_GET_VCPU_MMAP_SIZE")
+        if vm is None:
+            self.memory.attach(self.vm)
 
     def furnish(self) -> None:
         """The system's pages, in a memory that was cleared."""
@@ -181,28 +205,19 @@ class Processor:
 
     def begin(self) -> None:
         start = self.beginning()
-        if lib.guest_begin(self.native, self.supported(), start) < 0:
+        cpuid = ffi.NULL if self.knows else self.supported()
+        if lib.guest_begin(self.native, cpuid, start) < 0:
             raise OSError(ffi.errno, posix.strerror(ffi.errno), "a processor in user mode")
         self.fresh = xsave(self.fd)
 
     def supported(self) -> Any:
-        """What KVM can show a guest, as it is: asked once for all processes that come from this one."""
-        if not Processor.cpuid:
-            table = ffi.new("struct kvm_cpuid2 *", {"entries": 256})
-            table.nent = 256
-            ioctl(self.kvm.fd, "KVM_GET_SUPPORTED_CPUID", table)
-            Processor.cpuid.append(table)
+        """What KVM can show a guest, as it is: asked once for all processes that come from the first one."""
         return Processor.cpuid[0]
 
     def start(self, entry: int, stack: int) -> None:
         """The registers of a program that begins."""
-        regs = self.regs
-        for name in REGISTERS:
-            setattr(regs, name, 0)
-        regs.rip, regs.rsp, regs.rflags = entry, stack, 0x202
-        self.sregs.fs.base = self.sregs.gs.base = 0
-        set_xsave(self.fd, self.fresh)
-        self.touch()
+        if lib.guest_start(self.native, entry, stack, ffi.from_buffer(self.fresh)) < 0:
+            raise OSError(ffi.errno, posix.strerror(ffi.errno), "KVM_SET_XSAVE")
 
     def touch(self) -> None:
         """The registers in kvm_run are the ones to go on with."""

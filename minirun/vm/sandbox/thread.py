@@ -7,7 +7,7 @@ from _struct import pack
 
 from minirun.linux.kvm import ffi, lib
 from minirun.vm.sandbox import robust, signals
-from minirun.vm.sandbox.calls import ARGUMENTS, TABLE
+from minirun.vm.sandbox.calls import ARGUMENTS, TABLE, find
 from minirun.vm.sandbox.memory import Fault
 from minirun.vm.sandbox.numbers import NAMES, NUMBER
 
@@ -85,7 +85,7 @@ class Thread:
         guest = self.processor.native
         number = guest.number
         name = NAMES.get(number, "")
-        function = TABLE.get(name)
+        function = TABLE.get(name) or find(name)
         process = self.process
         if process.filter:
             try:

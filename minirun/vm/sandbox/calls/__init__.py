@@ -4,22 +4,50 @@ A function gets the thread that calls and the call's arguments (unsigned, 64 bit
 in RAX: a result, or -errno.  ``Fault`` is EFAULT and ``OSError`` its errno.  What is not in ``TABLE`` answers ENOSYS.
 
 Most of them are the host's call of the same name, with the program's pointers and descriptors exchanged for ours:
-``plain`` has those, each a row of kinds.
+``plain`` has those, each a row of kinds.  The others are in ``THEMES``; a theme is imported for the first of its calls
+that the program makes.
 """
 
 from __future__ import annotations
+
+from minirun import hot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-THEMES = (
-    "addresses", "events", "execute", "files", "limits", "looks", "memory", "messages", "names", "plain", "prctl",
-    "proc", "process", "refused", "signals", "sockets", "timers",
-)  # fmt: skip
+THEMES = {
+    "addresses": "bind connect sendto",
+    "events": "poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2"
+    " eventfd eventfd2 timerfd_create inotify_init inotify_init1 inotify_rm_watch",
+    "execute": "execve execveat",
+    "files": "open openat openat2 creat close close_range dup dup2 dup3 fcntl pipe pipe2 ioctl readv writev preadv"
+    " pwritev preadv2 pwritev2 memfd_create",
+    "limits": "prlimit64 getrlimit setrlimit",
+    "looks": "stat lstat newfstatat statx access faccessat faccessat2 readlink readlinkat",
+    "memory": "brk mmap munmap mprotect mremap madvise msync mincore mlock munlock",
+    "messages": "sendmsg recvmsg sendmmsg recvmmsg",
+    "names": "mkdir mkdirat rmdir unlink unlinkat mknod mknodat link linkat symlink symlinkat rename renameat renameat2"
+    " chmod fchmodat chown lchown fchownat utime utimes futimesat utimensat truncate statfs chdir chroot setxattr"
+    " lsetxattr getxattr lgetxattr listxattr llistxattr removexattr lremovexattr inotify_add_watch",
+    "prctl": "prctl personality",
+    "proc": "getdents getdents64 lseek",
+    "process": "clone clone3 fork vfork exit exit_group kill tkill tgkill set_tid_address set_robust_list futex"
+    " arch_prctl",
+    "refused": "unshare setns mount umount2 pivot_root move_mount open_tree fsopen fsconfig fsmount fspick"
+    " mount_setattr swapon swapoff reboot acct settimeofday clock_settime iopl ioperm init_module finit_module"
+    " delete_module kexec_load kexec_file_load bpf perf_event_open ptrace process_vm_readv process_vm_writev"
+    " pidfd_getfd open_by_handle_at syslog quotactl quotactl_fd fanotify_init process_madvise migrate_pages move_pages"
+    " name_to_handle_at",
+    "signals": "rt_sigaction rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigpending rt_sigtimedwait sigaltstack pause",
+    "sockets": "socket socketpair setsockopt getsockopt accept accept4",
+    "timers": "timer_create timer_delete signalfd signalfd4 pidfd_open pidfd_send_signal waitid",
+}
+THEME_OF = {name: theme for theme, names in THEMES.items() for name in names.split()}
 TABLE: dict[str, Callable[..., int]] = {}
 ARGUMENTS: dict[str, int] = {}  # how many of the six a function takes
+brought: set[str] = set()
 
 
 def served(function: Any) -> Any:
@@ -40,7 +68,22 @@ def int64(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
+def find(name: str) -> Callable[..., int] | None:
+    """The function that serves a call, of a theme that may have to be imported first."""
+    if name not in TABLE and name in THEME_OF:
+        bring(THEME_OF[name])
+    return TABLE.get(name)
+
+
+def bring(theme: str) -> None:
+    module = f"minirun.vm.sandbox.calls.{theme}"
+    hot.board(module)
+    __import__(module)
+    brought.add(theme)
+
+
 def everything() -> None:
-    """Import every theme: from the container there is nothing to import."""
-    for theme in THEMES:
-        __import__(f"minirun.vm.sandbox.calls.{theme}")
+    """Import every theme: before there is a second thread, and before a copy that would have it for itself alone."""
+    if len(brought) <= len(THEMES):
+        for theme in ("plain", *THEMES):
+            bring(theme)

@@ -8,7 +8,7 @@ from _struct import pack, unpack
 from minirun.linux.kvm import ffi, lib
 from minirun.vm.sandbox.calls import int32, int64, served
 from minirun.vm.sandbox.calls.paths import open_host
-from minirun.vm.sandbox.calls.plain import AT_FDCWD, directory, path
+from minirun.vm.sandbox.calls.plain import AT_FDCWD, IOCTLS, directory, path
 from minirun.vm.sandbox.numbers import NUMBER
 
 TYPE_CHECKING = False
@@ -128,13 +128,6 @@ def pipe2(thread: Thread, ends: int, flags: int) -> int:
 @served
 def pipe(thread: Thread, ends: int) -> int:
     return pipe2(thread, ends, 0)  # type: ignore[no-any-return]
-
-
-IOCTLS = {  # request -> does it take a pointer?
-    0x5401: True, 0x5402: True, 0x5403: True, 0x5404: True, 0x5405: True, 0x5409: False, 0x540A: False,
-    0x540B: False, 0x540E: False, 0x540F: True, 0x5410: True, 0x5411: True, 0x5413: True, 0x5414: True,
-    0x5421: True, 0x541B: True, 0x5422: False, 0x5429: True, 0x80045430: True, 0x40045431: True, 0x540D: True,
-}  # fmt: skip
 
 
 @served

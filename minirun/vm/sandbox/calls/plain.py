@@ -54,6 +54,13 @@ ROWS = {
     "recvfrom": "fpnnpp", "shutdown": "fn",
 }  # fmt: skip
 
+# ioctl(2), of terminals and sockets: request -> does it take a pointer?
+IOCTLS = {
+    0x5401: True, 0x5402: True, 0x5403: True, 0x5404: True, 0x5405: True, 0x5409: False, 0x540A: False,
+    0x540B: False, 0x540E: False, 0x540F: True, 0x5410: True, 0x5411: True, 0x5413: True, 0x5414: True,
+    0x5421: True, 0x541B: True, 0x5422: False, 0x5429: True, 0x80045430: True, 0x40045431: True, 0x540D: True,
+}  # fmt: skip
+
 # A signal that comes before one of these is handled before it (native/vm/sandbox_enter.c).
 WAITING = {
     "read", "write", "pread64", "pwrite64", "flock", "sendfile", "splice", "tee", "wait4", "clock_nanosleep",

@@ -11,7 +11,7 @@ from _thread import start_new_thread
 
 from minirun.linux.kvm import ffi, lib
 from minirun.vm.sandbox import vfork
-from minirun.vm.sandbox.calls import int32, int64, served
+from minirun.vm.sandbox.calls import everything, int32, int64, served
 from minirun.vm.sandbox.memory import Fault
 from minirun.vm.sandbox.numbers import NUMBER
 from minirun.vm.sandbox.thread import Ended, Reborn, Thread
@@ -80,6 +80,7 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
     process = thread.process
     if stack >> 64 or (flags & SETTLS and tls >> 47):
         return -EPERM
+    everything()
     processor = thread.processor
     processor.kept = processor.xsave()
     saved = processor.save()
@@ -144,6 +145,7 @@ def new_thread(thread: Thread, flags: int, stack: int, parent_tid: int, child_ti
         return -EPERM
     if len(process.threads) >= MOST_THREADS or not stack:
         return -EAGAIN if stack else -EINVAL
+    everything()
     thread.processor.kept = thread.processor.xsave()
     saved = thread.processor.save()
     other = process.another(thread)
