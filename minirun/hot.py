@@ -131,4 +131,4 @@ def install(fd: int, head: "Any") -> None:
         sys.meta_path.insert(2, finder)  # behind the built-in and frozen modules
         if "--debug" not in sys.argv:
             active.append(finder)
-        board("minirun.cli.main")
+        board("minirun.cli.entry")

@@ -36,7 +36,7 @@ SANDBOXED = ("minirun.plan.sandbox", "minirun.vm.sandbox.enter")
 # Both processes need these: before there are two.
 ZYGOTE = ("minirun.facts", "minirun.runtime.isolation", "minirun.runtime.root", "minirun.vm.sandbox.zygote")
 IN_THE_SANDBOX = ("minirun.vm.sandbox.inside",)
-FIRST = "minirun.cli.main"
+ENTRY, FIRST = "minirun.cli.entry", "minirun.cli.main"
 GROUP = ("minirun.cli.groups", "minirun.cli.container_options")
 STARTED = (
     "minirun.container.client_side", "minirun.container.monitor", "minirun.container.place",
@@ -46,12 +46,13 @@ STARTED = (
 )  # fmt: skip
 MADE = ("minirun.container.devices", "minirun.container.flags", "minirun.container.make", "minirun.container.names")
 TRAINS: dict[str, tuple[str, tuple[str, ...]]] = {
-    FIRST: ("", (FIRST,)),
+    ENTRY: ("", (ENTRY,)),
+    FIRST: (ENTRY, (FIRST,)),
     "minirun.cli.oci_run": (FIRST, ("minirun.cli.oci_run", "minirun.runtime.run", *PLANNED)),
     "minirun.runtime.start": ("minirun.cli.oci_run", ("minirun.runtime.start", "minirun.runtime.lifecycle")),
     "minirun.plan.seccomp": ("minirun.cli.oci_run", FILTERED),
     "minirun.vm.vmm": ("minirun.cli.oci_run", ("minirun.runtime.machine", "minirun.plan.machine", "minirun.vm.vmm")),
-    "minirun.vm.sandbox.zygote": (FIRST, ZYGOTE),
+    "minirun.vm.sandbox.zygote": (ENTRY, ZYGOTE),
     "minirun.vm.sandbox.inside": ("minirun.vm.sandbox.zygote", IN_THE_SANDBOX),
     "minirun.vm.sandbox.calls": (
         "minirun.vm.sandbox.inside",

@@ -37,7 +37,7 @@ try:
         hot.install(fd, head)
 except (OSError, ValueError, EOFError, TypeError):
     pass
-from minirun.cli.main import entry
+from minirun.cli.entry import entry
 entry()
 """
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import posix
 import sys
-from _signal import SIG_DFL, default_int_handler, getsignal, signal
 from errno import EACCES, EDQUOT, EIO, EMFILE, ENAMETOOLONG, ENFILE, ENOMEM, ENOSPC, ENOTDIR, EPERM, EROFS
 
 from minirun import hot
@@ -36,11 +35,11 @@ class Call(Record):
     env: dict[str, str]
     cwd: str
     log: Log
-    begun: Zygote | None = None  # by isolation.early
+    begun: Zygote | None = None
 
 
-def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
-    """The exit code.  Every failure ends in one MinirunError and its face."""
+def main(argv: list[str], env: dict[str, str], cwd: str, begun: Zygote | None = None) -> int:
+    """The exit code.  Every failure ends in one MinirunError and its face.  ``begun``: cli/entry.py."""
     log = Log()
     try:
         glob, words = parse(argv, options.GLOBAL, limit=1)
@@ -65,11 +64,9 @@ def main(argv: list[str], env: dict[str, str], cwd: str) -> int:
         values, found = parsed(verb, rest, limit)
         if values.on("help"):
             return human([verb.name, "--help"])
-        call = Call(glob=glob, values=values, words=arguments(verb, found), env=env, cwd=cwd, log=log)
+        call = Call(glob=glob, values=values, words=arguments(verb, found), env=env, cwd=cwd, log=log, begun=begun)
         if posix.geteuid() != 0 and verb.name in INSIDE:
             go_inside(call)
-        if glob.text("isolation") == "sandbox" and verb.name in ("create", "run") and not values.text("explain"):
-            return early(call, verb.name)
         return handler(verb.name)(call)
     except MinirunError as error:
         log.error(error)
@@ -123,7 +120,6 @@ def defect(error: Exception) -> MinirunError:
     )
 
 
-SIGINT = 2
 INSIDE = ("exec", "kill", "delete")
 
 
@@ -133,19 +129,6 @@ def go_inside(call: Call) -> None:
     from minirun.container.own_namespace import follow
 
     follow(store_of(call), call.words[0])
-
-
-def early(call: Call, name: str) -> int:
-    """What isolates may take its time to be made: it is begun while we read and plan."""
-    hot.board("minirun.vm.sandbox.zygote")
-    from minirun.runtime import isolation
-
-    call.begun = isolation.early(call.glob.text("isolation"), call.env)
-    try:
-        return handler(name)(call)
-    finally:
-        if call.begun is not None:
-            call.begun.dismiss()
 
 
 def handler(name: str) -> Callable[[Call], int]:
@@ -216,45 +199,3 @@ def show_version() -> int:
 
     posix.write(1, f"minirun version {__version__}\nspec: {OCI_VERSION}\n{FEATURES}\n".encode())
     return 0
-
-
-def give_stdio() -> None:
-    """Closed by the caller: what we open next would take their places, and the container would inherit it there."""
-    from fcntl import F_DUPFD_CLOEXEC, fcntl
-
-    for finder in hot.active:
-        if finder.fd < 3:
-            finder.fd = fcntl(finder.fd, F_DUPFD_CLOEXEC, 3)
-    null = posix.open("/dev/null", posix.O_RDWR | posix.O_CLOEXEC)
-    for fd, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
-        if stream is None:
-            posix.dup2(null, fd)
-            posix.set_inheritable(fd, True)
-    if null > 2:
-        posix.close(null)
-
-
-def entry() -> None:
-    """The command.  No garbage collection, no atexit, no teardown of modules: the process is about to be gone."""
-    import gc
-
-    gc.disable()
-    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
-        give_stdio()
-    env = {
-        key.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
-        for key, value in posix.environ.items()
-    }
-    try:
-        cwd = posix.getcwd()
-    except OSError:
-        cwd = "/"
-    if getsignal(SIGINT) is SIG_DFL:  # the script has set it so, for as long as there was nothing to undo
-        signal(SIGINT, default_int_handler)
-    code = main(sys.argv[1:], env, cwd)
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):  # AttributeError: it was closed before we began
-            pass
-    posix._exit(code)

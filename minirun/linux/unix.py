@@ -32,9 +32,9 @@ def receive(fd: int, size: int) -> tuple[bytes, int]:
         if count >= 0:
             return ffi.buffer(buffer, count)[:], passed[0]
         error = oserror()
-        if isinstance(error, ConnectionResetError):  # closed with our last word unread: an end all the same
-            return b"", -1
-        if not isinstance(error, InterruptedError):  # a signal's Python handler has run by now, and may have raised
+        # a signal's Python handler has run by now, and may have raised; or the other end was closed with our last word
+        # unread, which is said once, before what it has sent
+        if not isinstance(error, (InterruptedError, ConnectionResetError)):
             raise error
 
 
@@ -45,12 +45,15 @@ def send_fds(fd: int, passed: list[int]) -> None:
 
 
 def receive_fds(fd: int) -> list[int]:
-    """What ``send_fds`` sent; none at end of file."""
+    """What ``send_fds`` sent; none at end of file.  Raises OSError EMFILE if there was no room for all of them."""
     room = ffi.new("int[16]")
-    count = lib.minirun_receive_fds(fd, room)
-    if count < 0:
-        raise oserror()
-    return list(room[0:count])
+    while True:
+        count = lib.minirun_receive_fds(fd, room)
+        if count >= 0:
+            return list(room[0:count])
+        error = oserror()
+        if not isinstance(error, (InterruptedError, ConnectionResetError)):
+            raise error
 
 
 def take_fd(pidfd: int, number: int) -> int:

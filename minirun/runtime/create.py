@@ -144,7 +144,7 @@ def create(store: Store, request: Request) -> Created:
     try:
         entry.begin(state, data)
         sockets(entry, request, site)
-        isolation.prepare(entry, state, site, request.begun)
+        isolation.prepare(entry, state, site, request.begun, request.foreground)
         init = carry_out(site)
         state.pid, state.startTime = init.pid, status.start_time(init.pid)
         state.complete = True

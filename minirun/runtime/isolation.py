@@ -25,10 +25,8 @@ if TYPE_CHECKING:
 CONTAINER, VM, SANDBOX = "container", "vm", "sandbox"
 
 
-def early(word: str, env: dict[str, str]) -> Zygote | None:
-    """A sandbox's first process can be begun before config.json is read, if the command line says what isolates."""
-    if word != SANDBOX:
-        return None
+def early(env: dict[str, str]) -> Zygote:
+    """A sandbox's first process, begun before config.json is read: the command line has said already what isolates."""
     from minirun.runtime.root import filter_cache
     from minirun.vm.sandbox import zygote
 
@@ -67,12 +65,12 @@ def plan_exec(word: str, asked: ExecAsked) -> Plan:
     return machine.plan_exec(asked)
 
 
-def prepare(entry: Entry, state: State, site: Site, begun: Zygote | None) -> None:
-    """Who spawns init, for create; ``begun``: what ``early`` returned."""
+def prepare(entry: Entry, state: State, site: Site, begun: Zygote | None, awaited: bool) -> None:
+    """Who spawns init, for create; ``begun``: what ``early`` returned; ``awaited``: we are there until its end."""
     if state.isolation == SANDBOX:
         from minirun.vm.sandbox import enter
 
-        site.spawner = enter.spawner(begun, trace=site.trace)
+        site.spawner = enter.spawner(begun, awaited=awaited)
     elif state.isolation != CONTAINER:
         from minirun.runtime import machine
 
@@ -84,7 +82,7 @@ def prepare_exec(store: Store, state: State, site: Site) -> None:
     if state.isolation == SANDBOX:
         from minirun.vm.sandbox import enter
 
-        site.spawner = enter.spawner(None, trace=site.trace)
+        site.spawner = enter.spawner()
     elif state.isolation != CONTAINER:
         from minirun.runtime import machine
 

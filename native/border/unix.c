@@ -88,6 +88,10 @@ long minirun_receive_fds(int socket, int *fds)
         .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
     long n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
     struct cmsghdr *header = n <= 0 ? NULL : CMSG_FIRSTHDR(&message);
+    if (n >= 0 && message.msg_flags & MSG_CTRUNC) {
+        errno = EMFILE;
+        return -1;
+    }
     if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
         return n < 0 ? -1 : 0;
     memcpy(fds, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));

@@ -92,7 +92,8 @@ struct first {
 int first_make(struct first *first);
 void first_drop(struct first *first);
 long sandbox_become(uint64_t flags, int cgroup, int *pid);
-int vm_outlives(const int fds[2]);
+void vm_outlives(int vcpu);
+int own_exe(void);
 
 struct kvm_regs *guest_regs(struct guest *guest);
 struct kvm_sregs *guest_sregs(struct guest *guest);

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static int failed(struct first *first, const char *call)
@@ -133,36 +134,41 @@ long sandbox_become(uint64_t flags, int cgroup, int *pid)
 }
 
 /*
- * The kernel takes half a millisecond to take a VM apart, and whoever waits for our end would wait for that, too.  So the last
- * references are not ours: the VM's descriptors are on their way to a socket that nobody can read any more once we are gone, as
- * its own last reference is on the way with them.  Such circles are what the kernel's collector for AF_UNIX is for
- * (net/unix/garbage.c); it looks when a socket is closed, as minirun's own is next, and since Linux 6.8 in a worker of its
- * own.  Before, it does so for the one who closes: then nothing is won, and nothing lost.
+ * The kernel takes half a millisecond to take a VM apart, and whoever waits for our end would wait for that, too.  So, at our
+ * end, the last reference is made somebody else's: the vCPU's descriptor is on its way to a socket that nobody can read once we
+ * are gone, as its own last reference is on the way with it.  Such circles are what the kernel's collector for AF_UNIX is for
+ * (net/unix/garbage.c).  It looks when a socket of the kind is closed, as those of minirun are, which has waited for us; in newer
+ * kernels by a worker of its own, in older ones at that one's expense: then nothing is won, and nothing lost.
  *
- * Returns the socket, to be kept open until then; -1 if it cannot be.
+ * For the first process of a container whose minirun is there: else the circle, and the network namespace that the socket
+ * was made in, would be there until somebody on the host closes one.
  */
-int vm_outlives(const int fds[2])
+void vm_outlives(int vcpu)
 {
-    int ends[2], all[3] = {fds[0], fds[1], -1};
+    struct sockaddr_un self = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof self;
     char byte = 0;
     struct iovec vector = {&byte, 1};
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof all)];
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
     } control = {0};
-    struct msghdr message = {
-        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, ends) < 0)
-        return -1;
-    all[2] = ends[0];
+    int circle = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    /* A name of the kernel's choice (unix(7), autobind): a socket that has no other to close, which would be too early. */
+    if (circle < 0 || bind(circle, (struct sockaddr *)&self, sizeof self.sun_family) < 0 ||
+        getsockname(circle, (struct sockaddr *)&self, &size) < 0)
+        return;
+    struct msghdr message = {.msg_name = &self,
+                             .msg_namelen = size,
+                             .msg_iov = &vector,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    const int passed[2] = {vcpu, circle};
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof all);
-    memcpy(CMSG_DATA(header), all, sizeof all);
-    long sent = sendmsg(ends[1], &message, MSG_NOSIGNAL);
-    close(ends[1]);
-    if (sent < 0)
-        close(ends[0]);
-    return sent < 0 ? -1 : ends[0];
+    header->cmsg_len = CMSG_LEN(sizeof passed);
+    memcpy(CMSG_DATA(header), passed, sizeof passed);
+    sendmsg(circle, &message, MSG_NOSIGNAL);
 }

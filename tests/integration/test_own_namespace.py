@@ -15,7 +15,7 @@ from tests.integration.people import Account, Person
 
 pytestmark = pytest.mark.needs("root", "busybox", "userns", "uidmap")
 
-LAST = "from minirun.cli.main import entry\nentry()\n"
+LAST = "from minirun.cli.entry import entry\nentry()\n"
 WITNESS = """
 from minirun.container import holders, own_namespace
 from minirun.runtime.store import Store

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from minirun.errors import MinirunError
 from minirun.vm.sandbox import zygote
 from minirun.vm.sandbox.zygote import Zygote
-from tests.conftest import Bundle
+from tests.conftest import Bundle, run
 from tests.vm.both import Isolated
 
 pytestmark = pytest.mark.needs("root", "busybox", "kvm")
@@ -85,6 +87,41 @@ def test_what_the_kernel_refuses_is_an_error(begun: Zygote) -> None:
         begun.first()
     assert caught.value.errno == 22
     assert gone(pid)
+
+
+def test_what_it_has_become_unseen_is_gone_too(begun: Zygote) -> None:
+    """Whoever is interrupted between the order and the answer."""
+    begun.order({"flags": 0, "dumpable": True, "forks": False, "trace": False}, {})
+    time.sleep(0.3)
+    begun.dismiss()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_without_a_device(bundle: Bundle, runtime: Isolated, clean_host: None) -> None:
+    """The words of the refusal are not lost, whoever is first."""
+    words = " ".join(runtime.words("run", "-b", bundle.args("/bin/true").write(), "x"))
+    inside = f"mount -t tmpfs none /dev && mknod /dev/null c 1 3 && for i in 1 2 3 4 5; do {words} < /dev/null; done"
+    done = run("unshare", "-m", "sh", "-c", inside)
+    assert done.stderr.count("cannot open /dev/kvm") == 5, done.stderr
+    assert not of_this(runtime.root)
+
+
+@pytest.mark.parametrize("isolation", ["container", "sandbox"])
+def test_a_caller_that_ignores_the_end_of_its_children(isolation: str, bundle: Bundle, tmp_path: Path) -> None:
+    runtime = Isolated(tmp_path / "state", isolation)
+    program = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    done = run(sys.executable, "-c", program, *runtime.words("run", "-b", bundle.args("/bin/true").write(), "x"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(runtime("list", "--format", "json").stdout or "[]") in ([], None)
+
+
+def test_few_descriptors(runtime: Isolated, bundle: Bundle) -> None:
+    words = " ".join(runtime.words("run", "-b", bundle.args("/bin/echo", "hello").write(), "x"))
+    done = run("sh", "-c", f"ulimit -n 16; {words}")
+    assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
 
 
 def test_it_does_not_outlive_its_parent() -> None:

@@ -18,7 +18,7 @@ from tests.conftest import ROOT, run
 from tests.installed import Installed
 
 SOURCES = sorted((ROOT / "minirun").rglob("*.py"))
-CALL = "from minirun.cli.main import entry\nentry()\n"
+CALL = "from minirun.cli.entry import entry\nentry()\n"
 SAID = 'raise usage("the edited one")  # '
 
 

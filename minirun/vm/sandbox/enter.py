@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from minirun.vm.sandbox.zygote import Zygote
 
 
-def spawner(begun: Zygote | None, *, trace: bool = False) -> Callable[[Site, Spawn], Init]:
-    """For ``Site.spawner``; ``begun``: one that is waiting."""
-    return lambda site, op: spawn(site, op, begun, trace)
+def spawner(begun: Zygote | None = None, *, awaited: bool = False) -> Callable[[Site, Spawn], Init]:
+    """For ``Site.spawner``; ``begun``: one that is waiting; ``awaited``: we stay until its end, and end then."""
+    return lambda site, op: spawn(site, op, begun, awaited)
 
 
-def spawn(site: Site, op: Spawn, begun: Zygote | None, trace: bool) -> Init:
+def spawn(site: Site, op: Spawn, begun: Zygote | None, awaited: bool) -> Init:
     """The zygote becomes the container's first process; while the kernel makes its namespaces the plan is written."""
     forks = any(each.actor == INIT and each.KIND == "session" and each.fork for each in site.ops)  # type: ignore[attr-defined]
     made = begun or zygote.begin(site.filter_cache, vm=not forks)
@@ -42,11 +42,14 @@ def spawn(site: Site, op: Spawn, begun: Zygote | None, trace: bool) -> Init:
         if op.into_cgroup:
             cgroup = posix.open(site.cgroup_root + site.cgroup, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
             opened.append(cgroup)
-        made.order({"flags": op.flags, "dumpable": site.dumpable, "forks": forks, "trace": trace}, {"cgroup": cgroup})
+        made.order(
+            {"flags": op.flags, "dumpable": site.dumpable, "forks": forks, "trace": site.trace},
+            {"cgroup": cgroup},
+        )
         program = next(each for each in site.ops if isinstance(each, Exec))
         words = {
-            "preserve": site.preserve, "filter": site.program, "limits": limits(op.machine), "env": raw(program.env),
-            "args": raw(program.args),
+            "preserve": site.preserve, "awaited": awaited, "filter": site.program, "limits": limits(op.machine),
+            "env": raw(program.env), "args": raw(program.args),
         }  # fmt: skip
         plan = memfd.seal_bytes("minirun-plan", encode(site.ops, trace=site.trace, dumpable=site.dumpable, program=b""))
         opened.append(plan)
@@ -56,7 +59,11 @@ def spawn(site: Site, op: Spawn, begun: Zygote | None, trace: bool) -> Init:
             "stdin": stdin, "stdout": stdout, "stderr": stderr,
         })  # fmt: skip
         pid = made.first()
-        return Init(pid, posix.pidfd_open(pid), ours)
+        try:
+            return Init(pid, posix.pidfd_open(pid), ours)
+        except OSError:
+            zygote.forsake(pid)
+            raise
     except BaseException as error:
         posix.close(ours)
         if isinstance(error, OSError) and str(error.filename).startswith(("KVM", "/dev/kvm")):

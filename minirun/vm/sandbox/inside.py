@@ -9,6 +9,7 @@ import posix
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from marshal import loads
 
+from minirun import hot
 from minirun.linux import confine, unix
 from minirun.linux.kvm import Kvm, ffi, lib
 from minirun.record import Record
@@ -20,13 +21,14 @@ from minirun.vm.sandbox.first import First
 from minirun.vm.sandbox.luggage import Luggage, pack
 from minirun.vm.sandbox.numbers import NUMBER
 from minirun.vm.sandbox.process import PROC_SUPER_MAGIC, Process
-from minirun.vm.sandbox.zygote import ANSWER, FAILED
+from minirun.vm.sandbox.zygote import ANSWER, FAILED, affine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 RLIMIT_NOFILE = 7
+ROOM = 64  # descriptors that a set-up can use
 PR_SET_DUMPABLE = 4
 
 
@@ -44,6 +46,7 @@ class Part(Record):
     """What to do then."""
 
     preserve: int
+    awaited: bool
     filter: bytes  # the program's
     limits: dict[int, tuple[int, int]]
     env: list[bytes]
@@ -58,10 +61,12 @@ class Tools(Record):
     process: Process | None  # with a VM, and nothing in it
     cell: bytes  # our own filter
     luggage: Luggage
+    few: tuple[int, int] | None  # RLIMIT_NOFILE, which the program has and we could not work with
 
 
 def live(socket: int, cache: str, cpus: set[int], vm: bool) -> int:
     """Returns an exit code, when something went wrong or nobody wanted us."""
+    few = room_for_descriptors()
     luggage = pack("minirun.vm.sandbox.calls")
     if not luggage.cars:
         everything()
@@ -69,14 +74,15 @@ def live(socket: int, cache: str, cpus: set[int], vm: bool) -> int:
     try:
         kvm = Kvm()
         process = empty(kvm) if vm else None
+        program = cell.compiled(cache)
+        own_exe()
     except OSError as error:
         problem = error  # for whoever orders
-    program = cell.compiled(cache)
     words = receive(socket)
     if words is None:
         return 0
     order = Order(**words[0], cgroup=words[1].get("cgroup", -1))
-    posix.sched_setaffinity(0, cpus)
+    affine(0, cpus)
     if problem is not None:
         return refuse(socket, problem)
     if order.trace:
@@ -91,7 +97,10 @@ def live(socket: int, cache: str, cpus: set[int], vm: bool) -> int:
     words = receive(socket)
     if words is None:
         return FAILED
-    tools = Tools(kvm=kvm, process=process, cell=program, luggage=luggage)
+    for fd in (socket, order.cgroup, *(finder.fd for finder in hot.active)):
+        if fd >= 0:
+            posix.close(fd)
+    tools = Tools(kvm=kvm, process=process, cell=program, luggage=luggage, few=few)
     return become(order, Part(fds=words[1], **words[0]), tools)
 
 
@@ -102,12 +111,19 @@ def empty(kvm: Kvm) -> Process:
     return process
 
 
+def own_exe() -> None:
+    """By /proc/self/exe root in the container could change the mode of the host's Python.  Raises OSError."""
+    if posix.geteuid() == 0 and lib.own_exe() < 0:
+        raise OSError(ffi.errno, posix.strerror(ffi.errno), "/proc/self/exe")
+
+
 def receive(socket: int) -> tuple[dict[str, Any], dict[str, int]] | None:
     """Words, and descriptors by name; None: nobody is there any more."""
     fds = unix.receive_fds(socket)
     if not fds:
         return None
     words, names = loads(posix.pread(fds[0], posix.fstat(fds[0]).st_size, 0))
+    posix.close(fds[0])
     return words, dict(zip(names, fds[1:], strict=True))
 
 
@@ -131,14 +147,17 @@ def become(order: Order, part: Part, tools: Tools) -> int:
     kept = process.threads[0].processor.descriptors() if process is not None else []
     close_from(base + 1, base + 2, *kept)  # what init has needed: its procfs, the directory of the root, the target
     process = process or empty(tools.kvm)
-    process.proc, process.files = own_proc(), Files(open_numbers(3 + part.preserve))
+    process.files = Files(open_numbers(3 + part.preserve))
+    process.proc = own_proc()
     if order.trace:
         from minirun.vm.sandbox.trace import Trace
 
         process.trace = Trace(fcntl(2, F_DUPFD_CLOEXEC, 3))
+    if tools.few is not None:
+        process.limits[RLIMIT_NOFILE] = tools.few
     process.limits.update(part.limits)
     process.filter = part.filter
-    process.files.most = min(part.limits.get(RLIMIT_NOFILE, (MOST, MOST))[0], MOST)
+    process.files.most = min(process.limits.get(RLIMIT_NOFILE, (MOST, MOST))[0], MOST)
     home = lib.init_home()
     env = [*part.env, ffi.string(home)] if home != ffi.NULL else part.env
     thread = process.threads[0]
@@ -147,7 +166,7 @@ def become(order: Order, part: Part, tools: Tools) -> int:
     except OSError as error:
         lib.init_cannot_execute(error.errno or 5)
         return 127 if error.errno == 2 else 126
-    process.circle = lib.vm_outlives(ffi.new("int[2]", thread.processor.descriptors()))
+    process.awaited = part.awaited
     lib.init_has_executed()
     confine.load_filter(tools.cell)
     run(thread)
@@ -165,16 +184,17 @@ def place(part: Part, tools: Tools) -> int:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if name in part.fds:
             posix.dup2(part.fds[name], number)
+            posix.close(part.fds[name])
     own = 3 + part.preserve
     base = own + 1
-    wanted = [tools.kvm.fd, *(part.fds.get(name, -1) for name in ("sync", "plan", "gate", "target"))]
-    high = [fcntl(fd, F_DUPFD_CLOEXEC, base + 8) if fd >= 0 else -1 for fd in wanted]
+    ours = [tools.kvm.fd, *(part.fds.get(name, -1) for name in ("sync", "plan", "gate", "target"))]
+    ours = [out_of_the_way(fd, base + 4) for fd in ours]
     kept = []
     if tools.process is not None:
         processor = tools.process.threads[0].processor
-        processor.moved(*(fcntl(fd, F_DUPFD_CLOEXEC, base + 8) for fd in processor.descriptors()))
+        processor.moved(*(out_of_the_way(fd, base + 4) for fd in processor.descriptors()))
         kept = processor.descriptors()
-    for number, fd in enumerate(high):
+    for number, fd in enumerate(ours):
         if fd >= 0:
             posix.dup2(fd, own + number, False)
         else:
@@ -184,9 +204,33 @@ def place(part: Part, tools: Tools) -> int:
     return base
 
 
+def out_of_the_way(fd: int, first: int) -> int:
+    """Not where one of another number belongs."""
+    if not 0 <= fd < first:
+        return fd
+    moved = fcntl(fd, F_DUPFD_CLOEXEC, first)
+    posix.close(fd)
+    return moved
+
+
+def room_for_descriptors() -> tuple[int, int] | None:
+    """What a caller leaves us may be too few for the set-up; returns what it was if it had to be changed."""
+    room = ffi.new("uint64_t[2]")
+    at = int(ffi.cast("uintptr_t", room))
+    lib.host_call(NUMBER["prlimit64"], 0, RLIMIT_NOFILE, 0, at, 0, 0)
+    soft, hard = int(room[0]), int(room[1])
+    if soft >= ROOM:
+        return None
+    room[0], room[1] = ROOM, max(hard, ROOM)
+    if lib.host_call(NUMBER["prlimit64"], 0, RLIMIT_NOFILE, at, 0, 0, 0) < 0:  # without the right to raise the hard one
+        room[0], room[1] = hard, hard
+        lib.host_call(NUMBER["prlimit64"], 0, RLIMIT_NOFILE, at, 0, 0, 0)
+    return soft, hard
+
+
 def close_from(first: int, *kept: int) -> None:
     """close_range(2), around those that are kept."""
-    for fd in sorted(kept):
+    for fd in sorted(fd for fd in kept if fd >= first):
         if fd > first:
             lib.host_call(NUMBER["close_range"], first, fd - 1, 0, 0, 0, 0)
         first = fd + 1

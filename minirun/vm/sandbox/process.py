@@ -11,6 +11,7 @@ from _thread import LockType, allocate_lock
 
 from minirun.linux.kvm import Kvm, ffi, lib
 from minirun.vm.sandbox import capabilities, load, signals
+from minirun.vm.sandbox.calls import everything
 from minirun.vm.sandbox.descriptors import Files
 from minirun.vm.sandbox.first import First
 from minirun.vm.sandbox.layout import THREADS
@@ -22,7 +23,7 @@ from minirun.vm.sandbox.thread import Thread
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
     from minirun.vm.sandbox.trace import Trace
 
@@ -46,7 +47,8 @@ class Process:
         self.limits: dict[int, tuple[int, int]] = {}
         self.filter = b""  # of /linux/seccomp: struct sock_filter, 8 bytes each
         self.vfork_end = -1
-        self.circle = -1  # vm_outlives, native/vm/sandbox_first.c
+        self.whole = False
+        self.awaited = False  # by minirun, which will be gone soon after us
         self.timers: set[int] = set()  # timer_create(2)
         self.dumpable = True
         self.wake = self.lock()  # for the first thread, when it has ended before the others
@@ -60,6 +62,12 @@ class Process:
         self.making = allocate_lock()  # for whoever makes a thread
         self.memory.limits = self.limits
 
+    def complete(self) -> None:
+        """Before there is a second thread or process: every call's module is there, once and for all of them."""
+        if not self.whole:
+            everything()
+            self.whole = True
+
     def begin(self) -> Thread:
         """The VM with its first vCPU; nothing is loaded yet."""
         processor = Processor(self.memory, self.kvm, first=self.first)
@@ -68,12 +76,14 @@ class Process:
         self.threads = [Thread(self, processor)]
         return self.threads[0]
 
-    def again(self, old: Thread, saved: Saved, prepared: Any) -> Thread:
-        """After fork(2), in the child: a VM of our own around the copied memory, the registers as they were."""
-        self.timers = set()
-        if self.circle >= 0:
-            posix.close(self.circle)
-            self.circle = -1
+    def again(self, old: Thread, saved: Saved | None, prepared: Any) -> Thread:
+        """After fork(2), in the child: a VM of our own around the copied memory, the registers as they were.
+
+        ``prepared``: of the first processor; ``saved``: of another one.
+        """
+        if self.timers:
+            self.timers = set()
+        self.awaited = False
         first = old.processor.index == 0
         if len(self.threads) > 1 or self.idle or not first:
             for left in (*[thread.processor for thread in self.threads], *self.idle):
@@ -92,6 +102,7 @@ class Process:
                 old.set_mask(old.mask)
             self.threads = [old]
             return old
+        assert saved is not None
         processor = Processor(self.memory, self.kvm)
         processor.begin()
         processor.restore(saved)
@@ -221,6 +232,11 @@ class Process:
             return posix.readlink(f"self/fd/{fd}", dir_fd=self.proc)
         except OSError:
             return ""
+
+    def exit(self, thread: Thread, code: int) -> NoReturn:
+        if self.awaited:
+            lib.vm_outlives(thread.processor.fd)
+        posix._exit(code & 0xFF)
 
     def last_words(self, thread: Thread, number: int, text: str = "") -> None:
         if self.trace is not None:

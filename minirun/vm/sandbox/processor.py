@@ -115,7 +115,8 @@ class Processor:
         self.sregs: Any = lib.guest_sregs(self.native)
         self.flip = 0
         self.seen = -1
-        self.kept = b""  # the XSAVE state, for a copy that fork(2) makes
+        self.kept = b""  # the XSAVE state, for another processor that goes on with it
+        self.ready: tuple[Any, Any, Any] | None = None  # what prepared() has made
         self.furnish_state()
 
     def take(self, first: First) -> None:
@@ -163,25 +164,36 @@ class Processor:
         system = lib.SPACE_SYSTEM | lib.SPACE_READ | lib.SPACE_WRITE
         lib.space_map(self.memory.space, self.state, 2 * layout.PAGE, system)
 
-    def prepared(self, saved: Saved, stack: int, tls: int) -> Any:
-        """struct again, for ``again`` after a fork(2): made before it, for what a child touches is copied."""
-        regs, fs, gs, state = saved
-        slots, registers = self.memory.slots, ffi.new("struct kvm_regs *")
-        ffi.memmove(registers, regs, len(regs))
+    def prepared(self, stack: int, tls: int) -> Any:
+        """struct again, for ``again`` after a fork(2): made before it, for what a child touches is copied.
+
+        The same one each time: what the parent touches between two children is each one's own, too.
+        """
+        made, registers, area = self.ready or self.get_ready()
+        ffi.memmove(registers, self.regs, ffi.sizeof("struct kvm_regs"))
+        ioctl(self.fd, "KVM_GET_XSAVE", area)
         registers.rax = 0
         if stack:
             registers.rsp = stack
-        kept = self.beginning(), ffi.new("uint32_t[]", list(slots)), registers, ffi.from_buffer(state)
+        made.vm, made.fs, made.gs = self.vm.fd, tls or self.sregs.fs.base, self.sregs.gs.base
+        if made.count != len(self.memory.slots):
+            self.slots = made.slots = ffi.new("uint32_t[]", list(self.memory.slots))
+            made.count = len(self.memory.slots)
+        return made
+
+    def get_ready(self) -> tuple[Any, Any, Any]:
+        self.start_state, registers = self.beginning(), ffi.new("struct kvm_regs *")
+        area = ffi.new("struct kvm_xsave *")
         made = ffi.new("struct again *", {
-            "kvm": self.kvm.fd, "vm": self.vm.fd, "cpuid": self.supported(), "start": kept[0], "slots": kept[1],
-            "count": len(slots), "slot_size": layout.SLOT, "fs": tls or fs, "gs": gs, "regs": registers,
-            "xsave": kept[3],
+            "kvm": self.kvm.fd, "cpuid": self.supported(), "start": self.start_state, "slot_size": layout.SLOT,
+            "regs": registers, "xsave": area,
         })  # fmt: skip
-        return made, kept
+        self.ready = made, registers, area
+        return self.ready
 
     def again(self, prepared: Any) -> None:
         """In a child after fork(2), for the VM's first processor: the same one in a VM of its own."""
-        self.vm.fd = lib.guest_again(self.native, prepared[0])
+        self.vm.fd = lib.guest_again(self.native, prepared)
         if self.vm.fd < 0:
             raise OSError(ffi.errno, posix.strerror(ffi.errno), "a VM of a copy")
         self.fd = self.native.fd

@@ -13,7 +13,7 @@ from minirun.vm.sandbox.numbers import NAMES, NUMBER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from minirun.vm.sandbox.process import Process
@@ -85,7 +85,7 @@ class Thread:
         guest = self.processor.native
         number = guest.number
         name = NAMES.get(number, "")
-        function = TABLE.get(name) or find(name)
+        function = TABLE.get(name) or self.found(name)
         process = self.process
         if process.filter:
             try:
@@ -131,6 +131,14 @@ class Thread:
         if process.trace is not None and result != AGAIN:
             self.show(name, arguments, result)
         return RESULT, result
+
+    def found(self, name: str) -> Callable[..., int] | None:
+        """The function of a call that is made for the first time; what goes wrong must not be the program's end."""
+        try:
+            return find(name)
+        except Exception as error:
+            self.defect(name, error)
+            return lambda *_: -EIO
 
     def show(self, name: str, arguments: Sequence[int], result: int | None) -> None:
         """For --trace; what cannot be shown is no reason to end."""

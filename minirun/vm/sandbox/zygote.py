@@ -14,11 +14,12 @@ that it becomes the container's first process (inside.py).  Who is begun for not
 from __future__ import annotations
 
 import posix
-from _signal import SIG_DFL, SIGINT, SIGKILL, signal
+from _signal import SIG_DFL, SIGHUP, SIGINT, SIGKILL, SIGTERM, getsignal, signal
 from _struct import Struct
 from marshal import dumps
 
 from minirun import hot
+from minirun.engine.init import is_child
 from minirun.errors import MinirunError
 from minirun.linux import lib, memfd, unix
 
@@ -54,7 +55,7 @@ class Zygote:
         if len(answer) != ANSWER.size:
             raise MinirunError("cannot make a sandbox", reason=f"the process that was to be one is gone: {self.end()}")
         pid, number, call = ANSWER.unpack(answer)
-        if pid <= 0:
+        if not is_child(pid):
             self.dismiss()
             raise OSError(number, posix.strerror(number), call.rstrip(b"\0").decode("utf-8", "replace"))
         self.end()
@@ -66,14 +67,34 @@ class Zygote:
         if not pid:
             return ""
         posix.close(self.socket)
-        code = posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
+        code = reap(pid)
         return f"signal {-code}" if code < 0 else f"status {code}"
 
     def dismiss(self) -> None:
-        """It is not needed (any more)."""
-        if self.pid:
-            posix.kill(self.pid, SIGKILL)
-            self.end()
+        """It is not needed (any more), nor what it may have become while nobody looked."""
+        if not self.pid:
+            return
+        posix.kill(self.pid, SIGKILL)
+        reap(self.pid)
+        try:
+            answer, _ = unix.receive(self.socket, ANSWER.size)
+        finally:
+            self.pid = 0
+            posix.close(self.socket)
+        if len(answer) == ANSWER.size and ANSWER.unpack(answer)[0] > 0:
+            forsake(ANSWER.unpack(answer)[0])
+
+
+def forsake(pid: int) -> None:
+    """A container's first process of whom nobody knows yet."""
+    if is_child(pid):
+        posix.kill(pid, SIGKILL)
+        reap(pid)
+
+
+def reap(pid: int) -> int:
+    """Its exit code, or -n for signal n."""
+    return posix.waitstatus_to_exitcode(posix.waitpid(pid, 0)[1])
 
 
 def begin(cache: str, *, vm: bool = True) -> Zygote:
@@ -85,16 +106,26 @@ def begin(cache: str, *, vm: bool = True) -> Zygote:
         live(theirs, ours, cache, cpus, vm)
     elsewhere = cpus - {lib.minirun_cpu()}
     if elsewhere:  # a scheduler may leave it on our CPU for milliseconds; it has all of them again with its order
-        posix.sched_setaffinity(pid, elsewhere)
+        affine(pid, elsewhere)
     posix.close(theirs)
     return Zygote(pid, ours)
+
+
+def affine(pid: int, cpus: set[int]) -> None:
+    """If it may be so: it is for speed."""
+    try:
+        posix.sched_setaffinity(pid, cpus)
+    except OSError:
+        pass
 
 
 def live(socket: int, other: int, cache: str, cpus: set[int], vm: bool) -> None:
     """The zygote's whole life, and the container's first process'.  Nothing of minirun's own way may run on in it."""
     code = FAILED
     try:
-        signal(SIGINT, SIG_DFL)
+        for number in (SIGHUP, SIGINT, SIGTERM):
+            if callable(getsignal(number)):  # minirun's way to undo things
+                signal(number, SIG_DFL)
         posix.close(other)
         hot.board("minirun.vm.sandbox.inside")
         from minirun.vm.sandbox import inside

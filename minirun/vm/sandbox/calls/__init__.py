@@ -10,6 +10,8 @@ that the program makes.
 
 from __future__ import annotations
 
+import sys
+
 from minirun import hot
 
 TYPE_CHECKING = False
@@ -47,7 +49,6 @@ THEMES = {
 THEME_OF = {name: theme for theme, names in THEMES.items() for name in names.split()}
 TABLE: dict[str, Callable[..., int]] = {}
 ARGUMENTS: dict[str, int] = {}  # how many of the six a function takes
-brought: set[str] = set()
 
 
 def served(function: Any) -> Any:
@@ -77,13 +78,15 @@ def find(name: str) -> Callable[..., int] | None:
 
 def bring(theme: str) -> None:
     module = f"minirun.vm.sandbox.calls.{theme}"
-    hot.board(module)
-    __import__(module)
-    brought.add(theme)
+    try:
+        hot.board(module)
+        __import__(module)
+    except BaseException:
+        sys.modules.pop(module, None)  # half of it
+        raise
 
 
 def everything() -> None:
     """Import every theme: before there is a second thread, and before a copy that would have it for itself alone."""
-    if len(brought) <= len(THEMES):
-        for theme in ("plain", *THEMES):
-            bring(theme)
+    for theme in ("plain", *THEMES):
+        bring(theme)

@@ -11,7 +11,7 @@ from _thread import start_new_thread
 
 from minirun.linux.kvm import ffi, lib
 from minirun.vm.sandbox import vfork
-from minirun.vm.sandbox.calls import everything, int32, int64, served
+from minirun.vm.sandbox.calls import int32, int64, served
 from minirun.vm.sandbox.memory import Fault
 from minirun.vm.sandbox.numbers import NUMBER
 from minirun.vm.sandbox.thread import Ended, Reborn, Thread
@@ -80,11 +80,14 @@ def new_process(thread: Thread, flags: int, stack: int, parent_tid: int, child_t
     process = thread.process
     if stack >> 64 or (flags & SETTLS and tls >> 47):
         return -EPERM
-    everything()
+    process.complete()
     processor = thread.processor
-    processor.kept = processor.xsave()
-    saved = processor.save()
-    prepared = processor.prepared(saved, stack, tls if flags & SETTLS else 0)
+    saved = prepared = None
+    if processor.index == 0:
+        prepared = processor.prepared(stack, tls if flags & SETTLS else 0)
+    else:
+        processor.kept = processor.xsave()
+        saved = processor.save()
     waiting = posix.pipe2(posix.O_CLOEXEC) if flags & VFORK else None
     try:
         with process.memory.lock:  # no other thread is in the midst of a change that the copy would have half of
@@ -145,7 +148,7 @@ def new_thread(thread: Thread, flags: int, stack: int, parent_tid: int, child_ti
         return -EPERM
     if len(process.threads) >= MOST_THREADS or not stack:
         return -EAGAIN if stack else -EINVAL
-    everything()
+    process.complete()
     thread.processor.kept = thread.processor.xsave()
     saved = thread.processor.save()
     other = process.another(thread)
@@ -192,7 +195,7 @@ def run(thread: Thread) -> None:
             if not ended.handed_over and process.gone(thread):
                 process.release()
                 process.last_words(thread, 0)
-                posix._exit(int(str(ended)) & 0xFF)
+                process.exit(thread, int(str(ended)))
             if call(NUMBER["gettid"], 0, 0, 0, 0, 0, 0) != posix.getpid():
                 return
             thread = stay(thread)
@@ -230,7 +233,7 @@ def exit_group(thread: Thread, code: int) -> int:
         each.end()
     process.release()
     process.last_words(thread, 0)
-    posix._exit(code & 0xFF)
+    process.exit(thread, code)
 
 
 @served
