@@ -179,7 +179,7 @@ class Spawn(HostOp):
 
     def describe(self) -> str:
         new = f"in new {' '.join(self.namespaces)}" if self.namespaces else "in the runtime's namespaces"
-        if self.machine and self.machine[0].startswith("in "):
+        if self.namespaces and self.machine and self.machine[0].startswith("in "):
             return f"spawn init {new}, {self.machine[0]}"
         if self.machine:
             return f"{self.machine[0]}, spawn init {new}" if self.namespaces else f"spawn init {self.machine[0]}"

@@ -10,6 +10,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from marshal import loads
 
 from minirun import hot
+from minirun.errors import MinirunError
 from minirun.linux import confine, unix
 from minirun.linux.kvm import Kvm, ffi, lib
 from minirun.record import Record
@@ -27,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-RLIMIT_NOFILE = 7
+RLIMIT_NOFILE, EOPNOTSUPP = 7, 95
 ROOM = 64  # descriptors that a set-up can use
 PR_SET_DUMPABLE = 4
 
@@ -78,6 +79,8 @@ def live(socket: int, cache: str, cpus: set[int], vm: bool) -> int:
         own_exe()
     except OSError as error:
         problem = error  # for whoever orders
+    except MinirunError as error:  # no filter can be compiled
+        problem = OSError(EOPNOTSUPP, "", f"{error.message}: {error.reason}")
     words = receive(socket)
     if words is None:
         return 0
