@@ -65,17 +65,17 @@ def cpuid_entries(table: Any) -> list[tuple[int, ...]]:
 class Kvm:
     """/dev/kvm.  Raises OSError: ENOENT, EACCES …, and EOPNOTSUPP that names every capability it lacks."""
 
-    def __init__(self) -> None:
+    def __init__(self, needed: tuple[str, ...] = ()) -> None:
         self.fd = posix.open(DEVICE, posix.O_RDWR | posix.O_CLOEXEC)
         try:
-            self.check()
+            self.check(needed or NEEDED)
         except OSError:
             self.close()
             raise
 
-    def check(self) -> None:
+    def check(self, needed: tuple[str, ...]) -> None:
         version = self.get_api_version()
-        lacking = [f"KVM_CAP_{word}" for word in NEEDED if not self.check_extension(word)]
+        lacking = [f"KVM_CAP_{word}" for word in needed if not self.check_extension(word)]
         if version != API_VERSION:
             lacking.insert(0, f"version {API_VERSION} of the interface (this is {version})")
         if lacking:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 RLIMIT_NOFILE, EOPNOTSUPP = 7, 95
+NEEDED = ("USER_MEMORY", "IMMEDIATE_EXIT")
 ROOM = 64  # descriptors that a set-up can use
 PR_SET_DUMPABLE = 4
 
@@ -73,7 +74,7 @@ def live(socket: int, cache: str, cpus: set[int], vm: bool) -> int:
         everything()
     problem: OSError | None = None
     try:
-        kvm = Kvm()
+        kvm = Kvm(NEEDED)
         process = empty(kvm) if vm else None
         program = cell.compiled(cache)
         own_exe()

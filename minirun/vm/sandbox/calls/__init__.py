@@ -71,8 +71,12 @@ def int64(value: int) -> int:
 
 def find(name: str) -> Callable[..., int] | None:
     """The function that serves a call, of a theme that may have to be imported first."""
-    if name not in TABLE and name in THEME_OF:
+    if name in THEME_OF:
         bring(THEME_OF[name])
+    else:
+        from minirun.vm.sandbox.calls import plain
+
+        plain.serve(name)
     return TABLE.get(name)
 
 
@@ -88,5 +92,8 @@ def bring(theme: str) -> None:
 
 def everything() -> None:
     """Import every theme: before there is a second thread, and before a copy that would have it for itself alone."""
-    for theme in ("plain", *THEMES):
+    from minirun.vm.sandbox.calls import plain
+
+    for theme in THEMES:
         bring(theme)
+    plain.serve(*plain.ROWS)

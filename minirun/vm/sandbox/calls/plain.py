@@ -133,6 +133,9 @@ def make(name: str, kinds: str) -> Callable[..., int]:
     return waiting if name in WAITING else plain
 
 
-for _name, _kinds in ROWS.items():
-    TABLE[_name] = make(_name, _kinds)
-    ARGUMENTS[_name] = len(_kinds)
+def serve(*names: str) -> None:
+    """Make the functions of these rows, if they are rows: a program needs few of them."""
+    for name in names:
+        if name in ROWS and name not in TABLE:
+            TABLE[name] = make(name, ROWS[name])
+            ARGUMENTS[name] = len(ROWS[name])
