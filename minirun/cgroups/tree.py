@@ -208,7 +208,7 @@ def kill(directory: str) -> None:
             raise
 
 
-def freeze(directory: str, frozen: bool, seconds: float = 10) -> bool:
+def freeze(directory: str, frozen: bool, seconds: float = 30) -> bool:
     """Write cgroup.freeze and wait until cgroup.events agrees; False when it does not in time."""
     write(directory + "/cgroup.freeze", "1" if frozen else "0")
     return wait_event(directory, "frozen 1" if frozen else "frozen 0", seconds)
