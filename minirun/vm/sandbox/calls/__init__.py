@@ -1,7 +1,7 @@
 """The system calls: one function each, in modules by theme, under the name of its manual page.
 
 A function gets the thread that calls and the call's arguments (unsigned, 64 bits), and returns what the program finds
-in RAX: a result, or -errno.  ``Fault`` is EFAULT and ``OSError`` its errno.  What is not in ``TABLE`` answers ENOSYS.
+in RAX: a result, or -errno.  ``Fault`` is EFAULT and ``OSError`` its errno.  What nobody serves answers ENOSYS.
 
 Most of them are the host's call of the same name, with the program's pointers and descriptors exchanged for ours:
 ``plain`` has those, each a row of kinds.  The others are in ``THEMES``; a theme is imported for the first of its calls
